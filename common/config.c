@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/config.h"
+
+#include "common/buf.h"
+#include "common/err.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CONFIG_BYTES (1 << 20)
+#define MAX_NAME 64
+
+static void *slot(const struct config_option *option, void *settings)
+{
+    return (char *)settings + option->offset;
+}
+
+static const struct config_option *find(const struct config_spec *spec, const char *name,
+                                        size_t length)
+{
+    for (size_t i = 0; i < spec->option_count; i++)
+        if (strlen(spec->options[i].name) == length &&
+            strncmp(spec->options[i].name, name, length) == 0)
+            return &spec->options[i];
+    return NULL;
+}
+
+static int set_text(const struct config_option *option, const char *value, void *settings)
+{
+    char *copy = NULL;
+    if (value && !(copy = strdup(value)))
+        return ERR_NOMEM;
+    char **text = slot(option, settings);
+    free(*text);
+    *text = copy;
+    return 0;
+}
+
+static int set_int(const struct config_option *option, const char *value, const char *source,
+                   void *settings, struct err *err)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(value, &end, 10);
+    if (end == value || *end || errno || number < option->min || number > option->max)
+        return err_set(err, ERR_INVALID, option->name,
+                       "%s: %s wants a whole number from %" PRId64 " to %" PRId64 "%s%s, not '%s'",
+                       source, option->name, option->min, option->max, option->unit ? " " : "",
+                       option->unit ? option->unit : "", value);
+    *(int64_t *)slot(option, settings) = number;
+    return 0;
+}
+
+static int set_bool(const struct config_option *option, const char *value, const char *source,
+                    void *settings, struct err *err)
+{
+    bool yes = !strcmp(value, "true") || !strcmp(value, "yes") || !strcmp(value, "1");
+    bool no = !strcmp(value, "false") || !strcmp(value, "no") || !strcmp(value, "0");
+    if (!yes && !no)
+        return err_set(err, ERR_INVALID, option->name, "%s: %s wants true or false, not '%s'",
+                       source, option->name, value);
+    *(bool *)slot(option, settings) = yes;
+    return 0;
+}
+
+/* `source` says where the value stood, for the message. */
+static int set_value(const struct config_option *option, const char *value, const char *source,
+                     void *settings, struct err *err)
+{
+    switch (option->type) {
+    case CONFIG_TEXT: return set_text(option, value, settings);
+    case CONFIG_INT: return set_int(option, value, source, settings, err);
+    case CONFIG_BOOL: return set_bool(option, value, source, settings, err);
+    }
+    return ERR_INTERNAL;
+}
+
+static int load_defaults(const struct config_spec *spec, void *settings, struct err *err)
+{
+    memset(settings, 0, spec->settings_size);
+    for (size_t i = 0; i < spec->option_count; i++) {
+        const struct config_option *option = &spec->options[i];
+        if (option->default_value || option->type == CONFIG_TEXT) {
+            int rc = set_value(option, option->default_value, "default", settings, err);
+            if (rc < 0)
+                return rc;
+        }
+    }
+    return 0;
+}
+
+static char *trim(char *text)
+{
+    while (isspace((unsigned char)*text))
+        text++;
+    char *end = text + strlen(text);
+    while (end > text && isspace((unsigned char)end[-1]))
+        *--end = 0;
+    return text;
+}
+
+static int load_line(const struct config_spec *spec, char *line, const char *source,
+                     void *settings, struct err *err)
+{
+    line = trim(line);
+    if (!*line || *line == '#')
+        return 0;
+    char *equals = strchr(line, '=');
+    if (!equals)
+        return err_set(err, ERR_INVALID, NULL, "%s: wanted 'name = value'", source);
+    *equals = 0;
+    char *name = trim(line);
+    const struct config_option *option = find(spec, name, strlen(name));
+    if (!option)
+        return err_set(err, ERR_INVALID, NULL, "%s: unknown option '%s'", source, name);
+    return set_value(option, trim(equals + 1), source, settings, err);
+}
+
+static int load_file(const struct config_spec *spec, const char *path, void *settings,
+                     struct err *err)
+{
+    struct buf file;
+    buf_init(&file, MAX_CONFIG_BYTES);
+    int rc = buf_read_file(&file, path, err);
+    int number = 0;
+    char *rest = (char *)file.data;
+    while (rc == 0 && rest) {
+        char source[512];
+        snprintf(source, sizeof source, "%s line %d", path, ++number);
+        char *line = strsep(&rest, "\n");
+        rc = load_line(spec, line, source, settings, err);
+    }
+    buf_fini(&file);
+    return rc;
+}
+
+static void environment_name(const struct config_option *option, char out[MAX_NAME + 16])
+{
+    int n = snprintf(out, MAX_NAME + 16, "DARKROOM_%s", option->name);
+    for (int i = 0; i < n; i++)
+        out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+}
+
+static int load_environment(const struct config_spec *spec, void *settings, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < spec->option_count; i++) {
+        char name[MAX_NAME + 16];
+        environment_name(&spec->options[i], name);
+        const char *value = getenv(name);
+        if (value)
+            rc = set_value(&spec->options[i], value, name, settings, err);
+    }
+    return rc;
+}
+
+/* One flag of the command line: "--name value", "--name=value" or, for a bool, "--name". */
+struct flag {
+    const struct config_option *option;
+    const char *value;
+    int words; /* how many of argv it took */
+};
+
+static int parse_flag(const struct config_spec *spec, int left, char **argv, struct flag *out,
+                      struct err *err)
+{
+    const char *name = argv[0] + 2;
+    size_t length = strcspn(name, "=");
+    const struct config_option *option = find(spec, name, length);
+    if (!option)
+        return err_set(err, ERR_INVALID, NULL, "unknown option '--%.*s'; --help lists them",
+                       (int)length, name);
+    *out = (struct flag){option, name + length + 1, 1};
+    if (name[length] == '=')
+        return 0;
+    if (option->type == CONFIG_BOOL) {
+        out->value = "true";
+        return 0;
+    }
+    if (left < 2)
+        return err_set(err, ERR_INVALID, option->name, "--%s wants a value", option->name);
+    out->value = argv[1];
+    out->words = 2;
+    return 0;
+}
+
+static int load_flags(const struct config_spec *spec, int argc, char **argv, void *settings,
+                      int *out_arguments, struct err *err)
+{
+    int words = 0;
+    bool only_words = false;
+    for (int i = 1; i < argc;) {
+        if (only_words || argv[i][0] != '-' || !argv[i][1]) {
+            argv[1 + words++] = argv[i++];
+            continue;
+        }
+        if (!strcmp(argv[i], "--")) {
+            only_words = true;
+            i++;
+            continue;
+        }
+        if (argv[i][1] != '-')
+            return err_set(err, ERR_INVALID, NULL, "unknown option '%s'; --help lists them",
+                           argv[i]);
+        if (!strncmp(argv[i], "--config", 8) && (!argv[i][8] || argv[i][8] == '=')) {
+            i += argv[i][8] ? 1 : 2; /* load_file() has read it */
+            continue;
+        }
+        struct flag flag = {0};
+        int rc = parse_flag(spec, argc - i, argv + i, &flag, err);
+        if (rc == 0)
+            rc = set_value(flag.option, flag.value, "command line", settings, err);
+        if (rc < 0)
+            return rc;
+        i += flag.words;
+    }
+    if (spec->max_arguments >= 0 && words > spec->max_arguments)
+        return err_set(err, ERR_INVALID, NULL, "unexpected argument '%s'",
+                       argv[1 + spec->max_arguments]);
+    *out_arguments = words;
+    return 0;
+}
+
+/* The last --config of the command line, or DARKROOM_CONFIG; NULL where neither stands. */
+static int config_path(int argc, char **argv, const char **out_path, struct err *err)
+{
+    *out_path = getenv("DARKROOM_CONFIG");
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+        if (!strncmp(argv[i], "--config=", 9))
+            *out_path = argv[i] + 9;
+        else if (!strcmp(argv[i], "--config")) {
+            if (i + 1 == argc)
+                return err_set(err, ERR_INVALID, "config", "--config wants a file");
+            *out_path = argv[++i];
+        }
+    }
+    return 0;
+}
+
+static void print_help(const struct config_spec *spec, const char *program)
+{
+    printf("usage: %s %s\n\n", program, spec->usage);
+    for (size_t i = 0; i < spec->option_count; i++) {
+        const struct config_option *option = &spec->options[i];
+        printf("  --%-22s %s", option->name, option->help ? option->help : "");
+        if (option->default_value && *option->default_value)
+            printf(" [%s%s%s]", option->default_value, option->unit ? " " : "",
+                   option->unit ? option->unit : "");
+        putchar('\n');
+    }
+    printf("  --%-22s %s\n", "config", "file with lines 'name = value'");
+    printf("  --%-22s %s\n", "check-config", "read all sources, then exit");
+    printf("  --%-22s %s\n", "dump-config", "print what is in force as a file, then exit");
+    printf("  --%-22s %s\n", "version", "print the version, then exit");
+}
+
+static void dump(const struct config_spec *spec, void *settings)
+{
+    for (size_t i = 0; i < spec->option_count; i++) {
+        const struct config_option *option = &spec->options[i];
+        const void *value = slot(option, settings);
+        printf("# %s%s%s%s\n", option->help ? option->help : "", option->unit ? " (" : "",
+               option->unit ? option->unit : "", option->unit ? ")" : "");
+        switch (option->type) {
+        case CONFIG_TEXT: {
+            const char *text = *(char *const *)value;
+            printf("%s%s = %s\n", text ? "" : "# ", option->name, text ? text : "");
+            break;
+        }
+        case CONFIG_INT: printf("%s = %" PRId64 "\n", option->name, *(const int64_t *)value); break;
+        case CONFIG_BOOL:
+            printf("%s = %s\n", option->name, *(const bool *)value ? "true" : "false");
+            break;
+        }
+    }
+}
+
+/* Takes `flag` out of argv; true where it stood there. */
+static bool take_flag(int *argc, char **argv, const char *flag)
+{
+    for (int i = 1; i < *argc && strcmp(argv[i], "--"); i++) {
+        if (strcmp(argv[i], flag))
+            continue;
+        memmove(argv + i, argv + i + 1, (size_t)(*argc - i) * sizeof *argv);
+        --*argc;
+        return true;
+    }
+    return false;
+}
+
+int config_load(const struct config_spec *spec, int argc, char **argv, void *settings,
+                enum config_next *out_next, int *out_arguments, struct err *err)
+{
+    *out_next = CONFIG_EXIT;
+    *out_arguments = 0;
+    memset(settings, 0, spec->settings_size);
+    if (take_flag(&argc, argv, "--help") || take_flag(&argc, argv, "-h")) {
+        print_help(spec, argv[0]);
+        return 0;
+    }
+    if (take_flag(&argc, argv, "--version")) {
+        puts("darkroom " DARKROOM_VERSION);
+        return 0;
+    }
+    bool dump_only = take_flag(&argc, argv, "--dump-config");
+    bool check_only = take_flag(&argc, argv, "--check-config");
+
+    const char *path = NULL;
+    int rc = config_path(argc, argv, &path, err);
+    if (rc == 0)
+        rc = load_defaults(spec, settings, err);
+    if (rc == 0 && path)
+        rc = load_file(spec, path, settings, err);
+    if (rc == 0)
+        rc = load_environment(spec, settings, err);
+    if (rc == 0)
+        rc = load_flags(spec, argc, argv, settings, out_arguments, err);
+    if (rc < 0) {
+        config_fini(spec, settings);
+        return rc;
+    }
+    if (dump_only)
+        dump(spec, settings);
+    *out_next = dump_only || check_only ? CONFIG_EXIT : CONFIG_RUN;
+    if (*out_next == CONFIG_EXIT)
+        config_fini(spec, settings);
+    return 0;
+}
+
+void config_fini(const struct config_spec *spec, void *settings)
+{
+    for (size_t i = 0; i < spec->option_count; i++) {
+        if (spec->options[i].type != CONFIG_TEXT)
+            continue;
+        char **text = slot(&spec->options[i], settings);
+        free(*text);
+        *text = NULL;
+    }
+}

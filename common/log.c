@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log.h"
+
+#include "common/clock.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *program_name = "darkroom";
+static enum log_level least_level = LOG_INFO;
+
+void log_init(const char *program, enum log_level level)
+{
+    program_name = program;
+    least_level = level;
+}
+
+/* A line is cut rather than split: 2 KiB holds every event that we write. */
+struct line {
+    char text[2048];
+    size_t used;
+};
+
+static void line_put(struct line *line, char c)
+{
+    if (line->used < sizeof line->text - 1)
+        line->text[line->used++] = c;
+}
+
+static void line_puts(struct line *line, const char *text)
+{
+    while (*text)
+        line_put(line, *text++);
+}
+
+static bool needs_quotes(const char *value)
+{
+    if (!*value)
+        return true;
+    for (const unsigned char *c = (const unsigned char *)value; *c; c++)
+        if (*c <= ' ' || *c == '"' || *c == '=' || *c == '\\' || *c == 0x7f)
+            return true;
+    return false;
+}
+
+static void line_put_value(struct line *line, const char *value)
+{
+    if (!value)
+        value = "-";
+    if (!needs_quotes(value)) {
+        line_puts(line, value);
+        return;
+    }
+    line_put(line, '"');
+    for (const unsigned char *c = (const unsigned char *)value; *c; c++) {
+        if (*c == '"' || *c == '\\') {
+            line_put(line, '\\');
+            line_put(line, (char)*c);
+        } else if (*c < ' ' || *c == 0x7f) {
+            char escaped[5];
+            snprintf(escaped, sizeof escaped, "\\x%02x", *c);
+            line_puts(line, escaped);
+        } else {
+            line_put(line, (char)*c);
+        }
+    }
+    line_put(line, '"');
+}
+
+void log_event(enum log_level level, const char *event, ...)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    if (level < least_level)
+        return;
+
+    struct line line = {.used = 0};
+    char scratch[CLOCK_ISO_SIZE + 32];
+    clock_iso(clock_wall_ms(), scratch);
+    line_puts(&line, scratch);
+    line_put(&line, ' ');
+    line_puts(&line, names[level]);
+    line_put(&line, ' ');
+    line_puts(&line, program_name);
+    line_put(&line, ' ');
+    line_puts(&line, event);
+
+    va_list args;
+    va_start(args, event);
+    for (const char *key; (key = va_arg(args, const char *));) {
+        line_put(&line, ' ');
+        line_puts(&line, key);
+        line_put(&line, '=');
+        switch ((enum log_type)va_arg(args, int)) {
+        case LOG_S: line_put_value(&line, va_arg(args, const char *)); break;
+        case LOG_I:
+            snprintf(scratch, sizeof scratch, "%" PRId64, va_arg(args, int64_t));
+            line_puts(&line, scratch);
+            break;
+        case LOG_F:
+            snprintf(scratch, sizeof scratch, "%.3f", va_arg(args, double));
+            line_puts(&line, scratch);
+            break;
+        }
+    }
+    va_end(args);
+
+    line.text[line.used++] = '\n';
+    /* Nowhere is left to report that standard error is gone. */
+    ssize_t written = write(STDERR_FILENO, line.text, line.used);
+    (void)written;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One `key=value` line per event on standard error.
+ *
+ *     log_event(LOG_INFO, "job.done", "job", LOG_S, public_id, "ms", LOG_I, (int64_t)elapsed, NULL);
+ *     → 2026-01-05T10:11:12.345Z info worker job.done job=6f… ms=412
+ *
+ * Values that hold spaces, quotes or control characters are quoted and escaped, so that nothing
+ * from outside can forge a line. Never pass payloads, e-mail addresses or secrets.
+ * Only programs log above debug; library folders return codes. Safe from any thread: a line is
+ * one write(2). */
+#ifndef DARKROOM_COMMON_LOG_H
+#define DARKROOM_COMMON_LOG_H
+
+#include <stdint.h>
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+/* The type tag in front of each value. */
+enum log_type {
+    LOG_S = 1, /* const char *, NULL prints as "-" */
+    LOG_I,     /* int64_t */
+    LOG_F      /* double, three decimals */
+};
+
+/* Names the program in every line and drops lines below `level`. Call once, before threads.
+ * `program` is borrowed for the life of the process. */
+void log_init(const char *program, enum log_level level);
+
+/* `event` is dotted lower case. Then triples (key, LOG_x, value), ended by NULL. */
+void log_event(enum log_level level, const char *event, ...) __attribute__((sentinel));
+
+#endif

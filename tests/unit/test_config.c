@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/config.h"
+
+#include "common/err.h"
+#include "tests/unit/check.h"
+
+#include <unistd.h>
+
+struct settings {
+    int64_t port;
+    char *redis;
+    bool stay;
+};
+
+static const struct config_option options[] = {
+    {"port", CONFIG_INT, offsetof(struct settings, port), "8080", 1, 65535, NULL, "TCP port"},
+    {"redis-url", CONFIG_TEXT, offsetof(struct settings, redis), NULL, 0, 0, NULL, "server"},
+    {"stay", CONFIG_BOOL, offsetof(struct settings, stay), "false", 0, 0, NULL, "keep running"},
+};
+
+static const struct config_spec spec = {
+    .usage = "[OPTIONS]",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .settings_size = sizeof(struct settings),
+    .max_arguments = 1,
+};
+
+static int load(struct settings *settings, struct err *err, int argc, const char **words)
+{
+    char *argv[16];
+    enum config_next next;
+    int arguments;
+    for (int i = 0; i < argc; i++)
+        argv[i] = (char *)(uintptr_t)words[i];
+    argv[argc] = NULL;
+    return config_load(&spec, argc, argv, settings, &next, &arguments, err);
+}
+
+static void a_flag_beats_the_environment_which_beats_the_file(void)
+{
+    struct settings settings;
+    struct err err = {0};
+    char path[] = "/tmp/darkroom-config-XXXXXX";
+    int fd = mkstemp(path);
+    const char text[] = "# a comment\n port = 1\nredis-url = file\n stay=yes\n";
+    CHECK_INT(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    setenv("DARKROOM_PORT", "2", 1);
+    setenv("DARKROOM_REDIS_URL", "environment", 1);
+    const char *words[] = {"x", "--config", path, "--port=3"};
+    CHECK_INT(load(&settings, &err, 4, words), 0);
+    CHECK_INT(settings.port, 3);
+    CHECK_TEXT(settings.redis, "environment");
+    CHECK(settings.stay);
+    config_fini(&spec, &settings);
+    unsetenv("DARKROOM_PORT");
+    unsetenv("DARKROOM_REDIS_URL");
+    unlink(path);
+}
+
+static void a_bad_value_names_its_option_source_and_range(void)
+{
+    struct settings settings;
+    struct err err = {0};
+    const char *words[] = {"x", "--port", "70000"};
+    CHECK_INT(load(&settings, &err, 3, words), ERR_INVALID);
+    CHECK_TEXT(err.field, "port");
+    CHECK_HAS(err.text, "command line");
+    CHECK_HAS(err.text, "1 to 65535");
+}
+
+static void unknown_options_and_spare_words_are_refused(void)
+{
+    struct settings settings;
+    struct err err = {0};
+    const char *unknown[] = {"x", "--prot", "1"};
+    CHECK_INT(load(&settings, &err, 3, unknown), ERR_INVALID);
+    CHECK_HAS(err.text, "--prot");
+    err = (struct err){0};
+    const char *spare[] = {"x", "one", "two"};
+    CHECK_INT(load(&settings, &err, 3, spare), ERR_INVALID);
+    CHECK_HAS(err.text, "two");
+    err = (struct err){0};
+    const char *missing[] = {"x", "--redis-url"};
+    CHECK_INT(load(&settings, &err, 2, missing), ERR_INVALID);
+}
+
+int main(void)
+{
+    RUN(a_flag_beats_the_environment_which_beats_the_file);
+    RUN(a_bad_value_names_its_option_source_and_range);
+    RUN(unknown_options_and_spare_words_are_refused);
+    return check_report();
+}

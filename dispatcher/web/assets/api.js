@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+// The HTTP API as the pages use it. Every function rejects with a Problem.
+
+/** An RFC 9457 problem document, or a failure to reach the server at all. */
+export class Problem extends Error {
+  constructor(body, status) {
+    super(body.detail || body.title || "Something went wrong.");
+    this.field = body.field || "";
+    this.status = status;
+  }
+}
+
+const unreachable = () =>
+  new Problem({ detail: "The server cannot be reached. Check your connection and try again." }, 0);
+
+function problemFrom(status, text) {
+  try {
+    return new Problem(JSON.parse(text), status);
+  } catch {
+    return new Problem({ detail: `The server answered with status ${status}.` }, status);
+  }
+}
+
+async function call(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw unreachable();
+  }
+  const text = await response.text();
+  if (!response.ok) throw problemFrom(response.status, text);
+  return text ? JSON.parse(text) : null;
+}
+
+const bearer = (token) => ({ headers: { Authorization: `Bearer ${token}` } });
+
+export const listModels = async () => (await call("/v1/models")).models;
+
+export const getJob = (id, token) => call(`/v1/jobs/${id}`, bearer(token));
+
+export const cancelJob = (id, token) =>
+  call(`/v1/jobs/${id}/cancel`, { method: "POST", ...bearer(token) });
+
+export const deleteJob = (id, token) => call(`/v1/jobs/${id}`, { method: "DELETE", ...bearer(token) });
+
+/** Submits a FormData; onProgress gets 0..1 while the upload runs (fetch cannot tell). */
+export function submitJob(form, onProgress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/v1/jobs");
+    request.upload.onprogress = (event) => {
+      if (event.lengthComputable) onProgress(event.loaded / event.total);
+    };
+    request.onerror = () => reject(unreachable());
+    request.onload = () => {
+      if (request.status === 202) resolve(JSON.parse(request.responseText));
+      else reject(problemFrom(request.status, request.responseText));
+    };
+    request.send(form);
+  });
+}
+
+// The tokens of this browser's jobs: cancel and delete work from the browser that submitted.
+const storageKey = (id) => `darkroom.job.${id}`;
+
+export function rememberTokens(id, tokens) {
+  try {
+    localStorage.setItem(storageKey(id), JSON.stringify(tokens));
+  } catch {
+    // A browser without storage loses the buttons, not the job.
+  }
+}
+
+export function recallTokens(id) {
+  try {
+    return JSON.parse(localStorage.getItem(storageKey(id))) || {};
+  } catch {
+    return {};
+  }
+}
+
+export function forgetTokens(id) {
+  try {
+    localStorage.removeItem(storageKey(id));
+  } catch {
+    // Nothing was kept.
+  }
+}
+
+/** The job that the address of this page names: /j/{id}[/delete]?token=… */
+export function jobOfPage() {
+  return {
+    id: location.pathname.split("/")[2] || "",
+    token: new URLSearchParams(location.search).get("token") || "",
+  };
+}

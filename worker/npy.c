@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/npy.h"
+
+#include "common/buf.h"
+#include "common/err.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the header says '<f4'");
+
+/* Magic, version and the length of the rest: 10 bytes. The whole header is padded with spaces to
+ * a multiple of 64, so that the data can be mapped aligned. */
+#define PREFIX_BYTES 10
+#define ALIGN_BYTES 64
+
+static int put_header(struct buf *out, const size_t *shape, size_t dimensions)
+{
+    struct buf text;
+    buf_init(&text, 512);
+    int rc = buf_append_text(&text, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
+    for (size_t i = 0; i < dimensions && rc == 0; i++)
+        rc = buf_printf(&text, "%s%zu%s", i ? " " : "", shape[i],
+                        i + 1 < dimensions || dimensions == 1 ? "," : "");
+    if (rc == 0)
+        rc = buf_append_text(&text, "), }");
+    while (rc == 0 && (PREFIX_BYTES + text.size + 1) % ALIGN_BYTES)
+        rc = buf_append(&text, " ", 1);
+    if (rc == 0)
+        rc = buf_append(&text, "\n", 1);
+    const unsigned char prefix[PREFIX_BYTES] = {
+        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, text.size & 0xff, (unsigned char)(text.size >> 8)};
+    if (rc == 0)
+        rc = buf_append(out, prefix, sizeof prefix);
+    if (rc == 0)
+        rc = buf_append(out, text.data, text.size);
+    buf_fini(&text);
+    return rc;
+}
+
+/* Only what we began, and never a device such as /dev/stdout. */
+static void remove_partial(const char *path, bool opened)
+{
+    struct stat status;
+    if (opened && lstat(path, &status) == 0 && S_ISREG(status.st_mode))
+        unlink(path);
+}
+
+int npy_write_f32(const char *path, const size_t *shape, size_t dimensions, const float *data,
+                  struct err *err)
+{
+    if (dimensions > NPY_MAX_DIMENSIONS)
+        return err_set(err, ERR_LIMIT, "raw", "an array of %zu dimensions, %d are allowed",
+                       dimensions, NPY_MAX_DIMENSIONS);
+    size_t count = 1;
+    for (size_t i = 0; i < dimensions; i++)
+        count *= shape[i];
+
+    struct buf header;
+    FILE *file = NULL;
+    buf_init(&header, 1024);
+    int rc = put_header(&header, shape, dimensions);
+    if (rc == 0 && !(file = fopen(path, "wb")))
+        rc = err_set_errno(err, "raw", "%s", path);
+    if (rc == 0 && (fwrite(header.data, 1, header.size, file) != header.size ||
+                    fwrite(data, sizeof *data, count, file) != count))
+        rc = err_set_errno(err, "raw", "%s", path);
+    if (file && fclose(file) != 0 && rc == 0)
+        rc = err_set_errno(err, "raw", "%s", path);
+    if (rc < 0)
+        remove_partial(path, file != NULL);
+    buf_fini(&header);
+    return rc;
+}

@@ -32,8 +32,8 @@ static const struct config_option *find(const struct config_spec *spec, const ch
 
 static int set_text(const struct config_option *option, const char *value, void *settings)
 {
-    char *copy = NULL;
-    if (value && !(copy = strdup(value)))
+    char *copy = strdup(value);
+    if (!copy)
         return ERR_NOMEM;
     char **text = slot(option, settings);
     free(*text);
@@ -68,6 +68,23 @@ static int set_bool(const struct config_option *option, const char *value, const
     return 0;
 }
 
+static int add_to_list(const struct config_option *option, const char *value, const char *source,
+                       void *settings, struct err *err)
+{
+    struct config_list *list = slot(option, settings);
+    if ((int64_t)list->count >= option->max)
+        return err_set(err, ERR_LIMIT, option->name, "%s: %s stands more than %" PRId64 " times",
+                       source, option->name, option->max);
+    char **items = realloc(list->items, (list->count + 1) * sizeof *items);
+    if (!items)
+        return ERR_NOMEM;
+    list->items = items;
+    if (!(items[list->count] = strdup(value)))
+        return ERR_NOMEM;
+    list->count++;
+    return 0;
+}
+
 /* `source` says where the value stood, for the message. */
 static int set_value(const struct config_option *option, const char *value, const char *source,
                      void *settings, struct err *err)
@@ -76,6 +93,7 @@ static int set_value(const struct config_option *option, const char *value, cons
     case CONFIG_TEXT: return set_text(option, value, settings);
     case CONFIG_INT: return set_int(option, value, source, settings, err);
     case CONFIG_BOOL: return set_bool(option, value, source, settings, err);
+    case CONFIG_LIST: return add_to_list(option, value, source, settings, err);
     }
     return ERR_INTERNAL;
 }
@@ -85,7 +103,7 @@ static int load_defaults(const struct config_spec *spec, void *settings, struct 
     memset(settings, 0, spec->settings_size);
     for (size_t i = 0; i < spec->option_count; i++) {
         const struct config_option *option = &spec->options[i];
-        if (option->default_value || option->type == CONFIG_TEXT) {
+        if (option->default_value) {
             int rc = set_value(option, option->default_value, "default", settings, err);
             if (rc < 0)
                 return rc;
@@ -104,8 +122,8 @@ static char *trim(char *text)
     return text;
 }
 
-static int load_line(const struct config_spec *spec, char *line, const char *source,
-                     void *settings, struct err *err)
+static int load_line(const struct config_spec *spec, char *line, const char *source, void *settings,
+                     struct err *err)
 {
     line = trim(line);
     if (!*line || *line == '#')
@@ -159,24 +177,35 @@ static int load_environment(const struct config_spec *spec, void *settings, stru
     return rc;
 }
 
-/* One flag of the command line: "--name value", "--name=value" or, for a bool, "--name". */
+/* One flag of the command line: "--name value", "--name=value", "-n value", "-nvalue" or, for a
+ * bool, "--name" or "-n". */
 struct flag {
     const struct config_option *option;
     const char *value;
     int words; /* how many of argv it took */
 };
 
+static const struct config_option *find_short(const struct config_spec *spec, char name)
+{
+    for (size_t i = 0; i < spec->option_count; i++)
+        if (name && spec->options[i].short_name == name)
+            return &spec->options[i];
+    return NULL;
+}
+
 static int parse_flag(const struct config_spec *spec, int left, char **argv, struct flag *out,
                       struct err *err)
 {
-    const char *name = argv[0] + 2;
-    size_t length = strcspn(name, "=");
-    const struct config_option *option = find(spec, name, length);
-    if (!option)
-        return err_set(err, ERR_INVALID, NULL, "unknown option '--%.*s'; --help lists them",
-                       (int)length, name);
-    *out = (struct flag){option, name + length + 1, 1};
-    if (name[length] == '=')
+    bool is_long = argv[0][1] == '-';
+    const char *name = argv[0] + (is_long ? 2 : 1);
+    size_t length = is_long ? strcspn(name, "=") : 1;
+    const struct config_option *option =
+        is_long ? find(spec, name, length) : find_short(spec, name[0]);
+    if (!option || (!is_long && option->type == CONFIG_BOOL && name[1]))
+        return err_set(err, ERR_INVALID, NULL, "unknown option '%.*s'; --help lists them",
+                       is_long ? (int)length + 2 : 64, argv[0]);
+    *out = (struct flag){option, name + length + (is_long ? 1 : 0), 1};
+    if (name[length])
         return 0;
     if (option->type == CONFIG_BOOL) {
         out->value = "true";
@@ -204,9 +233,6 @@ static int load_flags(const struct config_spec *spec, int argc, char **argv, voi
             i++;
             continue;
         }
-        if (argv[i][1] != '-')
-            return err_set(err, ERR_INVALID, NULL, "unknown option '%s'; --help lists them",
-                           argv[i]);
         if (!strncmp(argv[i], "--config", 8) && (!argv[i][8] || argv[i][8] == '=')) {
             i += argv[i][8] ? 1 : 2; /* load_file() has read it */
             continue;
@@ -247,7 +273,12 @@ static void print_help(const struct config_spec *spec, const char *program)
     printf("usage: %s %s\n\n", program, spec->usage);
     for (size_t i = 0; i < spec->option_count; i++) {
         const struct config_option *option = &spec->options[i];
-        printf("  --%-22s %s", option->name, option->help ? option->help : "");
+        char name[MAX_NAME + 8];
+        if (option->short_name)
+            snprintf(name, sizeof name, "%s, -%c", option->name, option->short_name);
+        else
+            snprintf(name, sizeof name, "%s", option->name);
+        printf("  --%-22s %s", name, option->help ? option->help : "");
         if (option->default_value && *option->default_value)
             printf(" [%s%s%s]", option->default_value, option->unit ? " " : "",
                    option->unit ? option->unit : "");
@@ -276,6 +307,12 @@ static void dump(const struct config_spec *spec, void *settings)
         case CONFIG_BOOL:
             printf("%s = %s\n", option->name, *(const bool *)value ? "true" : "false");
             break;
+        case CONFIG_LIST: {
+            const struct config_list *list = value;
+            for (size_t k = 0; k < list->count; k++)
+                printf("%s = %s\n", option->name, list->items[k]);
+            break;
+        }
         }
     }
 }
@@ -335,10 +372,17 @@ int config_load(const struct config_spec *spec, int argc, char **argv, void *set
 void config_fini(const struct config_spec *spec, void *settings)
 {
     for (size_t i = 0; i < spec->option_count; i++) {
-        if (spec->options[i].type != CONFIG_TEXT)
-            continue;
-        char **text = slot(&spec->options[i], settings);
-        free(*text);
-        *text = NULL;
+        void *value = slot(&spec->options[i], settings);
+        if (spec->options[i].type == CONFIG_TEXT) {
+            char **text = value;
+            free(*text);
+            *text = NULL;
+        } else if (spec->options[i].type == CONFIG_LIST) {
+            struct config_list *list = value;
+            for (size_t k = 0; k < list->count; k++)
+                free(list->items[k]);
+            free(list->items);
+            *list = (struct config_list){0};
+        }
     }
 }

@@ -5,7 +5,8 @@
  *
  *     struct settings { int64_t port; char *redis; bool drain; };
  *     static const struct config_option options[] = {
- *         {"port", CONFIG_INT, offsetof(struct settings, port), "8080", 1, 65535, NULL, "TCP port"},
+ *         {"port", CONFIG_INT, offsetof(struct settings, port), "8080", 1, 65535, NULL, "TCP
+ * port"},
  *         {"redis", CONFIG_TEXT, offsetof(struct settings, redis), "redis://127.0.0.1:6379/0",
  *          .help = "..."},
  *     };
@@ -26,7 +27,14 @@ struct err;
 enum config_type {
     CONFIG_TEXT, /* char *, owned by the settings; NULL where default is NULL */
     CONFIG_INT,  /* int64_t within [min, max] */
-    CONFIG_BOOL  /* bool; the flag alone means true */
+    CONFIG_BOOL, /* bool; the flag alone means true */
+    CONFIG_LIST  /* struct config_list, owned by the settings; at most `max` items */
+};
+
+/* What an option that may be repeated holds: every occurrence adds, whatever its source. */
+struct config_list {
+    char **items; /* owned; NULL while count is 0 */
+    size_t count;
 };
 
 struct config_option {
@@ -37,6 +45,7 @@ struct config_option {
     int64_t min, max;
     const char *unit; /* "ms", "bytes"; NULL */
     const char *help; /* one line */
+    char short_name;  /* 'o' allows "-o X" and "-oX" on the command line; 0: none */
 };
 
 struct config_spec {
@@ -57,7 +66,7 @@ enum config_next { CONFIG_RUN, CONFIG_EXIT };
 int config_load(const struct config_spec *spec, int argc, char **argv, void *settings,
                 enum config_next *out_next, int *out_arguments, struct err *err);
 
-/* Frees the texts. */
+/* Frees the texts and lists. */
 void config_fini(const struct config_spec *spec, void *settings);
 
 #endif

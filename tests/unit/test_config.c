@@ -10,12 +10,15 @@ struct settings {
     int64_t port;
     char *redis;
     bool stay;
+    struct config_list params;
 };
 
 static const struct config_option options[] = {
     {"port", CONFIG_INT, offsetof(struct settings, port), "8080", 1, 65535, NULL, "TCP port"},
-    {"redis-url", CONFIG_TEXT, offsetof(struct settings, redis), NULL, 0, 0, NULL, "server"},
-    {"stay", CONFIG_BOOL, offsetof(struct settings, stay), "false", 0, 0, NULL, "keep running"},
+    {"redis-url", CONFIG_TEXT, offsetof(struct settings, redis), NULL, 0, 0, NULL, "server", 'r'},
+    {"stay", CONFIG_BOOL, offsetof(struct settings, stay), "false", 0, 0, NULL, "keep running",
+     's'},
+    {"param", CONFIG_LIST, offsetof(struct settings, params), NULL, 0, 2, NULL, "repeatable", 'p'},
 };
 
 static const struct config_spec spec = {
@@ -86,10 +89,46 @@ static void unknown_options_and_spare_words_are_refused(void)
     CHECK_INT(load(&settings, &err, 2, missing), ERR_INVALID);
 }
 
+static void short_names_work_alone_joined_and_for_switches(void)
+{
+    struct settings settings;
+    struct err err = {0};
+    const char *words[] = {"x", "-r", "one", "-s", "word", "-ptwo"};
+    CHECK_INT(load(&settings, &err, 6, words), 0);
+    CHECK_TEXT(settings.redis, "one");
+    CHECK(settings.stay);
+    CHECK_INT(settings.params.count, 1);
+    CHECK_TEXT(settings.params.items[0], "two");
+    config_fini(&spec, &settings);
+    const char *joined[] = {"x", "-sx"};
+    CHECK_INT(load(&settings, &err, 2, joined), ERR_INVALID);
+    CHECK_HAS(err.text, "-sx");
+    err = (struct err){0};
+    const char *unknown[] = {"x", "-z"};
+    CHECK_INT(load(&settings, &err, 2, unknown), ERR_INVALID);
+    CHECK_HAS(err.text, "'-z'");
+}
+
+static void a_repeated_option_keeps_every_value_up_to_its_limit(void)
+{
+    struct settings settings;
+    struct err err = {0};
+    const char *words[] = {"x", "--param", "a=1", "--param=b=2", "-p", "c"};
+    CHECK_INT(load(&settings, &err, 4, words), 0);
+    CHECK_INT(settings.params.count, 2);
+    CHECK_TEXT(settings.params.items[0], "a=1");
+    CHECK_TEXT(settings.params.items[1], "b=2");
+    config_fini(&spec, &settings);
+    CHECK_INT(load(&settings, &err, 6, words), ERR_LIMIT);
+    CHECK_HAS(err.text, "2 times");
+}
+
 int main(void)
 {
     RUN(a_flag_beats_the_environment_which_beats_the_file);
     RUN(a_bad_value_names_its_option_source_and_range);
     RUN(unknown_options_and_spare_words_are_refused);
+    RUN(short_names_work_alone_joined_and_for_switches);
+    RUN(a_repeated_option_keeps_every_value_up_to_its_limit);
     return check_report();
 }

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Which Debian packages Darkroom needs, and how to install what is missing of them. Sourced by
+# deploy/try.sh and tests/run.sh:
+#
+#     . deploy/packages.sh
+#     packages_install "${PACKAGES_RUN[@]}"
+#
+# Works as root or with sudo; does nothing, and needs no network, when all are there.
+
+# To build and run everything on one machine.
+PACKAGES_RUN=(gcc libc6-dev meson ninja-build pkg-config python3-minimal
+    libhiredis-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libpng-dev
+    libjpeg62-turbo-dev libwebp-dev uuid-dev libdnnl-dev libssl-dev
+    redis-server redis-tools ca-certificates)
+
+# What the tests need beyond that: compilers and checkers, a browser, an SMTP and an S3 server,
+# PyTorch as the independent reference.
+PACKAGES_TEST=(git g++ clang libclang-rt-14-dev clang-format cppcheck curl openssl
+    nodejs npm chromium python3-aiosmtpd python3-torch python3-numpy python3-pil
+    radosgw ceph-mon ceph-osd ceph-common)
+
+packages_missing() {
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
+            printf '%s\n' "$package"
+    done
+}
+
+packages_as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "Installing packages needs root or sudo: $*" >&2
+        return 1
+    fi
+}
+
+# Debian starts a server when it installs one. Ours start their own on a socket of their own, so
+# nothing may be left behind on port 6379: services are held back during the installation, and a
+# Redis that came with it is not enabled for the next boot either.
+packages_install_quietly() {
+    local guard=/usr/sbin/policy-rc.d made_guard='' had_redis='' status=0
+    dpkg-query -W redis-server >/dev/null 2>&1 && had_redis=yes
+    if [ ! -e "$guard" ]; then
+        printf '#!/bin/sh\nexit 101\n' | packages_as_root tee "$guard" >/dev/null
+        packages_as_root chmod 755 "$guard"
+        made_guard=yes
+    fi
+    packages_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
+        --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" || status=$?
+    [ -z "$made_guard" ] || packages_as_root rm -f "$guard"
+    if [ -z "$had_redis" ] && command -v systemctl >/dev/null; then
+        packages_as_root systemctl disable redis-server.service >/dev/null 2>&1 || true
+    fi
+    return "$status"
+}
+
+packages_install() {
+    local missing log
+    mapfile -t missing < <(packages_missing "$@")
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    log=$(mktemp)
+    echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
+    if ! { packages_as_root apt-get update -q && packages_install_quietly "${missing[@]}"; } \
+        >"$log" 2>&1; then
+        tail -20 "$log" >&2
+        echo "Could not install: ${missing[*]} (the whole log: $log)" >&2
+        return 1
+    fi
+    rm -f "$log"
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Models are data: models/<name>.json says what a model takes, gives and needs.
+ *
+ *     struct manifest_set models = {0};
+ *     rc = manifest_set_load("models", &models, &err);
+ *     const struct manifest *model = manifest_set_find(&models, "portrait-drawing");
+ *     json_t *params = NULL;
+ *     rc = manifest_check_params(model, params_of_the_request, &params, &err);  // defaults filled
+ *     rc = picture_probe(data, size, &model->limits, &info, &err);
+ *     manifest_set_fini(&models);
+ *
+ * A manifest is checked strictly when it is loaded: unknown members, missing limits and defaults
+ * that break their own schema are refused. Written once at start, then read-only: any thread may
+ * read it, but json_t reference counts are not atomic, so `params` and `view` are only walked. */
+#ifndef DARKROOM_COMMON_MANIFEST_H
+#define DARKROOM_COMMON_MANIFEST_H
+
+#include "common/json.h"
+#include "common/picture.h"
+
+#define MANIFEST_MAX_NAME 64
+#define MANIFEST_MAX_PARAMS_BYTES 8192 /* of a request's params as JSON */
+
+struct manifest {
+    char name[MANIFEST_MAX_NAME + 1]; /* [a-z0-9-]{1,64}, equal to the file's name */
+    /* The texts are borrowed from `document`. */
+    const char *title;
+    const char *architecture;        /* "ugatit" */
+    const char *variant;             /* "pytorch" */
+    const char *weights_sha256;      /* 64 hex digits; NULL where the manifest gives none */
+    const char *output_content_type; /* "image/png" */
+    char *weights_path;              /* owned: the manifest's folder and the file in it */
+    struct picture_limits limits;    /* what the input may be at most */
+    int size;                        /* the square side that the network takes */
+    int batch_max;                   /* the most jobs in one run */
+    int max_attempts;
+    int64_t cost_ms;    /* of one job on a usual worker, for estimates */
+    int64_t timeout_ms; /* for one attempt */
+    json_t *params;     /* JSON Schema of the parameters; borrowed from `document` */
+    json_t *document;   /* owned */
+    json_t *view;       /* owned: the public part, an item of GET /v1/models */
+};
+
+/* Sorted by name. */
+struct manifest_set {
+    struct manifest *items; /* owned */
+    size_t count;
+};
+
+/* True for [a-z0-9-]{1,64}. */
+bool manifest_name_is_valid(const char *name);
+
+/* Reads one file, whose name must be <name>.json. *out_manifest is owned by the caller
+ * (manifest_fini). Errors name the file and the member. */
+int manifest_load(const char *path, struct manifest *out_manifest, struct err *err);
+
+/* The same from memory; `folder` is where weights are looked for. */
+int manifest_parse(const void *data, size_t size, const char *folder, struct manifest *out_manifest,
+                   struct err *err);
+void manifest_fini(struct manifest *manifest);
+
+/* Every *.json of a folder; one bad manifest fails the whole set. An empty folder is no error. */
+int manifest_set_load(const char *folder, struct manifest_set *out_set, struct err *err);
+void manifest_set_fini(struct manifest_set *set);
+
+/* NULL if there is none. Borrowed from the set. */
+const struct manifest *manifest_set_find(const struct manifest_set *set, const char *name);
+
+/* Checks a request's parameters (NULL: none given) against the schema and fills in defaults.
+ * *out_params is owned by the caller. ERR_INVALID or ERR_LIMIT with the field "params.<name>". */
+int manifest_check_params(const struct manifest *manifest, const json_t *params,
+                          json_t **out_params, struct err *err);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A generator, ready to run: the one header that a worker needs.
+ *
+ *     struct model_options options = model_options_default();
+ *     struct model *model;
+ *     if (model_open("portrait-drawing.safetensors", &options, &model, &err) < 0) ...
+ *     const struct model_info *info = model_info(model);          // pictures are info->size square
+ *     model_prepare(model, 1, &err);                              // optional: pay the plan now
+ *     pixels_to_tensor(rgb, info->size, info->size, input);       // gpu/pixels.h
+ *     model_run(model, 1, input, output, &err);
+ *     pixels_from_tensor(output, info->size, info->size, PIXELS_ROUND, rgb);
+ *     model_close(&model);
+ *
+ * Architecture, light or full, channels, and full's picture size are read from the tensors; light
+ * takes its size from the options.
+ * The same input gives the same bytes at any batch size and in any slot of the batch.
+ * A model belongs to one thread at a time; it uses `threads` cores while it runs and none between
+ * runs. Open one model per thread. */
+#ifndef DARKROOM_GPU_MODEL_H
+#define DARKROOM_GPU_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct model;
+
+enum model_device {
+    MODEL_CPU,  /* oneDNN */
+    MODEL_CUDA, /* our kernels */
+    MODEL_REF   /* plain C: slow, the oracle of the tests */
+};
+
+enum model_precision { MODEL_F32, MODEL_BF16, MODEL_F16 };
+
+struct model_options {
+    const char *architecture; /* borrowed; "ugatit"; NULL: whatever the tensors say */
+    const char *variant;      /* borrowed; "pytorch"; NULL: the same */
+    enum model_device device;
+    enum model_precision precision;
+    int threads; /* 0: every core this process may use */
+    int size;    /* side of the picture in pixels; 0: what the weights say, else 256 */
+};
+
+/* Everything a caller may ask about an open model. */
+struct model_info {
+    const char *architecture; /* "ugatit"; static storage */
+    const char *kind;         /* "light" or "full"; static storage */
+    const char *variant;      /* "pytorch"; static storage */
+    enum model_device device;
+    enum model_precision precision;
+    int channels;          /* of the first layer: 64 in the paper */
+    int size;              /* input and output are [N, 3, size, size] */
+    size_t values;         /* 3 * size * size: floats of one picture */
+    int64_t parameters;    /* trained values in the file */
+    int64_t multiply_adds; /* of one picture, counted as the paper's layers have them */
+};
+
+#define MODEL_MAX_BATCH 64
+#define MODEL_MIN_SIZE 16
+#define MODEL_MAX_SIZE 2048
+
+struct model_options model_options_default(void); /* CPU, f32, all cores, sizes from the weights */
+
+/* Names as on the command line: "cpu", "cuda", "ref"; "f32", "bf16", "f16". ERR_INVALID. */
+int model_device_parse(const char *text, enum model_device *out_device, struct err *err);
+int model_precision_parse(const char *text, enum model_precision *out_precision, struct err *err);
+const char *model_device_name(enum model_device device);
+const char *model_precision_name(enum model_precision precision);
+
+/* On success *out_model is owned by the caller. ERR_NOT_FOUND, ERR_CORRUPT (the text names the
+ * tensor and both shapes), ERR_UNSUPPORTED (architecture, device or precision that this build or
+ * machine does not have), ERR_INVALID (size), ERR_NOMEM, ERR_DEVICE. */
+int model_open(const char *path, const struct model_options *options, struct model **out_model,
+               struct err *err);
+
+/* Accepts NULL inside; sets it to NULL. */
+void model_close(struct model **model);
+
+/* Borrowed until model_close(). */
+const struct model_info *model_info(const struct model *model);
+
+/* Builds and keeps the plan for this batch size, so that the first run is as fast as the next. */
+int model_prepare(struct model *model, int batch, struct err *err);
+
+/* `input` and `output`: [batch, 3, size, size] floats in [-1,1], both borrowed, no overlap.
+ * ERR_INVALID for a batch outside 1..MODEL_MAX_BATCH, ERR_CORRUPT where a layer gave NaN or
+ * infinity (the text names it). After an error `output` is unspecified. */
+int model_run(struct model *model, int batch, const float *input, float *output, struct err *err);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A tensor as a value: type, shape, and where its bytes lie.
+ *
+ *     struct tensor t;
+ *     if (weights_find(weights, "conv1x1.bias", &t) == 0) ...   // t.data is borrowed
+ *
+ * The letters of every shape comment in gpu/:
+ *     N  pictures in a batch        C  channels (I in, O out, where a layer has both)
+ *     H  rows, W  columns           K  rows and columns of a convolution's kernel
+ *     F  features of a fully connected layer
+ * Activations are NCHW, convolution weights OIKK, fully connected weights [F out][F in].
+ *
+ * A tensor never frees: `data` is borrowed from whoever made it. Shapes are positive. */
+#ifndef DARKROOM_GPU_TENSOR_H
+#define DARKROOM_GPU_TENSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum tensor_type { TENSOR_F32, TENSOR_F16, TENSOR_BF16 };
+
+#define TENSOR_MAX_RANK 4
+
+struct tensor {
+    enum tensor_type type;
+    int rank;                     /* 0 (a scalar) to TENSOR_MAX_RANK */
+    int64_t dim[TENSOR_MAX_RANK]; /* slowest first */
+    const void *data;             /* borrowed; packed, little endian, perhaps unaligned */
+};
+
+size_t tensor_type_size(enum tensor_type type);
+const char *tensor_type_name(enum tensor_type type); /* "F32"; static storage */
+
+/* How many values, respectively bytes. Both fit: whoever fills a tensor has checked that. */
+int64_t tensor_count(const struct tensor *tensor);
+size_t tensor_bytes(const struct tensor *tensor);
+
+bool tensor_has_shape(const struct tensor *tensor, int rank, const int64_t *dim);
+
+/* "256x512x1x1", or "scalar". */
+#define TENSOR_SHAPE_SIZE 96
+void tensor_shape_text(int rank, const int64_t *dim, char out[TENSOR_SHAPE_SIZE]);
+
+/* Writes all values as float; `out` holds tensor_count() of them. */
+void tensor_to_f32(const struct tensor *tensor, float *out);
+
+/* One half-precision value each; exact. */
+float tensor_f16_to_f32(uint16_t bits);
+float tensor_bf16_to_f32(uint16_t bits);
+
+#endif

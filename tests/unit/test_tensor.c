@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "gpu/pixels.h"
+#include "gpu/tensor.h"
+
+#include "tests/unit/check.h"
+
+#include <math.h>
+
+static void half_precision_values_widen_exactly(void)
+{
+    CHECK(tensor_f16_to_f32(0x3c00) == 1.0f);
+    CHECK(tensor_f16_to_f32(0xc000) == -2.0f);
+    CHECK(tensor_f16_to_f32(0x7bff) == 65504.0f);
+    CHECK(tensor_f16_to_f32(0x0400) == 0x1p-14f);
+    CHECK(tensor_f16_to_f32(0x0001) == 0x1p-24f);
+    CHECK(tensor_f16_to_f32(0x83ff) == -0x3ffp-24f);
+    CHECK(signbit(tensor_f16_to_f32(0x8000)) && tensor_f16_to_f32(0x8000) == 0);
+    CHECK(isinf(tensor_f16_to_f32(0xfc00)) && tensor_f16_to_f32(0xfc00) < 0);
+    CHECK(isnan(tensor_f16_to_f32(0x7e00)));
+    CHECK(tensor_bf16_to_f32(0x3f80) == 1.0f);
+    CHECK(tensor_bf16_to_f32(0xc049) == -3.140625f);
+}
+
+static void every_type_converts_from_unaligned_bytes(void)
+{
+    unsigned char half[1 + 4] = {0, 0x00, 0x3c, 0x00, 0xc0};
+    unsigned char full[1 + 8] = {0};
+    const float want[2] = {1.0f, -2.0f};
+    float got[2];
+    memcpy(full + 1, want, sizeof want);
+    struct tensor t = {.type = TENSOR_F16, .rank = 1, .dim = {2}, .data = half + 1};
+    CHECK_INT(tensor_bytes(&t), 4);
+    tensor_to_f32(&t, got);
+    CHECK(memcmp(got, want, sizeof want) == 0);
+    t = (struct tensor){.type = TENSOR_F32, .rank = 1, .dim = {2}, .data = full + 1};
+    tensor_to_f32(&t, got);
+    CHECK(memcmp(got, want, sizeof want) == 0);
+}
+
+static void a_shape_prints_as_people_write_it(void)
+{
+    char text[TENSOR_SHAPE_SIZE];
+    const int64_t dim[4] = {256, 512, 1, 1};
+    tensor_shape_text(4, dim, text);
+    CHECK_TEXT(text, "256x512x1x1");
+    tensor_shape_text(0, dim, text);
+    CHECK_TEXT(text, "scalar");
+}
+
+static void every_byte_survives_the_way_to_floats_and_back(void)
+{
+    unsigned char rgb[3 * 256], back[3 * 256];
+    float chw[3 * 256];
+    for (int i = 0; i < 3 * 256; i++)
+        rgb[i] = (unsigned char)(i * 7);
+    pixels_to_tensor(rgb, 16, 16, chw);
+    CHECK(chw[0] == -1.0f);
+    pixels_from_tensor(chw, 16, 16, PIXELS_ROUND, back);
+    CHECK(memcmp(rgb, back, sizeof rgb) == 0);
+}
+
+static void floats_round_half_to_even_or_truncate_and_saturate(void)
+{
+    /* One pixel a row: red is what is looked at. 0.5 of a level is x = -1 + 1/255. */
+    float chw[3 * 5] = {-1.0f + 1.0f / 255.0f, -1.0f + 1.9f / 255.0f, -9.0f, 9.0f, NAN};
+    unsigned char rgb[3 * 5];
+    pixels_from_tensor(chw, 1, 5, PIXELS_ROUND, rgb);
+    CHECK_INT(rgb[3], 1);
+    CHECK_INT(rgb[6], 0);
+    CHECK_INT(rgb[9], 255);
+    CHECK_INT(rgb[12], 0);
+    pixels_from_tensor(chw, 1, 5, PIXELS_TRUNCATE, rgb);
+    CHECK_INT(rgb[0], 0);
+    CHECK_INT(rgb[3], 0);
+    CHECK_INT(rgb[9], 255);
+}
+
+int main(void)
+{
+    RUN(half_precision_values_widen_exactly);
+    RUN(every_type_converts_from_unaligned_bytes);
+    RUN(a_shape_prints_as_people_write_it);
+    RUN(every_byte_survives_the_way_to_floats_and_back);
+    RUN(floats_round_half_to_even_or_truncate_and_saturate);
+    return check_report();
+}

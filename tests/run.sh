@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# run.sh [--quick]: installs what the tests need, builds and runs them. Ends with one line,
+# "N passed, N failed, N skipped", and an exit status that agrees with it.
+#
+#   --quick   only the plain build, without sanitizers, fuzzing and the browser
+#
+# Three builds, each in a folder of its own: build-test (gcc, warnings are errors), build-asan
+# (address and undefined-behaviour sanitizers), build-fuzz (clang, libFuzzer).
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+cd "$ROOT"
+. deploy/packages.sh
+
+quick=''
+case ${1:-} in
+'') ;;
+--quick) quick=yes ;;
+*) echo "usage: tests/run.sh [--quick]" >&2; exit 64 ;;
+esac
+
+# Seconds for each libFuzzer target; long runs are started by hand with a larger number.
+FUZZ_SECONDS=${FUZZ_SECONDS:-10}
+
+packages_install "${PACKAGES_RUN[@]}" "${PACKAGES_TEST[@]}"
+
+logs=()
+status=0
+
+# build NAME MESON-OPTION...
+build() {
+    local dir=build-$1
+    shift
+    [ -f "$dir/build.ninja" ] || meson setup "$dir" -Dwerror=true "$@" >/dev/null
+    ninja -C "$dir" --quiet
+}
+
+# suites NAME SUITE...: runs them in build-NAME and remembers the log to count
+suites() {
+    local name=$1 dir=build-$1 args=()
+    shift
+    for suite in "$@"; do args+=(--suite "$suite"); done
+    printf '\n== %s: %s\n' "$name" "$*"
+    meson test -C "$dir" --no-rebuild --print-errorlogs --logbase "log-$1" "${args[@]}" || status=1
+    logs+=("$dir/meson-logs/log-$1.junit.xml")
+}
+
+npm_install() {
+    [ -d "$1/node_modules" ] || (cd "$1" && npm ci --silent)
+}
+
+# One suite after the other where they start servers: two cores, and deadlines that are real.
+npm_install tests/browser
+build test
+suites test unit headers style model fuzz-replay
+suites test integration
+if [ -z "$quick" ]; then
+    suites test browser
+    build asan -Db_sanitize=address,undefined -Db_lundef=false
+    suites asan unit fuzz-replay
+    suites asan integration
+    CC=clang CXX=clang++ build fuzz -Dfuzz=true -Dtests=true -Dcuda=disabled
+    tests/fuzz/run.sh build-fuzz "$FUZZ_SECONDS" || status=1
+fi
+
+/usr/bin/python3 tests/support/count.py --may-skip gpu "${logs[@]}" || status=1
+exit "$status"

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The queue, as the dispatcher uses it; docs/protocol.md is the contract. Workers' verbs are in
+ * queue_worker.h, mail rows and the trash in queue_outbox.h.
+ *
+ *     struct queue queue;
+ *     queue_init(&queue, shard, 30000);
+ *     rc = queue_check(&queue, redis, 2000, &err);          // refuses a Redis that evicts
+ *
+ *     queue_submit_command(&queue, &submit, 1, &command);   // asynchronously: build,
+ *     redis_async_send(redis, &command, on_submitted, job);
+ *     rc = queue_submit_reply(reply, 0, &result, &err);     // and parse in the callback
+ *     rc = queue_submit(&queue, redis, &submit, 2000, &result, &err);   // or all at once
+ *
+ * Every verb is one script: atomic, and safe to repeat after a lost reply. Times are Redis' own.
+ * `command` is initialised by the caller and cleared by queue_*_command(), which never fails: what
+ * goes wrong (too large) is reported where the command is sent. queue_*_reply() take the reply that
+ * the callback got with rc 0. ERR_INTERNAL: a reply that the protocol does not allow.
+ * ERR_CORRUPT: a record in Redis that contradicts itself; the text names key and expectation.
+ * struct queue is a value, constant after queue_init(): any thread. */
+#ifndef DARKROOM_COMMON_QUEUE_H
+#define DARKROOM_COMMON_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/id.h"
+#include "common/job.h"
+
+struct err;
+struct redis;
+struct redis_command;
+struct redis_reply;
+
+#define QUEUE_COMMAND_MAX (4 * 1024 * 1024) /* for redis_command_init(): fits every verb */
+#define QUEUE_SUBMIT_MAX 256                /* jobs in one submit */
+#define QUEUE_ADDRESS_SIZE 65               /* keyed hash of an e-mail address, as text */
+#define QUEUE_BLOB_MAX 1024                 /* bytes of a sealed address */
+
+struct queue {
+    unsigned shard;
+    int64_t lease_ms;
+    int64_t retain_ms;       /* how long a finished job is kept; default 7 days */
+    int64_t max_queued;      /* of the shard, all models; default 10 million */
+    int64_t max_flow_queued; /* of one flow, one model; default 1 million */
+};
+
+/* Defaults for everything but shard and lease. */
+void queue_init(struct queue *queue, unsigned shard, int64_t lease_ms);
+
+/* Refuses a server that is too old (< 6.2), that evicts (maxmemory-policy must be noeviction), or
+ * whose data another version of the protocol wrote: ERR_UNSUPPORTED, with what to change. */
+int queue_check(const struct queue *queue, struct redis *redis, int64_t timeout_ms,
+                struct err *err);
+
+/* The same in two steps, for an asynchronous connection: `which` counts from 0; 0 when there is
+ * none left. */
+bool queue_check_command(const struct queue *queue, int which, struct redis_command *command);
+int queue_check_reply(const struct redis_reply *reply, int which, struct err *err);
+
+/* ---- submit --------------------------------------------------------------------------------- */
+
+struct queue_submit {
+    const char *public_id; /* of this shard; from id_public_create() */
+    const char *model;
+    const char *flow;
+    enum job_priority priority;
+    int64_t cost_ms;            /* expected milliseconds on the device: 1 … 16,000,000 */
+    double weight;              /* of the flow: 1 unless it pays for more; 0.01 … 1000 */
+    int max_attempts;           /* 1 … 100 */
+    int64_t run_at_ms;          /* since 1970; 0: now */
+    bool has_input;             /* inputs/<public id> exists and is ours to delete */
+    const char *extension;      /* of the result's file name: "png" */
+    const char *notify_address; /* keyed hash; NULL or "": nobody is told */
+    const void *notify_blob;    /* sealed address, up to QUEUE_BLOB_MAX */
+    size_t notify_blob_size;
+    const void *spec; /* job_spec_format(), up to JOB_SPEC_MAX */
+    size_t spec_size;
+};
+
+struct queue_submitted {
+    bool repeated; /* this public id was already there: nothing was changed */
+    enum job_state state;
+    int64_t created_ms;
+    int64_t position; /* jobs of this model that are to start before it; -1: not waiting */
+    int64_t eta_ms;   /* until its result is expected; -1: no worker is alive */
+};
+
+/* All strings are borrowed during the call. `count` up to QUEUE_SUBMIT_MAX; each job is admitted or
+ * refused on its own. */
+void queue_submit_command(const struct queue *queue, const struct queue_submit *jobs, size_t count,
+                          struct redis_command *command);
+/* The outcome of job `index`. ERR_UNAVAILABLE: the whole queue is full; ERR_LIMIT: this flow is;
+ * ERR_CONFLICT: the id is taken by another job (make a new one); ERR_INVALID names the member. */
+int queue_submit_reply(const struct redis_reply *reply, size_t index, struct queue_submitted *out,
+                       struct err *err);
+int queue_submit(const struct queue *queue, struct redis *redis, const struct queue_submit *job,
+                 int64_t timeout_ms, struct queue_submitted *out, struct err *err);
+
+/* ---- get ------------------------------------------------------------------------------------ */
+
+struct queue_job {
+    char public_id[ID_PUBLIC_SIZE];
+    uint64_t id;
+    enum job_state state;
+    enum job_priority priority;
+    bool dead; /* failed and in the dead letter, from where it may be replayed */
+    bool has_input;
+    uint32_t epoch; /* of the last claim; 0: never claimed */
+    int attempts, max_attempts;
+    int losses;   /* workers lost or preempted while they had it */
+    int progress; /* per mille */
+    int64_t cost_ms;
+    int64_t created_ms, updated_ms;
+    int64_t position, eta_ms; /* as in struct queue_submitted */
+    int64_t due_ms;           /* of a delayed job: when it will be queued; else 0 */
+    char model[JOB_MODEL_SIZE];
+    char flow[JOB_FLOW_SIZE];
+    char extension[JOB_EXTENSION_SIZE];
+    char result_type[65]; /* succeeded */
+    int64_t result_bytes; /* succeeded */
+    char error_code[33];  /* failed, or the last failure of a delayed job */
+    char error_detail[257];
+    const char *spec; /* borrowed from the reply */
+    size_t spec_size;
+    char event_id[48]; /* the last entry of the event stream when this was read */
+};
+
+void queue_get_command(const struct queue *queue, const char *public_id,
+                       struct redis_command *command);
+/* ERR_NOT_FOUND, ERR_CORRUPT. */
+int queue_get_reply(const struct redis_reply *reply, struct queue_job *out, struct err *err);
+/* As above; `out->spec` is NULL. */
+int queue_get(const struct queue *queue, struct redis *redis, const char *public_id,
+              int64_t timeout_ms, struct queue_job *out, struct err *err);
+
+/* Position and ETA of many jobs (up to QUEUE_POSITIONS_MAX) for the price of little more than one:
+ * for all who watch. */
+#define QUEUE_POSITIONS_MAX 256
+struct queue_position {
+    int64_t position, eta_ms; /* -1, -1 unless the job waits in a lane */
+};
+void queue_positions_command(const struct queue *queue, const char *const *public_ids, size_t count,
+                             struct redis_command *command);
+int queue_positions_reply(const struct redis_reply *reply, size_t index, struct queue_position *out,
+                          struct err *err);
+
+/* ---- cancel, erase -------------------------------------------------------------------------- */
+
+/* Queued and delayed jobs end at once. A running job ends at once too: its lease is void, the
+ * worker learns it from a push or its next heartbeat, and whatever it uploads goes to the trash.
+ * Harmless when repeated. *out_state is what the job is now: cancelled, or the final state that it
+ * had already. */
+void queue_cancel_command(const struct queue *queue, const char *public_id,
+                          struct redis_command *command);
+int queue_cancel_reply(const struct redis_reply *reply, enum job_state *out_state, struct err *err);
+int queue_cancel(const struct queue *queue, struct redis *redis, const char *public_id,
+                 int64_t timeout_ms, enum job_state *out_state, struct err *err);
+
+/* Cancels, and forgets: record, mail rows and attempt history go, objects go to the trash. Harmless
+ * when repeated: *out_found is false when there was nothing left. */
+void queue_erase_command(const struct queue *queue, const char *public_id,
+                         struct redis_command *command);
+int queue_erase_reply(const struct redis_reply *reply, bool *out_found, struct err *err);
+int queue_erase(const struct queue *queue, struct redis *redis, const char *public_id,
+                int64_t timeout_ms, bool *out_found, struct err *err);
+
+/* ---- grants --------------------------------------------------------------------------------- */
+
+#define QUEUE_GRANTS_MAX 256
+struct queue_lease {
+    uint64_t id;
+    uint32_t epoch;
+};
+struct queue_grant {
+    bool held; /* false: no longer this worker's; nothing below is set */
+    bool has_input;
+    char public_id[ID_PUBLIC_SIZE];
+    char model[JOB_MODEL_SIZE];
+    char extension[JOB_EXTENSION_SIZE];
+};
+
+/* Does `worker` hold these leases? */
+void queue_grants_command(const struct queue *queue, const char *worker,
+                          const struct queue_lease *leases, size_t count,
+                          struct redis_command *command);
+int queue_grants_reply(const struct redis_reply *reply, size_t index, struct queue_grant *out,
+                       struct err *err);
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+/* One change of one job. Any event of a model other than progress may have moved the positions of
+ * the jobs that wait for it. */
+struct queue_event {
+    const char *event_id; /* borrowed; several jobs may share one */
+    char public_id[ID_PUBLIC_SIZE];
+    enum job_state state; /* 0: erased */
+    int progress;         /* per mille */
+    char model[JOB_MODEL_SIZE];
+};
+typedef void queue_event_fn(const struct queue_event *event, void *data);
+
+/* XREAD BLOCK of the stream after `after_id` ("$": from now on): for a connection of its own. */
+void queue_events_command(const struct queue *queue, const char *after_id, int64_t block_ms,
+                          int64_t max_entries, struct redis_command *command);
+/* Calls `each` (nullable) for every change, in order, and writes the last entry's id to
+ * out_last_id, which stays as it was when there were none. */
+int queue_events_reply(const struct redis_reply *reply, queue_event_fn *each, void *data,
+                       char out_last_id[48], struct err *err);
+
+/* The entries in (after_id, until now], for a client that comes back with Last-Event-ID; reply with
+ * queue_events_range_reply(). *out_complete is false when the window no longer reaches back to
+ * after_id: send a snapshot instead. */
+void queue_events_range_command(const struct queue *queue, const char *after_id,
+                                int64_t max_entries, struct redis_command *command);
+int queue_events_range_reply(const struct redis_reply *reply, const char *after_id,
+                             queue_event_fn *each, void *data, bool *out_complete, struct err *err);
+/* "<ms>-<seq>", as a Last-Event-ID must look. */
+bool queue_event_id_valid(const char *text);
+
+/* ---- housekeeping --------------------------------------------------------------------------- */
+
+/* Expires leases, promotes what is due, forgets what was kept long enough, drops workers that fell
+ * silent: a bounded piece of each. Call it every second or so from any number of dispatchers. After
+ * a gap (Redis was away, or everybody was) every lease gets one more term before any is expired. */
+struct queue_ticked {
+    int expired, promoted, forgotten, buried;
+    bool more;   /* there is more to do now: call again */
+    bool graced; /* a gap was found, leases were extended */
+};
+void queue_tick_command(const struct queue *queue, struct redis_command *command);
+int queue_tick_reply(const struct redis_reply *reply, struct queue_ticked *out, struct err *err);
+int queue_tick(const struct queue *queue, struct redis *redis, int64_t timeout_ms,
+               struct queue_ticked *out, struct err *err);
+
+struct queue_counters {
+    int64_t queued, running, delayed;                      /* now */
+    int64_t dead;                                          /* in the dead letter */
+    int64_t submitted, succeeded, failed, cancelled, lost; /* since the beginning */
+    int64_t workers, slots;                                /* alive */
+    int64_t service_ms; /* smoothed, of one job; 0: none finished yet */
+    int64_t oldest_ms;  /* age of the oldest job at the head of a lane (of at most 32 lanes) */
+};
+void queue_counters_command(const struct queue *queue, const char *const *models, size_t count,
+                            struct redis_command *command);
+int queue_counters_reply(const struct redis_reply *reply, size_t index, struct queue_counters *out,
+                         struct err *err);
+int queue_counters(const struct queue *queue, struct redis *redis, const char *model,
+                   int64_t timeout_ms, struct queue_counters *out, struct err *err);
+
+#endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "worker/backoff.h"
+#include "common/backoff.h"
 
 #include "tests/unit/check.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "worker/backoff.h"
+#include "common/backoff.h"
 
 #include <sys/random.h>
 

@@ -8,8 +8,8 @@
  *     backoff_reset(&backoff);            // after a success
  *
  * Never waits itself. A struct belongs to one thread. */
-#ifndef DARKROOM_WORKER_BACKOFF_H
-#define DARKROOM_WORKER_BACKOFF_H
+#ifndef DARKROOM_COMMON_BACKOFF_H
+#define DARKROOM_COMMON_BACKOFF_H
 
 #include <stdint.h>
 

@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -24,9 +25,15 @@ void buf_fini(struct buf *buf)
 
 void buf_clear(struct buf *buf)
 {
-    buf->size = 0;
+    buf_truncate(buf, 0);
+}
+
+void buf_truncate(struct buf *buf, size_t size)
+{
+    assert(size <= buf->size);
+    buf->size = size;
     if (buf->data)
-        buf->data[0] = 0;
+        buf->data[size] = 0;
 }
 
 int buf_reserve(struct buf *buf, size_t extra)

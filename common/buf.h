@@ -22,8 +22,10 @@ struct buf {
 };
 
 void buf_init(struct buf *buf, size_t max_size);
-void buf_fini(struct buf *buf); /* frees and empties; harmless twice */
+void buf_fini(struct buf *buf);  /* frees and empties; harmless twice */
 void buf_clear(struct buf *buf); /* size 0, memory kept */
+/* Back to `size`, which is not above the present one; takes back what a failed writer appended. */
+void buf_truncate(struct buf *buf, size_t size);
 
 /* Makes room for `extra` more bytes. ERR_LIMIT past max_size, ERR_NOMEM. */
 int buf_reserve(struct buf *buf, size_t extra);

@@ -241,8 +241,6 @@ int json_append(struct buf *buf, const json_t *value, size_t flags)
     size_t before = buf->size;
     if (json_dump_callback(value, append_chunk, buf, flags | JSON_ENCODE_ANY) == 0)
         return 0;
-    buf->size = before;
-    if (buf->data)
-        buf->data[before] = 0;
+    buf_truncate(buf, before);
     return ERR_LIMIT;
 }

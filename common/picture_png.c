@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The home of libpng. Format: PNG specification, third edition (W3C), which has eXIf in 11.3.4.5.
+ */
+#include "common/picture_codec.h"
+
+#include "common/buf.h"
+#include "common/err.h"
+
+#include <png.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const uint8_t signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+
+/* Measured with tests/bench/picture_bench on drawings and photographs; docs/decisions/0002. */
+enum { COMPRESSION_LEVEL = 3, IDAT_BYTES = 65536 };
+
+bool picture_png_matches(const uint8_t *data, size_t size)
+{
+    return size >= sizeof signature && memcmp(data, signature, sizeof signature) == 0;
+}
+
+static uint32_t read_u32(const uint8_t *data)
+{
+    return (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
+}
+
+int picture_png_read_header(const uint8_t *data, size_t size, struct picture_header *out_header,
+                            struct err *err)
+{
+    struct picture_header header = {.orientation = 1};
+    bool has_pixels = false;
+    for (size_t at = sizeof signature;;) {
+        /* Length, type and checksum. */
+        if (size - at < 12 || read_u32(data + at) > size - at - 12)
+            return err_set(err, ERR_CORRUPT, "input", "the PNG is cut off after %zu bytes", size);
+        uint32_t length = read_u32(data + at);
+        const uint8_t *type = data + at + 4, *body = data + at + 8;
+        if (at == sizeof signature) {
+            if (memcmp(type, "IHDR", 4) || length != 13)
+                return err_set(err, ERR_CORRUPT, "input", "the PNG does not begin with its header");
+            header.width = read_u32(body);
+            header.height = read_u32(body + 4);
+        }
+        if (memcmp(type, "IEND", 4) == 0)
+            break;
+        if (memcmp(type, "IDAT", 4) == 0)
+            has_pixels = true;
+        else if (memcmp(type, "eXIf", 4) == 0 && header.orientation == 1)
+            header.orientation = picture_exif_orientation(body, length);
+        at += 12 + (size_t)length;
+    }
+    if (!has_pixels)
+        return err_set(err, ERR_CORRUPT, "input", "the PNG holds no pixels");
+    *out_header = header;
+    return 0;
+}
+
+/* libpng leaves by longjmp, after which locals are undefined: whatever must survive is in here. */
+struct reader {
+    const uint8_t *data;
+    size_t size, at;
+    struct picture *picture;
+    png_bytep *rows; /* owned */
+    png_structp png;
+    png_infop info;
+    struct err *err;
+    int code;
+};
+
+static void fail(png_structp png, png_const_charp text)
+{
+    struct reader *reader = png_get_error_ptr(png);
+    reader->code = err_set(reader->err, ERR_CORRUPT, "input", "the PNG is damaged: %s", text);
+    png_longjmp(png, 1);
+}
+
+static void ignore_warning(png_structp png, png_const_charp text)
+{
+}
+
+static void read_bytes(png_structp png, png_bytep out, size_t count)
+{
+    struct reader *reader = png_get_io_ptr(png);
+    if (count > reader->size - reader->at)
+        png_error(png, "cut off");
+    memcpy(out, reader->data + reader->at, count);
+    reader->at += count;
+}
+
+/* Everything becomes 8-bit RGB or RGBA. */
+static void choose_transforms(png_structp png)
+{
+    png_set_expand(png); /* palettes, fewer than 8 bits, tRNS */
+    png_set_scale_16(png);
+    png_set_gray_to_rgb(png);
+    png_set_interlace_handling(png);
+}
+
+static int read_guarded(struct reader *reader)
+{
+    if (setjmp(png_jmpbuf(reader->png)))
+        return reader->code;
+    png_structp png = reader->png;
+    struct picture *picture = reader->picture;
+    /* Text, profiles and the rest of the ancillary chunks, compressed ones among them, are skipped
+     * unread: they are where decompression bombs hide. */
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_user_limits(png, PICTURE_MAX_SIDE, PICTURE_MAX_SIDE);
+    png_set_read_fn(png, reader, read_bytes);
+    png_read_info(png, reader->info);
+    choose_transforms(png);
+    png_read_update_info(png, reader->info);
+    size_t stride = png_get_rowbytes(png, reader->info);
+    size_t channels = png_get_channels(png, reader->info);
+    if (png_get_image_width(png, reader->info) != (png_uint_32)picture->width ||
+        png_get_image_height(png, reader->info) != (png_uint_32)picture->height ||
+        (channels != 3 && channels != 4) || stride != (size_t)picture->width * channels)
+        png_error(png, "contradictory header");
+    for (int y = 0; y < picture->height; y++)
+        reader->rows[y] = picture->pixels + (size_t)y * stride;
+    png_read_image(png, reader->rows);
+    png_read_end(png, NULL);
+    if (channels == 4)
+        picture_composite_white(picture->pixels, (size_t)picture->width * (size_t)picture->height);
+    return 0;
+}
+
+int picture_png_decode(const uint8_t *data, size_t size, struct picture *picture, struct err *err)
+{
+    struct reader reader = {.data = data, .size = size, .picture = picture, .err = err};
+    int rc = ERR_NOMEM;
+    reader.rows = malloc((size_t)picture->height * sizeof *reader.rows);
+    reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, fail, ignore_warning);
+    reader.info = reader.png ? png_create_info_struct(reader.png) : NULL;
+    if (reader.rows && reader.info)
+        rc = read_guarded(&reader);
+    else
+        err_set(err, rc, "input", "no memory to decode a PNG");
+    png_destroy_read_struct(&reader.png, &reader.info, NULL);
+    free(reader.rows);
+    return rc;
+}
+
+struct writer {
+    const struct picture *picture;
+    struct buf *out;
+    png_structp png;
+    png_infop info;
+    int code;
+};
+
+static void fail_writing(png_structp png, png_const_charp text)
+{
+    struct writer *writer = png_get_error_ptr(png);
+    if (writer->code == 0)
+        writer->code = ERR_NOMEM; /* all that is left to go wrong inside libpng here */
+    png_longjmp(png, 1);
+}
+
+static void write_bytes(png_structp png, png_bytep data, size_t size)
+{
+    struct writer *writer = png_get_io_ptr(png);
+    writer->code = buf_append(writer->out, data, size);
+    if (writer->code < 0)
+        png_error(png, "");
+}
+
+static void flush_nothing(png_structp png)
+{
+}
+
+static int write_guarded(struct writer *writer)
+{
+    if (setjmp(png_jmpbuf(writer->png)))
+        return writer->code;
+    png_structp png = writer->png;
+    const struct picture *picture = writer->picture;
+    png_set_write_fn(png, writer, write_bytes, flush_nothing);
+    png_set_compression_level(png, COMPRESSION_LEVEL);
+    png_set_compression_buffer_size(png, IDAT_BYTES);
+    png_set_filter(png, 0, PNG_FILTER_SUB | PNG_FILTER_UP);
+    png_set_IHDR(png, writer->info, (png_uint_32)picture->width, (png_uint_32)picture->height, 8,
+                 PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
+    png_set_sRGB(png, writer->info, PNG_sRGB_INTENT_PERCEPTUAL);
+    png_write_info(png, writer->info);
+    for (int y = 0; y < picture->height; y++)
+        png_write_row(png, picture->pixels + (size_t)y * (size_t)picture->width * 3);
+    png_write_end(png, NULL);
+    return 0;
+}
+
+int picture_encode_png(const struct picture *picture, struct buf *out, struct err *err)
+{
+    struct writer writer = {.picture = picture, .out = out};
+    size_t before = out->size;
+    int rc = ERR_NOMEM;
+    writer.png =
+        png_create_write_struct(PNG_LIBPNG_VER_STRING, &writer, fail_writing, ignore_warning);
+    writer.info = writer.png ? png_create_info_struct(writer.png) : NULL;
+    if (writer.info)
+        rc = write_guarded(&writer);
+    png_destroy_write_struct(&writer.png, &writer.info);
+    if (rc < 0)
+        buf_truncate(out, before);
+    if (rc == ERR_LIMIT)
+        return err_set(err, rc, NULL, "the PNG is larger than %zu bytes", out->max_size - before);
+    if (rc < 0)
+        return err_set(err, rc, NULL, "no memory to encode a PNG");
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+#include "gpu/backend.h"
+
+#include "common/err.h"
+
+static int open_absent(const struct network *network, const struct backend_options *options,
+                       void **out_state, struct err *err)
+{
+    return err_set(err, ERR_UNSUPPORTED, "device", "this build has no CPU backend (oneDNN)");
+}
+
+const struct backend backend_cpu = {.open = open_absent};

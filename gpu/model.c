@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "gpu/model.h"
+
+#include "common/err.h"
+#include "gpu/backend.h"
+#include "gpu/models/ugatit.h"
+#include "gpu/network.h"
+#include "gpu/weights/weights.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_SIZE 256
+
+struct model {
+    struct weights *weights; /* owned */
+    struct network *network; /* owned; borrows from weights */
+    const struct backend *backend;
+    void *state; /* owned; the backend's */
+    struct model_info info;
+};
+
+static const char *const device_names[] = {
+    [MODEL_CPU] = "cpu", [MODEL_CUDA] = "cuda", [MODEL_REF] = "ref"};
+static const char *const precision_names[] = {
+    [MODEL_F32] = "f32", [MODEL_BF16] = "bf16", [MODEL_F16] = "f16"};
+
+const char *model_device_name(enum model_device device)
+{
+    return device_names[device];
+}
+
+const char *model_precision_name(enum model_precision precision)
+{
+    return precision_names[precision];
+}
+
+static int parse_name(const char *const *names, int count, const char *field, const char *text,
+                      int *out_value, struct err *err)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out_value = i;
+            return 0;
+        }
+    return err_set(err, ERR_INVALID, field, "%s must be %s, %s or %s", field, names[0], names[1],
+                   names[2]);
+}
+
+int model_device_parse(const char *text, enum model_device *out_device, struct err *err)
+{
+    int value = 0;
+    int rc = parse_name(device_names, 3, "device", text, &value, err);
+    if (rc == 0)
+        *out_device = (enum model_device)value;
+    return rc;
+}
+
+int model_precision_parse(const char *text, enum model_precision *out_precision, struct err *err)
+{
+    int value = 0;
+    int rc = parse_name(precision_names, 3, "precision", text, &value, err);
+    if (rc == 0)
+        *out_precision = (enum model_precision)value;
+    return rc;
+}
+
+struct model_options model_options_default(void)
+{
+    return (struct model_options){.device = MODEL_CPU, .precision = MODEL_F32};
+}
+
+/* The cores this process may use, not those that the machine has. */
+static int usable_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) < 0)
+        return 1;
+    return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+}
+
+static int check_options(const struct model_options *options, struct err *err)
+{
+    if (options->architecture && strcmp(options->architecture, "ugatit") != 0)
+        return err_set(err, ERR_UNSUPPORTED, "architecture",
+                       "architecture %.40s is not known; ugatit is", options->architecture);
+    if (options->variant && strcmp(options->variant, "pytorch") != 0)
+        return err_set(err, ERR_UNSUPPORTED, "variant", "variant %.40s is not known; pytorch is",
+                       options->variant);
+    if (options->size != 0 && (options->size < MODEL_MIN_SIZE || options->size > MODEL_MAX_SIZE))
+        return err_set(err, ERR_INVALID, "size", "size must be %d to %d pixels", MODEL_MIN_SIZE,
+                       MODEL_MAX_SIZE);
+    if (options->threads < 0 || options->threads > 1024)
+        return err_set(err, ERR_INVALID, "threads", "threads must be 0 to 1024");
+    return 0;
+}
+
+static int64_t count_parameters(const struct weights *weights)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < weights_count(weights); i++) {
+        struct tensor tensor;
+        weights_at(weights, i, &tensor);
+        count += tensor_count(&tensor);
+    }
+    return count;
+}
+
+/* The network and what may be said about it, from the tensors. */
+static int build_network(struct model *model, const struct model_options *options, struct err *err)
+{
+    struct ugatit_shape shape;
+    int rc = ugatit_recognise(model->weights, &shape, err);
+    if (rc == ERR_NOT_FOUND)
+        return err_set(err, ERR_UNSUPPORTED, "weights",
+                       "the tensors are of no architecture that is known here (ugatit)");
+    if (rc < 0)
+        return rc;
+    int size = options->size ? options->size : shape.size ? shape.size : DEFAULT_SIZE;
+    if (size < MODEL_MIN_SIZE || size > MODEL_MAX_SIZE)
+        return err_set(err, ERR_INVALID, "size", "size must be %d to %d pixels", MODEL_MIN_SIZE,
+                       MODEL_MAX_SIZE);
+    rc = ugatit_build(model->weights, &shape, size, model->network, err);
+    model->info = (struct model_info){
+        .architecture = "ugatit",
+        .kind = shape.light ? "light" : "full",
+        .variant = "pytorch",
+        .device = options->device,
+        .precision = options->precision,
+        .channels = shape.channels,
+        .size = size,
+        .values = 3 * (size_t)size * (size_t)size,
+        .parameters = count_parameters(model->weights),
+        .multiply_adds = model->network->multiply_adds,
+    };
+    return rc;
+}
+
+static int open_backend(struct model *model, const struct model_options *options, struct err *err)
+{
+    static const struct backend *const backends[] = {
+        [MODEL_CPU] = &backend_cpu, [MODEL_CUDA] = &backend_cuda, [MODEL_REF] = &backend_ref};
+    struct backend_options backend_options = {
+        .precision = options->precision,
+        .threads = options->threads ? options->threads : usable_cores(),
+    };
+    model->backend = backends[options->device];
+    return model->backend->open(model->network, &backend_options, &model->state, err);
+}
+
+int model_open(const char *path, const struct model_options *options, struct model **out_model,
+               struct err *err)
+{
+    struct model *model = NULL;
+    int rc = check_options(options, err);
+    if (rc < 0)
+        goto out;
+    model = calloc(1, sizeof *model);
+    if (!model || !(model->network = calloc(1, sizeof *model->network))) {
+        rc = ERR_NOMEM;
+        goto out;
+    }
+    rc = weights_open(path, &model->weights, err);
+    if (rc == 0)
+        rc = build_network(model, options, err);
+    if (rc == 0)
+        rc = open_backend(model, options, err);
+    if (rc == 0) {
+        *out_model = model;
+        model = NULL;
+    }
+out:
+    if (rc == ERR_NOMEM)
+        err_set(err, rc, NULL, "out of memory while opening the model");
+    model_close(&model);
+    return rc;
+}
+
+void model_close(struct model **model)
+{
+    struct model *m = *model;
+    if (!m)
+        return;
+    if (m->state)
+        m->backend->close(m->state);
+    free(m->network);
+    weights_close(&m->weights);
+    free(m);
+    *model = NULL;
+}
+
+const struct model_info *model_info(const struct model *model)
+{
+    return &model->info;
+}
+
+static int check_batch(int batch, struct err *err)
+{
+    if (batch < 1 || batch > MODEL_MAX_BATCH)
+        return err_set(err, ERR_INVALID, "batch", "a batch has 1 to %d pictures, not %d",
+                       MODEL_MAX_BATCH, batch);
+    return 0;
+}
+
+int model_prepare(struct model *model, int batch, struct err *err)
+{
+    int rc = check_batch(batch, err);
+    return rc < 0 ? rc : model->backend->prepare(model->state, batch, err);
+}
+
+int model_run(struct model *model, int batch, const float *input, float *output, struct err *err)
+{
+    int rc = check_batch(batch, err);
+    return rc < 0 ? rc : model->backend->run(model->state, batch, input, output, err);
+}

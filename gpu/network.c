@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+#include "gpu/network.h"
+
+#include "common/err.h"
+#include "gpu/weights/weights.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *layer_kind_name(enum layer_kind kind)
+{
+    static const char *const names[LAYER_KIND_COUNT] = {
+        [LAYER_INPUT] = "input",      [LAYER_CONV] = "conv", [LAYER_UPSAMPLE] = "upsample",
+        [LAYER_NORM] = "norm",        [LAYER_RELU] = "relu", [LAYER_TANH] = "tanh",
+        [LAYER_ADD] = "add",          [LAYER_CAM] = "cam",   [LAYER_MEAN] = "mean",
+        [LAYER_CONNECTED] = "linear",
+    };
+    return names[kind];
+}
+
+/* A zeroed layer of this kind with its input's shape; NULL after an error. */
+static struct layer *append(struct network_builder *b, enum layer_kind kind, const char *name,
+                            int input)
+{
+    struct network *net = b->network;
+    if (b->rc < 0)
+        return NULL;
+    if (net->count == NETWORK_MAX_LAYERS) {
+        b->rc = err_set(b->err, ERR_LIMIT, "weights", "more than %d layers", NETWORK_MAX_LAYERS);
+        return NULL;
+    }
+    assert(input < net->count);
+    struct layer *layer = &net->layers[net->count];
+    const struct layer *from = input >= 0 ? &net->layers[input] : NULL;
+    *layer = (struct layer){
+        .kind = kind, .input = input, .other = -1, .gamma_from = -1, .beta_from = -1};
+    if (from) {
+        layer->c = from->c;
+        layer->h = from->h;
+        layer->w = from->w;
+    }
+    if (name)
+        snprintf(layer->name, sizeof layer->name, "%s", name);
+    else
+        snprintf(layer->name, sizeof layer->name, "%s%d", layer_kind_name(kind), net->count);
+    return layer;
+}
+
+/* The layer counts from here on, unless a tensor was missing. */
+static int finish(struct network_builder *b)
+{
+    return b->rc < 0 ? -1 : b->network->count++;
+}
+
+static void require(struct network_builder *b, const char *name, const char *part, int rank,
+                    const int64_t *dim, struct tensor *out)
+{
+    char full[WEIGHTS_MAX_NAME_BYTES];
+    if (b->rc < 0 || !b->weights)
+        return;
+    snprintf(full, sizeof full, "%s.%s", name, part);
+    b->rc = weights_require(b->weights, full, rank, dim, out, b->err);
+}
+
+int network_input(struct network_builder *b, int64_t channels, int64_t height, int64_t width)
+{
+    b->network->count = 0;
+    b->network->multiply_adds = 0;
+    struct layer *layer = append(b, LAYER_INPUT, "input", -1);
+    if (layer) {
+        layer->c = channels;
+        layer->h = height;
+        layer->w = width;
+    }
+    return finish(b);
+}
+
+int network_conv(struct network_builder *b, const char *name, int input, struct network_conv conv)
+{
+    struct layer *layer = append(b, LAYER_CONV, name, input);
+    if (!layer)
+        return -1;
+    const int64_t in = layer->c, k = conv.kernel;
+    /* A reflection needs something to reflect. */
+    if (layer->h <= conv.pad || layer->w <= conv.pad) {
+        b->rc = err_set(b->err, ERR_INVALID, "size", "the picture is too small for layer %s", name);
+        return -1;
+    }
+    layer->kernel = conv.kernel;
+    layer->stride = conv.stride;
+    layer->pad = conv.pad;
+    layer->c = conv.channels;
+    layer->h = (layer->h + 2 * conv.pad - k) / conv.stride + 1;
+    layer->w = (layer->w + 2 * conv.pad - k) / conv.stride + 1;
+    require(b, name, "weight", 4, (const int64_t[]){conv.channels, in, k, k}, &layer->weight);
+    if (conv.bias)
+        require(b, name, "bias", 1, &conv.channels, &layer->bias);
+    b->network->multiply_adds += layer->c * layer->h * layer->w * in * k * k;
+    return finish(b);
+}
+
+int network_upsample(struct network_builder *b, int input)
+{
+    struct layer *layer = append(b, LAYER_UPSAMPLE, NULL, input);
+    if (!layer)
+        return -1;
+    layer->h *= 2;
+    layer->w *= 2;
+    return finish(b);
+}
+
+int network_instance_norm(struct network_builder *b, int input, float epsilon)
+{
+    struct layer *layer = append(b, LAYER_NORM, NULL, input);
+    if (!layer)
+        return -1;
+    layer->norm = NORM_INSTANCE;
+    layer->epsilon = epsilon;
+    return finish(b);
+}
+
+int network_layer_instance_norm(struct network_builder *b, const char *name, int input,
+                                float epsilon)
+{
+    struct layer *layer = append(b, LAYER_NORM, name, input);
+    if (!layer)
+        return -1;
+    const int64_t dim[4] = {1, layer->c, 1, 1};
+    layer->norm = NORM_LAYER_INSTANCE;
+    layer->unbiased = true;
+    layer->epsilon = epsilon;
+    require(b, name, "rho", 4, dim, &layer->rho);
+    require(b, name, "gamma", 4, dim, &layer->gamma);
+    require(b, name, "beta", 4, dim, &layer->beta);
+    return finish(b);
+}
+
+int network_adaptive_norm(struct network_builder *b, const char *name, int input, int gamma_from,
+                          int beta_from, float epsilon)
+{
+    struct layer *layer = append(b, LAYER_NORM, name, input);
+    if (!layer)
+        return -1;
+    layer->norm = NORM_ADAPTIVE;
+    layer->unbiased = true;
+    layer->epsilon = epsilon;
+    layer->gamma_from = gamma_from;
+    layer->beta_from = beta_from;
+    require(b, name, "rho", 4, (const int64_t[]){1, layer->c, 1, 1}, &layer->rho);
+    return finish(b);
+}
+
+int network_relu(struct network_builder *b, int input)
+{
+    return append(b, LAYER_RELU, NULL, input) ? finish(b) : -1;
+}
+
+int network_tanh(struct network_builder *b, int input)
+{
+    return append(b, LAYER_TANH, NULL, input) ? finish(b) : -1;
+}
+
+int network_add(struct network_builder *b, int input, int other)
+{
+    struct layer *layer = append(b, LAYER_ADD, NULL, input);
+    if (!layer)
+        return -1;
+    layer->other = other;
+    return finish(b);
+}
+
+int network_cam(struct network_builder *b, const char *gap, const char *gmp, int input)
+{
+    struct layer *layer = append(b, LAYER_CAM, "cam", input);
+    if (!layer)
+        return -1;
+    const int64_t dim[2] = {1, layer->c};
+    require(b, gap, "weight", 2, dim, &layer->weight);
+    require(b, gmp, "weight", 2, dim, &layer->second);
+    layer->c *= 2;
+    return finish(b);
+}
+
+int network_mean(struct network_builder *b, int input)
+{
+    struct layer *layer = append(b, LAYER_MEAN, NULL, input);
+    if (!layer)
+        return -1;
+    layer->h = layer->w = 1;
+    return finish(b);
+}
+
+int network_connected(struct network_builder *b, const char *name, int input, int64_t features)
+{
+    struct layer *layer = append(b, LAYER_CONNECTED, name, input);
+    if (!layer)
+        return -1;
+    const int64_t in = layer->c * layer->h * layer->w;
+    require(b, name, "weight", 2, (const int64_t[]){features, in}, &layer->weight);
+    layer->c = features;
+    layer->h = layer->w = 1;
+    b->network->multiply_adds += features * in;
+    return finish(b);
+}

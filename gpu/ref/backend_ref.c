@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "gpu/backend.h"
+
+#include "common/err.h"
+#include "gpu/network.h"
+#include "gpu/ref/ref.h"
+
+#include <stdint.h>
+
+/* The state is the network itself. */
+static int open_ref(const struct network *network, const struct backend_options *options,
+                    void **out_state, struct err *err)
+{
+    if (options->precision != MODEL_F32)
+        return err_set(err, ERR_UNSUPPORTED, "precision", "device ref computes in f32 only");
+    *out_state = (void *)(uintptr_t)network;
+    return 0;
+}
+
+static int prepare(void *state, int batch, struct err *err)
+{
+    return 0;
+}
+
+static int run(void *state, int batch, const float *input, float *output, struct err *err)
+{
+    const struct network *network = state;
+    const size_t in = layer_values(&network->layers[0]);
+    const size_t out = layer_values(&network->layers[network->count - 1]);
+    int rc = 0;
+    for (size_t n = 0; rc == 0 && n < (size_t)batch; n++)
+        rc = ref_run(network, input + n * in, output + n * out, NULL, NULL, err);
+    return rc;
+}
+
+static void close_ref(void *state)
+{
+}
+
+const struct backend backend_ref = {open_ref, prepare, run, close_ref};

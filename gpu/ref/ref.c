@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "gpu/ref/ref.h"
+
+#include "common/err.h"
+#include "gpu/network.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A layer's values, and what it reads: everything CHW. */
+struct task {
+    const struct layer *layer, *in_layer;
+    const float *in, *other, *gamma, *beta;
+    float *out;
+};
+
+/* All values of a tensor as floats; owned by the caller, NULL without data or memory. */
+static float *widen(const struct tensor *tensor)
+{
+    float *values = NULL;
+    if (tensor->data && (values = malloc((size_t)tensor_count(tensor) * sizeof *values)))
+        tensor_to_f32(tensor, values);
+    return values;
+}
+
+/* Reflection without repeating the edge: -1 is 1, n is n-2. */
+static int64_t reflect(int64_t i, int64_t n)
+{
+    if (i < 0)
+        i = -i;
+    return i < n ? i : 2 * (n - 1) - i;
+}
+
+static double conv_at(const struct task *t, const float *weight, int64_t o, int64_t y, int64_t x)
+{
+    const struct layer *l = t->layer, *from = t->in_layer;
+    const int64_t k = l->kernel;
+    double sum = 0;
+    for (int64_t i = 0; i < from->c; i++)
+        for (int64_t ky = 0; ky < k; ky++) {
+            int64_t sy = reflect(y * l->stride + ky - l->pad, from->h);
+            const float *row = t->in + (i * from->h + sy) * from->w;
+            const float *taps = weight + ((o * from->c + i) * k + ky) * k;
+            for (int64_t kx = 0; kx < k; kx++)
+                sum +=
+                    (double)taps[kx] * (double)row[reflect(x * l->stride + kx - l->pad, from->w)];
+        }
+    return sum;
+}
+
+static int conv(const struct task *t)
+{
+    const struct layer *l = t->layer;
+    float *weight = widen(&l->weight), *bias = widen(&l->bias), *out = t->out;
+    int rc = weight && (bias || !l->bias.data) ? 0 : ERR_NOMEM;
+    for (int64_t o = 0; rc == 0 && o < l->c; o++)
+        for (int64_t y = 0; y < l->h; y++)
+            for (int64_t x = 0; x < l->w; x++)
+                *out++ = (float)(conv_at(t, weight, o, y, x) + (bias ? (double)bias[o] : 0));
+    free(weight);
+    free(bias);
+    return rc;
+}
+
+static int upsample(const struct task *t)
+{
+    const struct layer *l = t->layer;
+    for (int64_t c = 0; c < l->c; c++)
+        for (int64_t y = 0; y < l->h; y++)
+            for (int64_t x = 0; x < l->w; x++)
+                t->out[(c * l->h + y) * l->w + x] =
+                    t->in[(c * (l->h / 2) + y / 2) * (l->w / 2) + x / 2];
+    return 0;
+}
+
+struct moments {
+    double mean, variance;
+};
+
+static struct moments moments_of(const float *values, size_t n, bool unbiased)
+{
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)values[i];
+    double mean = sum / (double)n;
+    for (size_t i = 0; i < n; i++)
+        squares += ((double)values[i] - mean) * ((double)values[i] - mean);
+    return (struct moments){mean, squares / (double)(unbiased ? n - 1 : n)};
+}
+
+static int norm(const struct task *t)
+{
+    const struct layer *l = t->layer;
+    const size_t plane = (size_t)(l->h * l->w);
+    const bool mixed = l->norm != NORM_INSTANCE;
+    float *rho = widen(&l->rho), *own_gamma = widen(&l->gamma), *own_beta = widen(&l->beta);
+    const float *gamma = l->norm == NORM_ADAPTIVE ? t->gamma : own_gamma;
+    const float *beta = l->norm == NORM_ADAPTIVE ? t->beta : own_beta;
+    int rc = !mixed || (rho && gamma && beta) ? 0 : ERR_NOMEM;
+    struct moments all = moments_of(t->in, layer_values(l), l->unbiased);
+    for (int64_t c = 0; rc == 0 && c < l->c; c++) {
+        const float *in = t->in + (size_t)c * plane;
+        float *out = t->out + (size_t)c * plane;
+        struct moments own = moments_of(in, plane, l->unbiased);
+        for (size_t i = 0; i < plane; i++) {
+            double x = (double)in[i], eps = (double)l->epsilon;
+            double y = (x - own.mean) / sqrt(own.variance + eps);
+            if (mixed) {
+                double r = (double)rho[c];
+                double layer_wide = (x - all.mean) / sqrt(all.variance + eps);
+                y = (double)gamma[c] * (r * y + (1 - r) * layer_wide) + (double)beta[c];
+            }
+            out[i] = (float)y;
+        }
+    }
+    free(rho);
+    free(own_gamma);
+    free(own_beta);
+    return rc;
+}
+
+static int relu(const struct task *t)
+{
+    for (size_t i = 0; i < layer_values(t->layer); i++)
+        t->out[i] = t->in[i] > 0 ? t->in[i] : 0;
+    return 0;
+}
+
+static int hyperbolic_tangent(const struct task *t)
+{
+    for (size_t i = 0; i < layer_values(t->layer); i++)
+        t->out[i] = (float)tanh((double)t->in[i]);
+    return 0;
+}
+
+static int add(const struct task *t)
+{
+    for (size_t i = 0; i < layer_values(t->layer); i++)
+        t->out[i] = t->in[i] + t->other[i];
+    return 0;
+}
+
+static int cam(const struct task *t)
+{
+    const size_t plane = (size_t)(t->layer->h * t->layer->w);
+    const int64_t channels = t->in_layer->c;
+    float *gap = widen(&t->layer->weight), *gmp = widen(&t->layer->second);
+    int rc = gap && gmp ? 0 : ERR_NOMEM;
+    for (int64_t c = 0; rc == 0 && c < 2 * channels; c++) {
+        float factor = c < channels ? gap[c] : gmp[c - channels];
+        for (size_t i = 0; i < plane; i++)
+            t->out[(size_t)c * plane + i] = factor * t->in[(size_t)(c % channels) * plane + i];
+    }
+    free(gap);
+    free(gmp);
+    return rc;
+}
+
+static int mean(const struct task *t)
+{
+    const size_t plane = (size_t)(t->in_layer->h * t->in_layer->w);
+    for (int64_t c = 0; c < t->layer->c; c++)
+        t->out[c] = (float)moments_of(t->in + (size_t)c * plane, plane, false).mean;
+    return 0;
+}
+
+static int connected(const struct task *t)
+{
+    const size_t inputs = layer_values(t->in_layer);
+    float *weight = widen(&t->layer->weight);
+    for (int64_t f = 0; weight && f < t->layer->c; f++) {
+        double sum = 0;
+        for (size_t i = 0; i < inputs; i++)
+            sum += (double)weight[(size_t)f * inputs + i] * (double)t->in[i];
+        t->out[f] = (float)sum;
+    }
+    free(weight);
+    return weight ? 0 : ERR_NOMEM;
+}
+
+static int compute(const struct task *t)
+{
+    static int (*const functions[LAYER_KIND_COUNT])(const struct task *) = {
+        [LAYER_CONV] = conv,
+        [LAYER_UPSAMPLE] = upsample,
+        [LAYER_NORM] = norm,
+        [LAYER_RELU] = relu,
+        [LAYER_TANH] = hyperbolic_tangent,
+        [LAYER_ADD] = add,
+        [LAYER_CAM] = cam,
+        [LAYER_MEAN] = mean,
+        [LAYER_CONNECTED] = connected,
+    };
+    return functions[t->layer->kind](t);
+}
+
+static int check_finite(const struct layer *layer, const float *values, struct err *err)
+{
+    for (size_t i = 0; i < layer_values(layer); i++)
+        if (!isfinite(values[i]))
+            return err_set(err, ERR_CORRUPT, layer->name, "layer %s (%s) gave NaN or infinity",
+                           layer->name, layer_kind_name(layer->kind));
+    return 0;
+}
+
+int ref_run(const struct network *network, const float *input, float *out, ref_observer *observer,
+            void *context, struct err *err)
+{
+    float *values[NETWORK_MAX_LAYERS] = {0};
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < network->count; i++) {
+        const struct layer *l = &network->layers[i];
+        values[i] = malloc(layer_values(l) * sizeof *values[i]);
+        if (!values[i]) {
+            rc = ERR_NOMEM;
+            break;
+        }
+        if (l->kind == LAYER_INPUT)
+            memcpy(values[i], input, layer_values(l) * sizeof *input);
+        else
+            rc = compute(&(struct task){
+                .layer = l,
+                .in_layer = &network->layers[l->input],
+                .in = values[l->input],
+                .other = l->other >= 0 ? values[l->other] : NULL,
+                .gamma = l->gamma_from >= 0 ? values[l->gamma_from] : NULL,
+                .beta = l->beta_from >= 0 ? values[l->beta_from] : NULL,
+                .out = values[i],
+            });
+        if (rc == 0)
+            rc = check_finite(l, values[i], err);
+        if (rc == 0 && observer)
+            observer(context, i, values[i]);
+    }
+    if (rc == 0)
+        memcpy(out, values[network->count - 1],
+               layer_values(&network->layers[network->count - 1]) * sizeof *out);
+    for (int i = 0; i < network->count; i++)
+        free(values[i]);
+    return rc;
+}

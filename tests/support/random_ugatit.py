@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes random U-GAT-IT weights as safetensors; the standard library is enough.
+
+    random_ugatit.py OUT [--channels 8] [--blocks 4] [--full SIZE] [--type F32|F16|BF16] [--seed 1]
+
+The picture is noise, but every layer has outputs of a healthy size, as trained weights have.
+"""
+import argparse
+import array
+import json
+import random
+import struct
+import sys
+
+
+def shapes(channels, blocks, full):
+    """Names and shapes of the generator's tensors, in the order of the original's state_dict."""
+    ch, inner = channels, 4 * channels
+    yield "gap_fc.weight", (1, inner)
+    yield "gmp_fc.weight", (1, inner)
+    yield "conv1x1.weight", (inner, 2 * inner, 1, 1)
+    yield "conv1x1.bias", (inner,)
+    yield "gamma.weight", (inner, inner)
+    yield "beta.weight", (inner, inner)
+    for i in range(1, blocks + 1):
+        for half in (1, 2):
+            yield f"UpBlock1_{i}.conv{half}.weight", (inner, inner, 3, 3)
+            yield f"UpBlock1_{i}.norm{half}.rho", (1, inner, 1, 1)
+    yield "DownBlock.1.weight", (ch, 3, 7, 7)
+    yield "DownBlock.5.weight", (2 * ch, ch, 3, 3)
+    yield "DownBlock.9.weight", (inner, 2 * ch, 3, 3)
+    for i in range(12, 12 + blocks):
+        for half in (1, 5):
+            yield f"DownBlock.{i}.conv_block.{half}.weight", (inner, inner, 3, 3)
+    pixels = (full // 4) ** 2 if full else 1
+    yield "FC.0.weight", (inner, inner * pixels)
+    yield "FC.2.weight", (inner, inner)
+    for position, out in ((2, 2 * ch), (6, ch)):
+        yield f"UpBlock2.{position}.weight", (out, 2 * out, 3, 3)
+        for part in ("rho", "gamma", "beta"):
+            yield f"UpBlock2.{position + 1}.{part}", (1, out, 1, 1)
+    yield "UpBlock2.11.weight", (3, ch, 7, 7)
+
+
+def values(name, shape, rng):
+    """As many floats as the shape has, in a range that suits the tensor's role."""
+    count = 1
+    for dim in shape:
+        count *= dim
+    if name.endswith(".rho"):
+        low, high = 0.0, 1.0
+    elif name.endswith((".gamma", "gap_fc.weight", "gmp_fc.weight")):
+        low, high = 0.5, 1.5
+    elif name.endswith((".beta", ".bias")):
+        low, high = -0.5, 0.5
+    else:
+        high = (6.0 * len(shape) / 2 / (count / shape[0])) ** 0.5
+        low = -high
+    span = high - low
+    return array.array("f", [low + span * rng.random() for _ in range(count)])
+
+
+def encode(floats, kind):
+    if kind == "F32":
+        return floats.tobytes() if sys.byteorder == "little" else floats.byteswap()
+    if kind == "F16":
+        return struct.pack(f"<{len(floats)}e", *floats)
+    halves = array.array("I", floats.tobytes())
+    return array.array("H", [h >> 16 for h in halves]).tobytes()
+
+
+def write(path, tensors):
+    """`tensors`: (name, type, shape, bytes) each."""
+    header, position = {}, 0
+    for name, kind, shape, data in tensors:
+        header[name] = {"dtype": kind, "shape": list(shape),
+                        "data_offsets": [position, position + len(data)]}
+        position += len(data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, _, _, data in tensors:
+            file.write(data)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("out")
+    parser.add_argument("--channels", type=int, default=8)
+    parser.add_argument("--blocks", type=int, default=4)
+    parser.add_argument("--full", type=int, metavar="SIZE", help="full, for pictures of this size")
+    parser.add_argument("--type", choices=("F32", "F16", "BF16"), default="F32")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    rng = random.Random(args.seed)
+    write(args.out, [(name, args.type, shape, encode(values(name, shape, rng), args.type))
+                     for name, shape in shapes(args.channels, args.blocks, args.full)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatcher/http_server.h"
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "dispatcher/http_listen.h"
+#include "dispatcher/http_uri.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Per connection, for headers in and out and for a piece of the body. Ten thousand idle event
+ * streams hold one each, so it is no larger than what browsers' headers need. */
+#define CONNECTION_BYTES 12288
+/* An event stream whose reader is this far behind is cut. */
+#define MAX_STREAM_BYTES (256 * 1024)
+#define STREAM_BLOCK_BYTES 1024
+#define MAX_TURNS 64
+
+struct http_server {
+    struct MHD_Daemon *daemon; /* owned */
+    struct exchange_handlers callbacks;
+    struct http_server_options options; /* without the text */
+    int fd;                             /* the daemon's epoll */
+    int listen_fd;                      /* ours again once quiesced, else -1 */
+    uint16_t port;
+    bool resumed; /* a connection waits to be taken up again */
+};
+
+struct stream {
+    char *data; /* owned; NULL while empty */
+    size_t size, capacity;
+    bool sleeping, ended, cut;
+};
+
+struct exchange {
+    struct http_server *server;        /* borrowed */
+    struct MHD_Connection *connection; /* borrowed */
+    enum method method;
+    const char *method_name; /* borrowed from the connection */
+    char *target;            /* owned: path '\0' raw query */
+    const char *query;       /* inside target; NULL without one */
+    void *user;
+    exchange_sink *sink;
+    size_t max_body, body_seen;
+    int64_t started_ms;
+    bool opened;    /* headers() was called */
+    bool completed; /* complete() was called */
+    bool suspended;
+    bool queued;
+    bool shared; /* the answer is borrowed */
+    unsigned status;
+    struct MHD_Response *answer; /* owned until queued, unless shared */
+    struct stream *stream;       /* owned; NULL unless it is one */
+};
+
+/* ---- what MHD calls ---- */
+
+static void *on_target(void *context, const char *uri, struct MHD_Connection *connection)
+{
+    struct exchange *exchange = calloc(1, sizeof *exchange);
+    if (!exchange)
+        return NULL;
+    exchange->server = context;
+    exchange->connection = connection;
+    exchange->started_ms = clock_ms();
+    /* A target that is no good stays NULL and is refused once the method is known. */
+    if (http_uri_split(uri, &exchange->target, &exchange->query) < 0)
+        exchange->target = NULL;
+    return exchange;
+}
+
+static enum method method_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum method method;
+    } rows[] = {{"GET", METHOD_GET},
+                {"HEAD", METHOD_HEAD},
+                {"POST", METHOD_POST},
+                {"PUT", METHOD_PUT},
+                {"DELETE", METHOD_DELETE}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return rows[i].method;
+    return METHOD_OTHER;
+}
+
+static void drop_response(struct exchange *exchange)
+{
+    if (exchange->answer && !exchange->shared)
+        MHD_destroy_response(exchange->answer);
+    exchange->answer = NULL;
+}
+
+static enum MHD_Result queue_response(struct exchange *exchange)
+{
+    enum MHD_Result rc = MHD_NO;
+    if (exchange->answer)
+        rc = MHD_queue_response(exchange->connection, exchange->status, exchange->answer);
+    drop_response(exchange);
+    exchange->queued = rc == MHD_YES;
+    return rc;
+}
+
+static void refuse(struct exchange *exchange, int code, int64_t limit)
+{
+    const struct exchange_handlers *callbacks = &exchange->server->callbacks;
+    callbacks->refuse(callbacks->context, exchange, code, limit);
+}
+
+static bool wants_continue(const struct exchange *exchange)
+{
+    const char *expect = exchange_header(exchange, "Expect");
+    return expect && strcasecmp(expect, "100-continue") == 0;
+}
+
+static void open_request(struct exchange *exchange)
+{
+    const struct exchange_handlers *callbacks = &exchange->server->callbacks;
+    int64_t size = exchange_body_size(exchange);
+    if (!exchange->target) {
+        exchange->target = calloc(1, 2);
+        refuse(exchange, ERR_INVALID, 0);
+        return;
+    }
+    callbacks->headers(callbacks->context, exchange);
+    if (!exchange_answered(exchange) && size > 0 && (uint64_t)size > exchange->max_body)
+        refuse(exchange, ERR_LIMIT, (int64_t)exchange->max_body);
+}
+
+static void take_body(struct exchange *exchange, const char *data, size_t size)
+{
+    const struct exchange_handlers *callbacks = &exchange->server->callbacks;
+    exchange->body_seen += size;
+    if (exchange_answered(exchange))
+        return;
+    if (exchange->body_seen > exchange->max_body)
+        refuse(exchange, ERR_LIMIT, (int64_t)exchange->max_body);
+    else
+        exchange->sink(callbacks->context, exchange, data, size);
+}
+
+/* A refused body is read to its end, so that the answer arrives; but not for ever. */
+static bool drained_enough(const struct exchange *exchange)
+{
+    const struct http_server_options *options = &exchange->server->options;
+    return (exchange_answered(exchange) &&
+            exchange->body_seen > exchange->max_body + options->drain_bytes) ||
+           clock_ms() - exchange->started_ms > options->request_ms;
+}
+
+static void complete(struct exchange *exchange)
+{
+    const struct exchange_handlers *callbacks = &exchange->server->callbacks;
+    exchange->completed = true;
+    if (!exchange_answered(exchange))
+        callbacks->complete(callbacks->context, exchange);
+    if (exchange_answered(exchange))
+        return;
+    MHD_suspend_connection(exchange->connection);
+    exchange->suspended = true;
+}
+
+static enum MHD_Result on_access(void *context, struct MHD_Connection *connection, const char *url,
+                                 const char *method, const char *version, const char *upload,
+                                 size_t *upload_size, void **slot)
+{
+    struct exchange *exchange = *slot;
+    if (!exchange)
+        return MHD_NO;
+    if (!exchange->opened) {
+        exchange->opened = true;
+        exchange->method_name = method;
+        exchange->method = method_of(method);
+        open_request(exchange);
+        int64_t size = exchange_body_size(exchange);
+        if (size != 0) {
+            bool early =
+                exchange_answered(exchange) &&
+                (wants_continue(exchange) ||
+                 size > (int64_t)(exchange->max_body + exchange->server->options.drain_bytes));
+            return early ? queue_response(exchange) : MHD_YES;
+        }
+    }
+    if (*upload_size > 0) {
+        if (drained_enough(exchange))
+            return MHD_NO;
+        take_body(exchange, upload, *upload_size);
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    if (!exchange->completed)
+        complete(exchange);
+    if (exchange_answered(exchange))
+        return queue_response(exchange);
+    return MHD_YES;
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **slot,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct exchange *exchange = *slot;
+    if (!exchange)
+        return;
+    *slot = NULL;
+    const struct exchange_handlers *callbacks = &exchange->server->callbacks;
+    if (exchange->opened)
+        callbacks->done(callbacks->context, exchange, exchange->queued ? exchange->status : 0,
+                        clock_ms() - exchange->started_ms);
+    drop_response(exchange);
+    if (exchange->stream)
+        free(exchange->stream->data);
+    free(exchange->stream);
+    free(exchange->target);
+    free(exchange);
+}
+
+/* ---- the server ---- */
+
+int http_server_open(const struct http_server_options *options,
+                     const struct exchange_handlers *callbacks, struct http_server **out,
+                     struct err *err)
+{
+    int rc;
+    struct http_server *server = calloc(1, sizeof *server);
+    if (!server)
+        return err_set(err, ERR_NOMEM, NULL, "no memory for the HTTP server");
+    server->callbacks = *callbacks;
+    server->options = *options;
+    server->options.listen = NULL;
+    server->listen_fd = -1;
+    int listen_fd = -1;
+    if ((rc = http_listen(options->listen, &listen_fd, &server->port, err)) < 0)
+        goto out;
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, server,
+        MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT, options->connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, options->idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_BYTES, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
+    if (!server->daemon) {
+        rc = err_set(err, ERR_IO, "listen", "the HTTP server does not start");
+        goto out;
+    }
+    listen_fd = -1;
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (!info) {
+        rc = err_set(err, ERR_INTERNAL, NULL, "libmicrohttpd was built without epoll");
+        goto out;
+    }
+    server->fd = info->epoll_fd;
+    *out = server;
+    server = NULL;
+    rc = 0;
+out:
+    if (listen_fd >= 0)
+        close(listen_fd);
+    http_server_close(&server);
+    return rc;
+}
+
+void http_server_close(struct http_server **slot)
+{
+    struct http_server *server = *slot;
+    *slot = NULL;
+    if (!server)
+        return;
+    if (server->daemon)
+        MHD_stop_daemon(server->daemon);
+    if (server->listen_fd >= 0)
+        close(server->listen_fd);
+    free(server);
+}
+
+int http_server_fd(const struct http_server *server)
+{
+    return server->fd;
+}
+
+uint16_t http_server_port(const struct http_server *server)
+{
+    return server->port;
+}
+
+int http_server_run(struct http_server *server)
+{
+    MHD_UNSIGNED_LONG_LONG timeout = 0;
+    for (int turn = 0; turn < MAX_TURNS; turn++) {
+        server->resumed = false;
+        MHD_run(server->daemon);
+        if (server->resumed)
+            continue;
+        if (MHD_get_timeout(server->daemon, &timeout) != MHD_YES)
+            return -1;
+        if (timeout > 0)
+            return timeout > 60000 ? 60000 : (int)timeout;
+    }
+    return 0;
+}
+
+void http_server_quiesce(struct http_server *server)
+{
+    if (server->listen_fd < 0)
+        server->listen_fd = MHD_quiesce_daemon(server->daemon);
+}
+
+unsigned http_server_connections(const struct http_server *server)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    return info ? info->num_connections : 0;
+}
+
+/* ---- requests ---- */
+
+enum method exchange_method(const struct exchange *exchange)
+{
+    return exchange->method;
+}
+
+const char *exchange_method_name(const struct exchange *exchange)
+{
+    return exchange->method_name;
+}
+
+const char *exchange_path(const struct exchange *exchange)
+{
+    return exchange->target ? exchange->target : "";
+}
+
+const char *exchange_header(const struct exchange *exchange, const char *name)
+{
+    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+}
+
+int exchange_query(const struct exchange *exchange, const char *name, char *out, size_t out_size)
+{
+    return http_uri_argument(exchange->query, name, out, out_size);
+}
+
+int64_t exchange_body_size(const struct exchange *exchange)
+{
+    if (exchange_header(exchange, "Transfer-Encoding"))
+        return -1;
+    const char *text = exchange_header(exchange, "Content-Length");
+    if (!text)
+        return 0;
+    /* MHD has checked the syntax; what does not fit is larger than any limit. */
+    errno = 0;
+    long long size = strtoll(text, NULL, 10);
+    return errno || size < 0 ? INT64_MAX : size;
+}
+
+const struct sockaddr *exchange_peer(const struct exchange *exchange)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info ? info->client_addr : NULL;
+}
+
+void exchange_set_user(struct exchange *exchange, void *user)
+{
+    exchange->user = user;
+}
+
+void *exchange_user(const struct exchange *exchange)
+{
+    return exchange->user;
+}
+
+void exchange_set_body(struct exchange *exchange, size_t max_bytes, exchange_sink *sink)
+{
+    assert(exchange->opened && !exchange->completed);
+    exchange->max_body = max_bytes;
+    exchange->sink = sink;
+}
+
+bool exchange_answered(const struct exchange *exchange)
+{
+    return exchange->status != 0;
+}
+
+/* ---- responses: a struct answer is MHD's, under a name of ours ---- */
+
+static struct answer *wrap(struct MHD_Response *answer)
+{
+    return (struct answer *)answer;
+}
+
+static struct MHD_Response *unwrap(struct answer *answer)
+{
+    return (struct MHD_Response *)answer;
+}
+
+struct answer *answer_copy(const void *body, size_t size)
+{
+    return wrap(
+        MHD_create_response_from_buffer(size, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY));
+}
+
+struct answer *answer_take(void *body, size_t size)
+{
+    struct MHD_Response *answer =
+        MHD_create_response_from_buffer(size, body, MHD_RESPMEM_MUST_FREE);
+    if (!answer)
+        free(body);
+    return wrap(answer);
+}
+
+struct answer *answer_static(const void *body, size_t size)
+{
+    return wrap(
+        MHD_create_response_from_buffer(size, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT));
+}
+
+struct answer *answer_file(int fd, uint64_t offset, uint64_t size)
+{
+    struct MHD_Response *answer = MHD_create_response_from_fd_at_offset64(size, fd, offset);
+    if (!answer)
+        close(fd);
+    return wrap(answer);
+}
+
+void answer_free(struct answer *answer)
+{
+    if (answer)
+        MHD_destroy_response(unwrap(answer));
+}
+
+void answer_header(struct answer *answer, const char *name, const char *value)
+{
+    if (!answer)
+        return;
+    for (const unsigned char *c = (const unsigned char *)value; *c; c++)
+        if (*c < ' ' || *c == 0x7f)
+            return;
+    MHD_add_response_header(unwrap(answer), name, value);
+}
+
+static void wake(struct exchange *exchange)
+{
+    if (!exchange->suspended)
+        return;
+    exchange->suspended = false;
+    exchange->server->resumed = true;
+    MHD_resume_connection(exchange->connection);
+}
+
+void exchange_respond(struct exchange *exchange, unsigned status, struct answer *answer)
+{
+    if (exchange_answered(exchange)) {
+        answer_free(answer);
+        return;
+    }
+    if (!answer)
+        answer = answer_static("", 0);
+    exchange->answer = unwrap(answer);
+    exchange->status = status;
+    wake(exchange);
+}
+
+void exchange_respond_shared(struct exchange *exchange, unsigned status, struct answer *answer)
+{
+    if (exchange_answered(exchange))
+        return;
+    exchange->answer = unwrap(answer);
+    exchange->shared = true;
+    exchange->status = status;
+    wake(exchange);
+}
+
+/* ---- streams ---- */
+
+static ssize_t read_stream(void *context, uint64_t position, char *out, size_t max)
+{
+    struct exchange *exchange = context;
+    struct stream *stream = exchange->stream;
+    if (stream->size > 0) {
+        size_t size = stream->size < max ? stream->size : max;
+        memcpy(out, stream->data, size);
+        stream->size -= size;
+        memmove(stream->data, stream->data + size, stream->size);
+        if (stream->size == 0) { /* an idle stream holds no buffer */
+            free(stream->data);
+            stream->data = NULL;
+            stream->capacity = 0;
+        }
+        return (ssize_t)size;
+    }
+    if (stream->cut)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (stream->ended)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    stream->sleeping = true;
+    MHD_suspend_connection(exchange->connection);
+    return 0;
+}
+
+static void wake_stream(struct exchange *exchange)
+{
+    if (!exchange->stream->sleeping)
+        return;
+    exchange->stream->sleeping = false;
+    exchange->server->resumed = true;
+    MHD_resume_connection(exchange->connection);
+}
+
+int exchange_stream_begin(struct exchange *exchange, unsigned status, const char *const *headers)
+{
+    if (exchange_answered(exchange))
+        return ERR_CONFLICT;
+    struct stream *stream = calloc(1, sizeof *stream);
+    struct MHD_Response *answer =
+        stream ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES,
+                                                   read_stream, exchange, NULL)
+               : NULL;
+    if (!answer) {
+        free(stream);
+        return ERR_NOMEM;
+    }
+    for (; headers && headers[0]; headers += 2)
+        answer_header(wrap(answer), headers[0], headers[1]);
+    exchange->stream = stream;
+    exchange->answer = answer;
+    exchange->status = status;
+    wake(exchange);
+    return 0;
+}
+
+int exchange_stream_write(struct exchange *exchange, const void *data, size_t size)
+{
+    struct stream *stream = exchange->stream;
+    if (stream->ended || stream->cut)
+        return ERR_LOST;
+    if (stream->size + size > MAX_STREAM_BYTES) {
+        stream->cut = true;
+        wake_stream(exchange);
+        return ERR_LIMIT;
+    }
+    if (stream->size + size > stream->capacity) {
+        size_t capacity = (stream->size + size + 1023) / 1024 * 1024;
+        char *grown = realloc(stream->data, capacity);
+        if (!grown)
+            return ERR_NOMEM;
+        stream->data = grown;
+        stream->capacity = capacity;
+    }
+    memcpy(stream->data + stream->size, data, size);
+    stream->size += size;
+    wake_stream(exchange);
+    return 0;
+}
+
+void exchange_stream_end(struct exchange *exchange)
+{
+    exchange->stream->ended = true;
+    wake_stream(exchange);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A table of routes.
+ *
+ *     static const struct route routes[] = {
+ *         {1u << METHOD_GET, "/v1/jobs/{}", "job", show_job},
+ *         {1u << METHOD_GET, "/assets/{*}", "asset", send_asset},
+ *     };
+ *     rc = router_find(routes, count, method, path, &match);
+ *
+ * `{}` is one segment of at least one byte, `{*}` the rest of the path; at most two of them. HEAD
+ * goes where GET goes. Pure functions, any thread. */
+#ifndef DARKROOM_DISPATCHER_ROUTER_H
+#define DARKROOM_DISPATCHER_ROUTER_H
+
+#include "dispatcher/http_server.h"
+
+#include <stddef.h>
+
+#define ROUTER_MAX_CAPTURES 2
+#define ROUTER_MAX_CAPTURE_BYTES 1024
+
+struct dispatcher;
+struct call;
+
+struct route {
+    unsigned methods; /* bits 1 << HTTP_x */
+    const char *pattern;
+    const char *name; /* for metrics and logs */
+    /* Called before a body is read, and once it is there; either may be NULL. */
+    void (*headers)(struct dispatcher *dispatcher, struct call *call);
+    void (*complete)(struct dispatcher *dispatcher, struct call *call);
+};
+
+struct router_match {
+    const struct route *route; /* NULL where nothing matched */
+    char captures[ROUTER_MAX_CAPTURES][ROUTER_MAX_CAPTURE_BYTES];
+    unsigned allowed; /* methods of the path when the method did not fit */
+};
+
+/* ERR_NOT_FOUND: no such path. ERR_UNSUPPORTED: the path exists for the methods in `allowed`. */
+int router_find(const struct route *routes, size_t count, enum method method, const char *path,
+                struct router_match *out);
+
+/* "GET, HEAD, POST" for the Allow header. */
+void router_allow_text(unsigned methods, char out[64]);
+
+#endif

@@ -12,7 +12,16 @@
  *
  * A manifest is checked strictly when it is loaded: unknown members, missing limits and defaults
  * that break their own schema are refused. Written once at start, then read-only: any thread may
- * read it, but json_t reference counts are not atomic, so `params` and `view` are only walked. */
+ * read it, and nobody takes or drops references to `params` and `view`.
+ *
+ *     {"name": "portrait-drawing", "title": "…", "description": "…",
+ *      "architecture": "ugatit", "variant": "pytorch",
+ *      "weights": {"file": "portrait-drawing.safetensors", "sha256": "…"},    sha256 may be left
+ * out "input": {"kind": "image", "max_bytes": 20971520, "max_megapixels": 50, "max_side": 16384,
+ * "size": 256},                           max_side may be left out "params": {"type": "object",
+ * "properties": {}},                      see params.h "output": {"kind": "image", "content_type":
+ * "image/png"}, "batch": {"max": 8}, "cost_ms": 400, "max_attempts": 3, "timeout_ms": 60000,
+ *      "license": "…", "training": "…"} */
 #ifndef DARKROOM_COMMON_MANIFEST_H
 #define DARKROOM_COMMON_MANIFEST_H
 
@@ -59,6 +68,10 @@ int manifest_load(const char *path, struct manifest *out_manifest, struct err *e
 int manifest_parse(const void *data, size_t size, const char *folder, struct manifest *out_manifest,
                    struct err *err);
 void manifest_fini(struct manifest *manifest);
+
+/* Compares the weights with the manifest's sha256 where it gives one; reads the whole file.
+ * ERR_NOT_FOUND, ERR_IO, ERR_CORRUPT with the field "weights.sha256". */
+int manifest_check_weights(const struct manifest *manifest, struct err *err);
 
 /* Every *.json of a folder; one bad manifest fails the whole set. An empty folder is no error. */
 int manifest_set_load(const char *folder, struct manifest_set *out_set, struct err *err);

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/manifest.h"
+
+#include "common/buf.h"
+#include "common/crypto.h"
+#include "common/err.h"
+#include "common/params.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_MANIFEST_BYTES = 65536, MAX_DEPTH = 8, MAX_MODELS = 1000 };
+
+static const char *const members[] = {
+    "name",   "title", "description", "architecture", "variant",    "weights", "input",    "params",
+    "output", "batch", "cost_ms",     "max_attempts", "timeout_ms", "license", "training", NULL};
+
+/* What GET /v1/models shows: everything that a visitor may want to know before sending a
+ * picture, nothing about how it is run. */
+static const char *const public_members[] = {"name",   "title",   "description", "input", "params",
+                                             "output", "license", "training",    NULL};
+
+bool manifest_name_is_valid(const char *name)
+{
+    size_t length = strlen(name);
+    return length >= 1 && length <= MANIFEST_MAX_NAME &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == length;
+}
+
+/* A file below the manifest's folder: plain characters, no empty, hidden or parent component. */
+static bool path_stays_inside(const char *path)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/";
+    if (strspn(path, plain) != strlen(path))
+        return false;
+    for (const char *part = path;; part++) {
+        if (*part == '.' || *part == '/' || *part == 0)
+            return false;
+        part += strcspn(part, "/");
+        if (*part == 0)
+            return true;
+    }
+}
+
+static int read_weights(const json_t *document, const char *folder, struct manifest *manifest,
+                        struct err *err)
+{
+    static const char *const names[] = {"file", "sha256", NULL};
+    json_t *weights;
+    const char *file = NULL;
+    int rc = json_get_object(document, "weights", &weights, err);
+    if (rc == 0)
+        rc = json_check_members(weights, "weights", names, err);
+    if (rc == 0)
+        rc = json_get_text(weights, "weights.file", 200, &file, err);
+    if (rc == 0 && !path_stays_inside(file))
+        rc = err_set(err, ERR_INVALID, "weights.file",
+                     "weights.file must be a file beside the manifest or in a folder below it");
+    if (rc == 0)
+        rc = json_opt_text(weights, "weights.sha256", 64, &manifest->weights_sha256, err);
+    const char *digest = manifest->weights_sha256;
+    if (rc == 0 && digest && (strlen(digest) != 64 || strspn(digest, "0123456789abcdef") != 64))
+        rc = err_set(err, ERR_INVALID, "weights.sha256",
+                     "weights.sha256 must be 64 lower-case hex digits");
+    if (rc == 0 && asprintf(&manifest->weights_path, "%s/%s", folder, file) < 0) {
+        manifest->weights_path = NULL;
+        rc = err_set(err, ERR_NOMEM, "weights", "no memory for a path");
+    }
+    return rc;
+}
+
+/* The only kind there is yet; a text, so that a manifest of a later version is refused clearly. */
+static int check_kind(const json_t *object, const char *path, struct err *err)
+{
+    const char *kind;
+    int rc = json_get_text(object, path, 32, &kind, err);
+    if (rc == 0 && strcmp(kind, "image"))
+        rc = err_set(err, ERR_UNSUPPORTED, path, "%s must be \"image\"", path);
+    return rc;
+}
+
+static int read_input(const json_t *document, struct manifest *manifest, struct err *err)
+{
+    static const char *const names[] = {"kind",     "max_bytes", "max_megapixels",
+                                        "max_side", "size",      NULL};
+    json_t *input;
+    int64_t max_bytes = 0, max_side = 16384, size = 0;
+    double megapixels = 0;
+    int rc = json_get_object(document, "input", &input, err);
+    if (rc == 0)
+        rc = json_check_members(input, "input", names, err);
+    if (rc == 0)
+        rc = check_kind(input, "input.kind", err);
+    if (rc == 0)
+        rc = json_get_int(input, "input.max_bytes", 1024, INT64_C(1) << 30, &max_bytes, err);
+    if (rc == 0)
+        rc = json_get_real(input, "input.max_megapixels", 0.01, (double)PICTURE_MAX_PIXELS / 1e6,
+                           &megapixels, err);
+    if (rc == 0)
+        rc = json_opt_int(input, "input.max_side", 16, PICTURE_MAX_SIDE, &max_side, err);
+    if (rc == 0)
+        rc = json_get_int(input, "input.size", 16, 4096, &size, err);
+    if (rc < 0)
+        return rc;
+    manifest->limits = (struct picture_limits){.max_bytes = (size_t)max_bytes,
+                                               .max_pixels = (int64_t)(megapixels * 1e6 + 0.5),
+                                               .max_side = (int)max_side};
+    manifest->size = (int)size;
+    return 0;
+}
+
+static int read_output(const json_t *document, struct manifest *manifest, struct err *err)
+{
+    static const char *const names[] = {"kind", "content_type", NULL};
+    json_t *output;
+    int rc = json_get_object(document, "output", &output, err);
+    if (rc == 0)
+        rc = json_check_members(output, "output", names, err);
+    if (rc == 0)
+        rc = check_kind(output, "output.kind", err);
+    if (rc == 0)
+        rc = json_get_text(output, "output.content_type", 32, &manifest->output_content_type, err);
+    if (rc == 0 && strcmp(manifest->output_content_type, "image/png"))
+        rc = err_set(err, ERR_UNSUPPORTED, "output.content_type",
+                     "output.content_type must be \"image/png\"");
+    return rc;
+}
+
+static int read_running(const json_t *document, struct manifest *manifest, struct err *err)
+{
+    json_t *batch;
+    int64_t batch_max = 0, max_attempts = 0;
+    int rc = json_get_object(document, "batch", &batch, err);
+    if (rc == 0)
+        rc = json_check_members(batch, "batch", (const char *const[]){"max", NULL}, err);
+    if (rc == 0)
+        rc = json_get_int(batch, "batch.max", 1, 64, &batch_max, err);
+    if (rc == 0)
+        rc = json_get_int(document, "cost_ms", 1, 3600000, &manifest->cost_ms, err);
+    if (rc == 0)
+        rc = json_get_int(document, "max_attempts", 1, 20, &max_attempts, err);
+    if (rc == 0)
+        rc = json_get_int(document, "timeout_ms", 100, 86400000, &manifest->timeout_ms, err);
+    manifest->batch_max = (int)batch_max;
+    manifest->max_attempts = (int)max_attempts;
+    return rc;
+}
+
+static int read_texts(const json_t *document, struct manifest *manifest, struct err *err)
+{
+    const char *name = NULL, *text;
+    int rc = json_get_text(document, "name", MANIFEST_MAX_NAME, &name, err);
+    if (rc == 0 && !manifest_name_is_valid(name))
+        rc = err_set(err, ERR_INVALID, "name", "name must be 1 to %d of a-z, 0-9 and -",
+                     MANIFEST_MAX_NAME);
+    if (rc == 0)
+        snprintf(manifest->name, sizeof manifest->name, "%s", name);
+    if (rc == 0)
+        rc = json_get_text(document, "title", 100, &manifest->title, err);
+    if (rc == 0)
+        rc = json_get_text(document, "description", 2000, &text, err);
+    if (rc == 0)
+        rc = json_get_text(document, "architecture", 32, &manifest->architecture, err);
+    if (rc == 0)
+        rc = json_get_text(document, "variant", 32, &manifest->variant, err);
+    if (rc == 0)
+        rc = json_get_text(document, "license", 200, &text, err);
+    if (rc == 0)
+        rc = json_get_text(document, "training", 4000, &text, err);
+    return rc;
+}
+
+static int make_view(struct manifest *manifest, struct err *err)
+{
+    manifest->view = json_object();
+    for (int i = 0; public_members[i]; i++) {
+        json_t *value = json_deep_copy(json_object_get(manifest->document, public_members[i]));
+        if (json_object_set_new(manifest->view, public_members[i], value) < 0)
+            return err_set(err, ERR_NOMEM, NULL, "no memory for a manifest's public view");
+    }
+    return 0;
+}
+
+static int read_document(const json_t *document, const char *folder, struct manifest *manifest,
+                         struct err *err)
+{
+    int rc = json_check_members(document, NULL, members, err);
+    if (rc == 0)
+        rc = read_texts(document, manifest, err);
+    if (rc == 0)
+        rc = read_weights(document, folder, manifest, err);
+    if (rc == 0)
+        rc = read_input(document, manifest, err);
+    if (rc == 0)
+        rc = read_output(document, manifest, err);
+    if (rc == 0)
+        rc = json_get_object(document, "params", &manifest->params, err);
+    if (rc == 0)
+        rc = params_check_schema(manifest->params, err);
+    if (rc == 0)
+        rc = read_running(document, manifest, err);
+    return rc;
+}
+
+int manifest_parse(const void *data, size_t size, const char *folder, struct manifest *out_manifest,
+                   struct err *err)
+{
+    static const struct json_limits limits = {.max_bytes = MAX_MANIFEST_BYTES,
+                                              .max_depth = MAX_DEPTH};
+    struct manifest manifest = {0};
+    int rc = json_parse(data, size, limits, &manifest.document, err);
+    if (rc == 0)
+        rc = read_document(manifest.document, folder, &manifest, err);
+    if (rc == 0)
+        rc = make_view(&manifest, err);
+    if (rc < 0) {
+        manifest_fini(&manifest);
+        return rc;
+    }
+    *out_manifest = manifest;
+    return 0;
+}
+
+void manifest_fini(struct manifest *manifest)
+{
+    free(manifest->weights_path);
+    json_decref(manifest->view);
+    json_decref(manifest->document);
+    *manifest = (struct manifest){0};
+}
+
+static int load(const char *folder, const char *file, struct manifest *out_manifest,
+                struct err *err)
+{
+    char path[4096];
+    struct buf text;
+    struct err inner = {0};
+    struct manifest manifest = {0};
+    if (snprintf(path, sizeof path, "%s/%s", folder, file) >= (int)sizeof path)
+        return err_set(err, ERR_LIMIT, NULL, "the path of %s is too long", file);
+    buf_init(&text, MAX_MANIFEST_BYTES);
+    int rc = buf_read_file(&text, path, err);
+    if (rc == 0) {
+        rc = manifest_parse(text.data, text.size, folder, &manifest, &inner);
+        if (rc < 0)
+            err_set(err, rc, inner.field, "%s: %s", path, inner.text);
+    }
+    size_t stem = strlen(file) - strlen(".json");
+    if (rc == 0 && (strlen(manifest.name) != stem || memcmp(manifest.name, file, stem)))
+        rc =
+            err_set(err, ERR_INVALID, "name", "%s: the name inside is \"%s\"", path, manifest.name);
+    buf_fini(&text);
+    if (rc < 0) {
+        manifest_fini(&manifest);
+        return rc;
+    }
+    *out_manifest = manifest;
+    return 0;
+}
+
+static int is_manifest(const struct dirent *entry)
+{
+    size_t length = strlen(entry->d_name);
+    return entry->d_name[0] != '.' && length > 5 && !strcmp(entry->d_name + length - 5, ".json");
+}
+
+int manifest_load(const char *path, struct manifest *out_manifest, struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    const char *file = slash ? slash + 1 : path;
+    size_t length = strlen(file);
+    if (length <= 5 || strcmp(file + length - 5, ".json"))
+        return err_set(err, ERR_INVALID, NULL, "%s is not called <name>.json", path);
+    char *folder = slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
+    int rc = folder ? load(*folder ? folder : "/", file, out_manifest, err)
+                    : err_set(err, ERR_NOMEM, NULL, "no memory for a path");
+    free(folder);
+    return rc;
+}
+
+static int hash_file(const char *path, char out_hex[CRYPTO_SHA256_HEX_SIZE], struct err *err)
+{
+    struct crypto_sha256 *hash = NULL;
+    unsigned char digest[CRYPTO_SHA256_SIZE], chunk[65536];
+    FILE *file = fopen(path, "rbe");
+    if (!file) {
+        int missing = errno == ENOENT;
+        err_set_errno(err, "weights.file", "%s", path);
+        return missing ? ERR_NOT_FOUND : ERR_IO;
+    }
+    int rc = crypto_sha256_create(&hash);
+    for (size_t got; rc == 0 && (got = fread(chunk, 1, sizeof chunk, file)) > 0;)
+        rc = crypto_sha256_update(hash, chunk, got);
+    if (rc == 0 && ferror(file))
+        rc = err_set_errno(err, "weights.file", "%s", path);
+    if (rc == 0)
+        rc = crypto_sha256_final(hash, digest);
+    for (size_t i = 0; rc == 0 && i < sizeof digest; i++)
+        snprintf(out_hex + 2 * i, 3, "%02x", digest[i]);
+    crypto_sha256_destroy(&hash);
+    fclose(file);
+    return rc;
+}
+
+int manifest_check_weights(const struct manifest *manifest, struct err *err)
+{
+    char digest[CRYPTO_SHA256_HEX_SIZE];
+    if (!manifest->weights_sha256)
+        return 0;
+    int rc = hash_file(manifest->weights_path, digest, err);
+    if (rc == 0 && strcmp(digest, manifest->weights_sha256))
+        rc = err_set(err, ERR_CORRUPT, "weights.sha256",
+                     "%s is not the file that the manifest of %s means (sha256 %.16s...)",
+                     manifest->weights_path, manifest->name, digest);
+    return rc;
+}
+
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+int manifest_set_load(const char *folder, struct manifest_set *out_set, struct err *err)
+{
+    struct dirent **entries = NULL;
+    struct manifest_set set = {0};
+    int rc = 0;
+    int count = scandir(folder, &entries, is_manifest, compare_names);
+    if (count < 0)
+        return err_set_errno(err, NULL, "the folder of manifests %s", folder);
+    if (count > MAX_MODELS)
+        rc = err_set(err, ERR_LIMIT, NULL, "%s holds more than %d manifests", folder, MAX_MODELS);
+    set.items = calloc(count ? (size_t)count : 1, sizeof *set.items);
+    if (!set.items)
+        rc = err_set(err, ERR_NOMEM, NULL, "no memory for %d manifests", count);
+    for (int i = 0; rc == 0 && i < count; i++) {
+        rc = load(folder, entries[i]->d_name, &set.items[set.count], err);
+        set.count += rc == 0;
+    }
+    for (int i = 0; i < count; i++)
+        free(entries[i]);
+    free(entries);
+    if (rc < 0) {
+        manifest_set_fini(&set);
+        return rc;
+    }
+    *out_set = set;
+    return 0;
+}
+
+void manifest_set_fini(struct manifest_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        manifest_fini(&set->items[i]);
+    free(set->items);
+    *set = (struct manifest_set){0};
+}
+
+const struct manifest *manifest_set_find(const struct manifest_set *set, const char *name)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (strcmp(set->items[i].name, name) == 0)
+            return &set->items[i];
+    return NULL;
+}
+
+int manifest_check_params(const struct manifest *manifest, const json_t *params,
+                          json_t **out_params, struct err *err)
+{
+    json_t *checked = NULL;
+    int rc = params_apply_schema(manifest->params, params, &checked, err);
+    if (rc == 0 && json_dumpb(checked, NULL, 0, JSON_COMPACT) > MANIFEST_MAX_PARAMS_BYTES) {
+        rc = err_set(err, ERR_LIMIT, "params", "params have more than %d bytes",
+                     MANIFEST_MAX_PARAMS_BYTES);
+        json_decref(checked);
+    }
+    if (rc == 0)
+        *out_params = checked;
+    return rc;
+}

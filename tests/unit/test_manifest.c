@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/manifest.h"
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "tests/unit/check.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const sound =
+    "{\"name\":\"a-model\",\"title\":\"T\",\"description\":\"D\",\"architecture\":\"ugatit\","
+    "\"variant\":\"pytorch\",\"weights\":{\"file\":\"sub/a.safetensors\"},"
+    "\"input\":{\"kind\":\"image\",\"max_bytes\":5000,\"max_megapixels\":1.5,\"size\":64},"
+    "\"params\":{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\",\"minimum\":0,"
+    "\"maximum\":3,\"default\":1}}},"
+    "\"output\":{\"kind\":\"image\",\"content_type\":\"image/png\"},\"batch\":{\"max\":2},"
+    "\"cost_ms\":10,\"max_attempts\":3,\"timeout_ms\":1000,\"license\":\"L\",\"training\":\"R\"}";
+
+static void a_sound_manifest_is_read(void)
+{
+    struct manifest manifest;
+    struct err err = {0};
+    CHECK_INT(manifest_parse(sound, strlen(sound), "models", &manifest, &err), 0);
+    CHECK_TEXT(manifest.name, "a-model");
+    CHECK_TEXT(manifest.weights_path, "models/sub/a.safetensors");
+    CHECK(manifest.weights_sha256 == NULL);
+    CHECK_INT(manifest.limits.max_bytes, 5000);
+    CHECK_INT(manifest.limits.max_pixels, 1500000);
+    CHECK_INT(manifest.limits.max_side, 16384);
+    CHECK_INT(manifest.size, 64);
+    CHECK_INT(manifest.batch_max, 2);
+    CHECK_INT(manifest.timeout_ms, 1000);
+    manifest_fini(&manifest);
+    manifest_fini(&manifest);
+}
+
+static void every_prefix_is_refused(void)
+{
+    for (size_t size = 0; size < strlen(sound); size++) {
+        struct manifest manifest;
+        CHECK(manifest_parse(sound, size, "models", &manifest, NULL) < 0);
+    }
+}
+
+static void the_public_view_tells_nothing_about_the_machine(void)
+{
+    struct manifest manifest;
+    CHECK_INT(manifest_parse(sound, strlen(sound), "models", &manifest, NULL), 0);
+    CHECK(json_object_get(manifest.view, "weights") == NULL);
+    CHECK(json_object_get(manifest.view, "timeout_ms") == NULL);
+    CHECK_TEXT(json_string_value(json_object_get(manifest.view, "title")), "T");
+    CHECK(json_is_object(json_object_get(manifest.view, "params")));
+    manifest_fini(&manifest);
+}
+
+/* Replaces or removes (value NULL) one member and says what the parser thinks of it. */
+static void check_bad(const char *object, const char *member, const char *value, const char *field)
+{
+    json_t *document = json_loads(sound, 0, NULL);
+    json_t *target = object ? json_object_get(document, object) : document;
+    if (value)
+        json_object_set_new(target, member, json_loads(value, JSON_DECODE_ANY, NULL));
+    else
+        json_object_del(target, member);
+    char *text = json_dumps(document, 0);
+    struct manifest manifest;
+    struct err err = {0};
+    CHECK(manifest_parse(text, strlen(text), "models", &manifest, &err) < 0);
+    printf("# %s\n", err.text);
+    CHECK_TEXT(err.field, field);
+    free(text);
+    json_decref(document);
+}
+
+static void every_member_is_demanded_and_checked(void)
+{
+    static const char *const required[] = {"name",       "title",   "description", "architecture",
+                                           "variant",    "weights", "input",       "params",
+                                           "output",     "batch",   "cost_ms",     "max_attempts",
+                                           "timeout_ms", "license", "training"};
+    for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
+        check_bad(NULL, required[i], NULL, required[i]);
+        check_bad(NULL, required[i], "[]", required[i]);
+    }
+    check_bad(NULL, "surprise", "1", "surprise");
+    check_bad("input", "colour", "1", "input.colour");
+    check_bad("input", "kind", "\"sound\"", "input.kind");
+    check_bad("input", "max_bytes", "0", "input.max_bytes");
+    check_bad("input", "max_megapixels", "201", "input.max_megapixels");
+    check_bad("input", "max_side", "40000", "input.max_side");
+    check_bad("input", "size", "8", "input.size");
+    check_bad("output", "content_type", "\"text/html\"", "output.content_type");
+    check_bad("output", "kind", "\"\"", "output.kind");
+    check_bad("batch", "max", "0", "batch.max");
+    check_bad("params", "properties", "{\"p\":{\"type\":\"integer\"}}", "params.p");
+    check_bad(NULL, "max_attempts", "0", "max_attempts");
+    check_bad(NULL, "title", "\"a\\nb\"", "title");
+}
+
+static void a_name_is_lower_case_digits_and_dashes(void)
+{
+    check_bad(NULL, "name", "\"A\"", "name");
+    check_bad(NULL, "name", "\"\"", "name");
+    check_bad(NULL, "name", "\"a/b\"", "name");
+    check_bad(NULL, "name", "\"..\"", "name");
+    char longest[66];
+    memset(longest, 'x', 65);
+    longest[64] = 0;
+    CHECK(manifest_name_is_valid(longest));
+    longest[64] = 'x';
+    longest[65] = 0;
+    CHECK(!manifest_name_is_valid(longest));
+}
+
+static void weights_stay_below_the_manifest(void)
+{
+    static const char *const files[] = {
+        "\"/etc/passwd\"", "\"../a\"", "\"a/../../b\"", "\"a//b\"",   "\"\"",   "\"a/\"",
+        "\".hidden\"",     "\"a/.b\"", "\"a b\"",       "\"a\\\\b\"", "\"~/a\""};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        check_bad("weights", "file", files[i], "weights.file");
+    check_bad("weights", "sha256", "\"abc\"", "weights.sha256");
+    check_bad("weights", "url", "\"abc\"", "weights.url");
+}
+
+static char folder[] = "/tmp/darkroom-manifest-XXXXXX";
+
+static void write_file(const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    CHECK(file != NULL);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void remove_file(const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    unlink(path);
+}
+
+static void write_named(const char *name)
+{
+    json_t *document = json_loads(sound, 0, NULL);
+    json_object_set_new(document, "name", json_string(name));
+    char *text = json_dumps(document, 0), file[128];
+    snprintf(file, sizeof file, "%s.json", name);
+    write_file(file, text);
+    free(text);
+    json_decref(document);
+}
+
+static void a_folder_is_loaded_sorted_and_found_by_name(void)
+{
+    struct manifest_set set = {0};
+    struct err err = {0};
+    CHECK(mkdtemp(folder) != NULL);
+    CHECK_INT(manifest_set_load(folder, &set, &err), 0);
+    CHECK_INT(set.count, 0);
+    manifest_set_fini(&set);
+    write_named("zebra");
+    write_named("ant");
+    write_file("README.md", "no manifest");
+    CHECK_INT(manifest_set_load(folder, &set, &err), 0);
+    CHECK_INT(set.count, 2);
+    CHECK_TEXT(set.items[0].name, "ant");
+    CHECK(manifest_set_find(&set, "zebra") == &set.items[1]);
+    CHECK(manifest_set_find(&set, "cat") == NULL);
+    manifest_set_fini(&set);
+}
+
+static void one_bad_manifest_fails_the_set_and_is_named(void)
+{
+    struct manifest_set set = {0};
+    struct manifest manifest;
+    struct err err = {0};
+    char path[256];
+    write_file("middle.json", "{\"name\": 3}");
+    CHECK(manifest_set_load(folder, &set, &err) < 0);
+    CHECK_HAS(err.text, "middle.json");
+    CHECK(set.items == NULL);
+    write_file("middle.json", sound);
+    err = (struct err){0};
+    snprintf(path, sizeof path, "%s/middle.json", folder);
+    CHECK_INT(manifest_load(path, &manifest, &err), ERR_INVALID);
+    CHECK_TEXT(err.field, "name");
+    CHECK_HAS(err.text, "a-model");
+    remove_file("middle.json");
+    err = (struct err){0};
+    CHECK_INT(manifest_load(path, &manifest, &err), ERR_NOT_FOUND);
+    CHECK_INT(manifest_load("models/README.md", &manifest, NULL), ERR_INVALID);
+    CHECK(manifest_set_load("/nonexistent", &set, NULL) < 0);
+}
+
+static void weights_are_compared_with_their_digest(void)
+{
+    struct manifest manifest;
+    struct err err = {0};
+    json_t *document = json_loads(sound, 0, NULL);
+    json_object_set_new(
+        document, "weights",
+        json_pack("{ssss}", "file", "w.bin", "sha256",
+                  "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+    char *text = json_dumps(document, 0);
+    CHECK_INT(manifest_parse(text, strlen(text), folder, &manifest, NULL), 0);
+    CHECK_INT(manifest_check_weights(&manifest, NULL), ERR_NOT_FOUND);
+    write_file("w.bin", "abc");
+    CHECK_INT(manifest_check_weights(&manifest, NULL), 0);
+    write_file("w.bin", "abd");
+    CHECK_INT(manifest_check_weights(&manifest, &err), ERR_CORRUPT);
+    CHECK_TEXT(err.field, "weights.sha256");
+    manifest_fini(&manifest);
+    free(text);
+    json_decref(document);
+    remove_file("w.bin");
+    remove_file("ant.json");
+    remove_file("zebra.json");
+    remove_file("README.md");
+    rmdir(folder);
+}
+
+static void parameters_are_checked_and_filled_in(void)
+{
+    struct manifest manifest;
+    struct err err = {0};
+    json_t *params = NULL, *given = json_loads("{\"n\":4}", 0, NULL);
+    CHECK_INT(manifest_parse(sound, strlen(sound), "models", &manifest, NULL), 0);
+    CHECK_INT(manifest_check_params(&manifest, NULL, &params, &err), 0);
+    CHECK_INT(json_integer_value(json_object_get(params, "n")), 1);
+    json_decref(params);
+    CHECK_INT(manifest_check_params(&manifest, given, &params, &err), ERR_INVALID);
+    CHECK_TEXT(err.field, "params.n");
+    json_decref(given);
+    manifest_fini(&manifest);
+}
+
+static void the_shipped_manifests_are_sound(void)
+{
+    struct manifest_set set = {0};
+    struct err err = {0};
+    int rc = manifest_set_load(getenv("DARKROOM_MODELS"), &set, &err);
+    if (rc < 0)
+        printf("# %s\n", err.text);
+    CHECK_INT(rc, 0);
+    CHECK(manifest_set_find(&set, "portrait-drawing") != NULL);
+    manifest_set_fini(&set);
+}
+
+int main(void)
+{
+    RUN(a_sound_manifest_is_read);
+    RUN(every_prefix_is_refused);
+    RUN(the_public_view_tells_nothing_about_the_machine);
+    RUN(every_member_is_demanded_and_checked);
+    RUN(a_name_is_lower_case_digits_and_dashes);
+    RUN(weights_stay_below_the_manifest);
+    RUN(a_folder_is_loaded_sorted_and_found_by_name);
+    RUN(one_bad_manifest_fails_the_set_and_is_named);
+    RUN(weights_are_compared_with_their_digest);
+    RUN(parameters_are_checked_and_filled_in);
+    RUN(the_shipped_manifests_are_sound);
+    return check_report();
+}

@@ -42,7 +42,7 @@ struct queue_claimed {
 };
 
 struct queue_claim {
-    struct redis_reply *reply;  /* owned */
+    struct redis_reply *reply;  /* owned; NULL where an asynchronous caller has it */
     struct queue_claimed *jobs; /* owned, `count` of them, all of one model */
     size_t count;
     bool more;           /* more jobs wait for these models now */
@@ -56,8 +56,9 @@ struct queue_claim {
 void queue_claim_command(const struct queue *queue, const char *worker, const char *nonce,
                          const char *const *models, size_t model_count, size_t max,
                          struct redis_command *command);
-/* Takes `*reply` into the claim on success and sets it to NULL. */
-int queue_claim_reply(struct redis_reply **reply, struct queue_claim *out, struct err *err);
+/* Borrows the reply, also afterwards for the specs: an asynchronous callback has done with the
+ * claim before it returns. `out->reply` stays NULL; only queue_claim() owns its reply. */
+int queue_claim_reply(const struct redis_reply *reply, struct queue_claim *out, struct err *err);
 int queue_claim(const struct queue *queue, struct redis *redis, const char *worker,
                 const char *nonce, const char *const *models, size_t model_count, size_t max,
                 int64_t timeout_ms, struct queue_claim *out, struct err *err);

@@ -247,11 +247,11 @@ static void read_info(CURL *curl, struct http_response *response)
     curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &text);
     /* A value that does not fit is left out: half a type or address would be another one. */
     if (text && strlen(text) < sizeof response->content_type)
-        strcpy(response->content_type, text);
+        snprintf(response->content_type, sizeof response->content_type, "%s", text);
     text = NULL;
     curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &text);
     if (text && strlen(text) < sizeof response->location)
-        strcpy(response->location, text);
+        snprintf(response->location, sizeof response->location, "%s", text);
 }
 
 static int code_of_status(int status)

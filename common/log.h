@@ -2,7 +2,8 @@
  *
  * One `key=value` line per event on standard error.
  *
- *     log_event(LOG_INFO, "job.done", "job", LOG_S, public_id, "ms", LOG_I, (int64_t)elapsed, NULL);
+ *     log_event(LOG_INFO, "job.done", "job", LOG_S, public_id, "ms", LOG_I, (int64_t)ms, NULL);
+ *
  *     → 2026-01-05T10:11:12.345Z info worker job.done job=6f… ms=412
  *
  * Values that hold spaces, quotes or control characters are quoted and escaped, so that nothing

@@ -23,7 +23,7 @@ static int split(const char *address, char host[256], const char **out_port, str
     }
     size_t port_length = colon ? strlen(colon + 1) : 0;
     if (!colon || !end || port_length < 1 || port_length > 5 ||
-        strspn(colon + 1, "0123456789") != port_length || atol(colon + 1) > 65535 ||
+        strspn(colon + 1, "0123456789") != port_length || strtol(colon + 1, NULL, 10) > 65535 ||
         end - start > 255)
         return err_set(err, ERR_INVALID, "listen", "'%s' is not HOST:PORT", address);
     memcpy(host, start, (size_t)(end - start));

@@ -153,8 +153,8 @@ static void parts_names_and_headers_have_limits(void)
     static char body[64 * 1024];
     size_t used = 0;
     for (int i = 0; i <= MULTIPART_MAX_PARTS; i++)
-        used += (size_t)sprintf(body + used,
-                                "--XyZ\r\nContent-Disposition: form-data; name=x\r\n\r\n\r\n");
+        used += (size_t)snprintf(body + used, sizeof body - used,
+                                 "--XyZ\r\nContent-Disposition: form-data; name=x\r\n\r\n\r\n");
     struct record record = {.used = 0};
     CHECK_INT(parse(TYPE, body, used, 100, &record), ERR_LIMIT);
 

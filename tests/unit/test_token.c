@@ -52,7 +52,7 @@ static void any_other_text_is_refused(void)
         changed[i] = 0;
         CHECK(!token_allows(keys, TOKEN_VIEW, ID, changed));
     }
-    strcpy(token + TOKEN_SIZE - 1, "A");
+    memcpy(token + TOKEN_SIZE - 1, "A", 2);
     CHECK(!token_allows(keys, TOKEN_VIEW, ID, token));
 }
 

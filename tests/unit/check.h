@@ -65,7 +65,8 @@ static inline void check_text(const char *file, int line, const char *text, cons
                               const char *want)
 {
     char what[1024];
-    snprintf(what, sizeof what, "%s is \"%s\", not \"%s\"", text, got ? got : "(null)", want);
+    snprintf(what, sizeof what, "%.100s is \"%.400s\", not \"%.400s\"", text, got ? got : "(null)",
+             want);
     if (!got || strcmp(got, want))
         check_fail(file, line, what);
 }

@@ -2,6 +2,7 @@
 #include "common/secret.h"
 
 #include "common/base64.h"
+#include "common/buf.h"
 #include "common/err.h"
 
 #include <assert.h>
@@ -15,81 +16,74 @@
 
 #define MAX_LINE 4096
 
-/* Reads at most `size` bytes of a private file; *out_got is `size` where there may be more. */
-static int read_private(const char *path, char *out, size_t size, size_t *out_got, struct err *err)
+int secret_read_file(const char *path, struct buf *out, struct err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
+    struct stat info;
+    if (stat(path, &info) < 0) {
         int missing = errno == ENOENT;
         err_set_errno(err, NULL, "secret file %s", path);
         return missing ? ERR_NOT_FOUND : ERR_IO;
     }
-    int rc = 0;
-    size_t got = 0;
-    struct stat info;
-    if (fstat(fd, &info) < 0)
-        rc = err_set_errno(err, NULL, "secret file %s", path);
-    else if (info.st_mode & (S_IROTH | S_IWOTH))
-        rc = err_set(err, ERR_DENIED, NULL, "secret file %s is open to all users; chmod 600 %s",
-                     path, path);
-    while (rc == 0 && got < size) {
-        ssize_t n = read(fd, out + got, size - got);
-        if (n > 0)
-            got += (size_t)n;
-        else if (n == 0)
-            break;
-        else if (errno != EINTR)
-            rc = err_set_errno(err, NULL, "secret file %s", path);
-    }
-    close(fd);
-    if (rc == 0)
-        *out_got = got;
+    if (info.st_mode & (S_IROTH | S_IWOTH))
+        return err_set(err, ERR_DENIED, NULL, "secret file %s is open to all users; chmod 600 %s",
+                       path, path);
+    return buf_read_file(out, path, err);
+}
+
+/* The file's text, at most `max` bytes, without its final newline. */
+static int read_text(const char *path, size_t max, struct buf *out, struct err *err)
+{
+    buf_init(out, max + 1);
+    int rc = secret_read_file(path, out, err);
+    if (rc == 0 && out->size && out->data[out->size - 1] == '\n')
+        out->data[--out->size] = 0;
     return rc;
+}
+
+static void wipe_text(struct buf *text)
+{
+    secret_wipe_buf(text);
+    buf_fini(text);
 }
 
 int secret_read_line(const char *path, size_t min_length, char *out, size_t size, struct err *err)
 {
-    char text[MAX_LINE];
-    size_t length = 0;
-    assert(size > min_length && size <= sizeof text - 2);
-    int rc = read_private(path, text, sizeof text, &length, err);
+    struct buf text;
+    assert(size > min_length);
+    int rc = read_text(path, MAX_LINE, &text, err);
     if (rc < 0)
         goto out;
-    if (length && text[length - 1] == '\n')
-        length--;
     bool printable = true;
-    for (size_t i = 0; i < length; i++)
-        printable = printable && text[i] > ' ' && text[i] < 0x7f;
-    if (!printable || length < min_length || length >= size) {
+    for (size_t i = 0; i < text.size; i++)
+        printable = printable && text.data[i] > ' ' && text.data[i] < 0x7f;
+    if (!printable || text.size < min_length || text.size >= size) {
         rc = err_set(err, ERR_INVALID, NULL,
                      "secret file %s wants one line of %zu to %zu printable characters", path,
                      min_length, size - 1);
         goto out;
     }
-    memcpy(out, text, length);
-    out[length] = 0;
+    memcpy(out, buf_text(&text), text.size + 1);
 out:
-    crypto_wipe(text, sizeof text);
+    wipe_text(&text);
     return rc;
 }
 
 int secret_load(const char *path, struct secret *out_secret, struct err *err)
 {
-    char text[2 * CRYPTO_KEY_SIZE + 2];
-    size_t length = 0;
+    struct buf text;
     struct secret secret;
-    int rc = read_private(path, text, sizeof text, &length, err);
+    int rc = read_text(path, MAX_LINE, &text, err);
     if (rc < 0)
-        return rc;
-    if (length && text[length - 1] == '\n')
-        length--;
-    if (hex_decode(text, length, secret.bytes, sizeof secret.bytes) < 0)
-        rc = err_set(err, ERR_INVALID, NULL, "secret file %s wants one line of %d hex digits", path,
-                     2 * CRYPTO_KEY_SIZE);
+        goto out;
+    rc = hex_decode(buf_text(&text), text.size, secret.bytes, sizeof secret.bytes);
+    if (rc < 0)
+        err_set(err, rc, NULL, "secret file %s wants one line of %d hex digits", path,
+                2 * CRYPTO_KEY_SIZE);
     else
         *out_secret = secret;
-    crypto_wipe(text, sizeof text);
     secret_wipe(&secret);
+out:
+    wipe_text(&text);
     return rc;
 }
 
@@ -156,4 +150,11 @@ int secret_mac(const struct secret *secret, const char *label, struct crypto_mac
 void secret_wipe(struct secret *secret)
 {
     crypto_wipe(secret, sizeof *secret);
+}
+
+void secret_wipe_buf(struct buf *buf)
+{
+    if (buf->data)
+        crypto_wipe(buf->data, buf->capacity);
+    buf_clear(buf);
 }

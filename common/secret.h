@@ -16,6 +16,7 @@
 
 #include "common/crypto.h"
 
+struct buf;
 struct err;
 
 struct secret {
@@ -49,5 +50,10 @@ void secret_wipe(struct secret *secret);
 /* Reads a one-line secret (worker token, password) of `min_length` to `size - 1` printable ASCII
  * characters; a final newline does not count. Same refusals as secret_load(). */
 int secret_read_line(const char *path, size_t min_length, char *out, size_t size, struct err *err);
+
+/* Reads a whole secret file into `out`, which bounds it; ERR_NOT_FOUND, ERR_IO, ERR_LIMIT,
+ * ERR_DENIED. Overwrite it with secret_wipe_buf() before buf_fini(). */
+int secret_read_file(const char *path, struct buf *out, struct err *err);
+void secret_wipe_buf(struct buf *buf);
 
 #endif

@@ -69,13 +69,32 @@ struct reader {
     png_infop info;
     struct err *err;
     int code;
+    bool out_of_memory;
 };
 
 static void fail(png_structp png, png_const_charp text)
 {
     struct reader *reader = png_get_error_ptr(png);
-    reader->code = err_set(reader->err, ERR_CORRUPT, "input", "the PNG is damaged: %s", text);
+    if (reader->out_of_memory)
+        reader->code = err_set(reader->err, ERR_NOMEM, "input", "no memory to decode a PNG");
+    else
+        reader->code = err_set(reader->err, ERR_CORRUPT, "input", "the PNG is damaged: %s", text);
     png_longjmp(png, 1);
+}
+
+/* libpng tells a lack of memory only in words, and zlib's as bad data; but the one is worth a
+ * retry and the other is not. */
+static png_voidp allocate(png_structp png, png_alloc_size_t size)
+{
+    struct reader *reader = png_get_mem_ptr(png);
+    void *memory = malloc(size);
+    reader->out_of_memory |= !memory;
+    return memory;
+}
+
+static void release(png_structp png, png_voidp memory)
+{
+    free(memory);
 }
 
 static void ignore_warning(png_structp png, png_const_charp text)
@@ -134,7 +153,8 @@ int picture_png_decode(const uint8_t *data, size_t size, struct picture *picture
     struct reader reader = {.data = data, .size = size, .picture = picture, .err = err};
     int rc = ERR_NOMEM;
     reader.rows = malloc((size_t)picture->height * sizeof *reader.rows);
-    reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, fail, ignore_warning);
+    reader.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reader, fail, ignore_warning,
+                                          &reader, allocate, release);
     reader.info = reader.png ? png_create_info_struct(reader.png) : NULL;
     if (reader.rows && reader.info)
         rc = read_guarded(&reader);

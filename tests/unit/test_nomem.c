@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Pictures and manifests when memory runs out: each allocation in turn fails, those inside libpng,
+ * libjpeg, libwebp and jansson included, until everything succeeds. Nothing may crash, nothing may
+ * leak. The program's malloc replaces glibc's for that; a sanitizer replaces it already, so there
+ * the test is skipped. */
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/manifest.h"
+#include "common/picture.h"
+#include "tests/unit/check.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+
+int main(void)
+{
+    check_skip("malloc belongs to a sanitizer");
+}
+
+#else
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *memory, size_t size);
+void __libc_free(void *memory);
+
+static long countdown = -1; /* < 0: nothing fails */
+static long alive;
+
+static bool must_fail(void)
+{
+    return countdown >= 0 && countdown-- == 0;
+}
+
+void *malloc(size_t size)
+{
+    void *memory = must_fail() ? NULL : __libc_malloc(size);
+    alive += memory != NULL;
+    return memory;
+}
+
+void *calloc(size_t count, size_t size)
+{
+    void *memory = must_fail() ? NULL : __libc_calloc(count, size);
+    alive += memory != NULL;
+    return memory;
+}
+
+void *realloc(void *memory, size_t size)
+{
+    void *result = must_fail() ? NULL : __libc_realloc(memory, size);
+    alive += !memory && result;
+    return result;
+}
+
+void free(void *memory)
+{
+    alive -= memory != NULL;
+    __libc_free(memory);
+}
+
+/* Something that may run out of memory anywhere; cleans up after itself. */
+typedef int attempt(const struct buf *input, struct err *err);
+
+static void fail_each_allocation(attempt *try_it, const struct buf *input, int other_code)
+{
+    for (long n = 0; n < 10000; n++) {
+        struct err err = {0};
+        long before = alive;
+        countdown = n;
+        int rc = try_it(input, &err);
+        bool reached = countdown < 0;
+        countdown = -1;
+        CHECK_INT(alive, before);
+        if (rc == 0 && !reached)
+            return;
+        /* A library may do without what it asked for, but a failure must say what it is. */
+        if (rc < 0 && rc != other_code)
+            CHECK_INT(rc, ERR_NOMEM);
+    }
+    CHECK(false);
+}
+
+static int develop(const struct buf *input, struct err *err)
+{
+    static const struct picture_limits limits = {
+        .max_bytes = 1 << 20, .max_pixels = 1000000, .max_side = 2000};
+    struct picture photo = {0}, square = {0};
+    int rc = picture_decode(input->data, input->size, &limits, &photo, err);
+    if (rc == 0)
+        rc = picture_resize(&photo, 9, 9, &square, err);
+    picture_fini(&photo);
+    picture_fini(&square);
+    return rc;
+}
+
+static int encode_each(const struct buf *input, struct err *err)
+{
+    static uint8_t pixels[40 * 30 * 3];
+    struct picture picture = {.pixels = pixels, .width = 40, .height = 30};
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    int rc = picture_encode_png(&picture, &out, err);
+    if (rc == 0)
+        rc = picture_encode_jpeg(&picture, 80, &out, err);
+    if (rc == 0)
+        rc = picture_encode_webp(&picture, 80, &out, err);
+    buf_fini(&out);
+    return rc;
+}
+
+static int read_manifest(const struct buf *input, struct err *err)
+{
+    struct manifest manifest;
+    json_t *params = NULL;
+    int rc = manifest_parse(input->data, input->size, "models", &manifest, err);
+    if (rc < 0)
+        return rc;
+    rc = manifest_check_params(&manifest, NULL, &params, err);
+    json_decref(params);
+    manifest_fini(&manifest);
+    return rc;
+}
+
+static void load(const char *folder, const char *name, struct buf *buf)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", getenv(folder), name);
+    buf_init(buf, 1 << 20);
+    CHECK_INT(buf_read_file(buf, path, NULL), 0);
+}
+
+static void pictures_survive_every_failed_allocation(void)
+{
+    /* No lossless WebP: there libwebp 1.2.4 itself follows a null pointer. */
+    static const char *const files[] = {"rgba8.png", "interlaced.png",  "turned6.jpg",
+                                        "cmyk.jpg",  "progressive.jpg", "lossy.webp"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct buf input;
+        char name[64];
+        snprintf(name, sizeof name, "pictures/%s", files[i]);
+        load("DARKROOM_TEST_DATA", name, &input);
+        printf("# %s\n", files[i]);
+        /* libwebp reports some of its own failures as a damaged file. */
+        fail_each_allocation(develop, &input, strstr(name, ".webp") ? ERR_CORRUPT : ERR_NOMEM);
+        buf_fini(&input);
+    }
+}
+
+static void encoders_survive_every_failed_allocation(void)
+{
+    fail_each_allocation(encode_each, NULL, ERR_NOMEM);
+}
+
+static void manifests_survive_every_failed_allocation(void)
+{
+    struct buf input;
+    load("DARKROOM_MODELS", "portrait-drawing.json", &input);
+    /* jansson reports some of its own failures as bad JSON. */
+    fail_each_allocation(read_manifest, &input, ERR_INVALID);
+    buf_fini(&input);
+}
+
+int main(void)
+{
+    RUN(pictures_survive_every_failed_allocation);
+    RUN(encoders_survive_every_failed_allocation);
+    RUN(manifests_survive_every_failed_allocation);
+    return check_report();
+}
+
+#endif

@@ -40,6 +40,9 @@ static int row_of(int code)
 }
 
 static void record(struct err *err, int code, const char *field, const char *format, va_list args)
+    __attribute__((format(printf, 4, 0)));
+
+static void record(struct err *err, int code, const char *field, const char *format, va_list args)
 {
     err->code = code;
     snprintf(err->field, sizeof err->field, "%s", field ? field : "");

@@ -10,7 +10,14 @@
 #include "common/picture.h"
 #include "tests/unit/check.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+#ifdef __has_feature
+#define HAS_SANITIZER __has_feature(address_sanitizer)
+#else
+#define HAS_SANITIZER 0
+#endif
+
+#if HAS_SANITIZER || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||              \
+    !defined(__GLIBC__)
 
 int main(void)
 {

@@ -322,6 +322,41 @@ static void bad_options_are_named(void)
     }
 }
 
+static void a_link_to_s3_stands_where_the_bucket_is(void)
+{
+    static const struct {
+        const char *endpoint, *region, *start;
+        bool virtual_host;
+    } rows[] = {
+        {NULL, NULL, "https://bucket.s3.us-east-1.amazonaws.com/inputs/ab?X-Amz-", false},
+        {NULL, "eu-central-1", "https://bucket.s3.eu-central-1.amazonaws.com/inputs/ab?", false},
+        {"https://host:443/", NULL, "https://host/bucket/inputs/ab?X-Amz-", false},
+        {"http://host:443", NULL, "http://host:443/bucket/inputs/ab?X-Amz-", false},
+        {"http://host:9000", NULL, "http://bucket.host:9000/inputs/ab?X-Amz-", true},
+    };
+    char path[] = "/tmp/darkroom-s3-XXXXXX";
+    int fd = mkstemp(path);
+    CHECK_INT(write(fd, "AKIA\nsecret\n", 12), 12);
+    close(fd);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct store_options s3 = {.url = "s3://bucket",
+                                         .endpoint = rows[i].endpoint,
+                                         .region = rows[i].region,
+                                         .credentials_file = path,
+                                         .virtual_host = rows[i].virtual_host};
+        const struct store_link_request request = {STORE_GET, "inputs/ab", 60, 0, NULL};
+        struct store_link link;
+        struct store *bucket = NULL;
+        CHECK_INT(store_open(&s3, &bucket, NULL), 0);
+        CHECK(!store_is_local(bucket));
+        CHECK_INT(store_presign(bucket, &request, &link, NULL), 0);
+        CHECK_INT(strncmp(link.url, rows[i].start, strlen(rows[i].start)), 0);
+        CHECK_HAS(link.url, "&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=");
+        store_close(&bucket);
+    }
+    unlink(path);
+}
+
 static atomic_int failures;
 
 /* Makes and removes the same folders as its rivals, again and again. */
@@ -387,6 +422,7 @@ int main(void)
     RUN(a_link_outside_the_limits_is_not_made);
     RUN(scratch_files_of_a_crash_go_at_the_next_start_and_fresh_ones_stay);
     RUN(bad_options_are_named);
+    RUN(a_link_to_s3_stands_where_the_bucket_is);
     RUN(threads_that_put_and_delete_side_by_side_do_not_fail);
     RUN(a_store_whose_directory_is_gone_is_not_ready);
     store_close(&store);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#include "gpu/backend.h"
+
+#include "common/err.h"
+#include "gpu/cpu/isa.h"
+#include "gpu/cpu/plan.h"
+#include "gpu/network.h"
+
+#include <omp.h>
+#include <stdlib.h>
+
+struct cpu_state {
+    struct plan plan;
+    size_t in_values, out_values; /* of one picture */
+};
+
+static void close_cpu(void *state)
+{
+    struct cpu_state *s = state;
+    if (!s)
+        return;
+    plan_fini(&s->plan);
+    dnnl_stream_destroy(s->plan.stream);
+    dnnl_engine_destroy(s->plan.engine);
+    free(s);
+}
+
+static int open_cpu(const struct network *network, const struct backend_options *options,
+                    void **out_state, struct err *err)
+{
+    if (options->precision != MODEL_F32)
+        return err_set(err, ERR_UNSUPPORTED, "precision",
+                       "precision %s is not available on the CPU; f32 is",
+                       model_precision_name(options->precision));
+    struct cpu_state *s = calloc(1, sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    int rc = 0;
+    isa_limit_onednn();
+    /* oneDNN fixes the split of its work when a primitive is made. */
+    omp_set_num_threads(options->threads);
+    s->plan.threads = options->threads;
+    s->in_values = layer_values(&network->layers[0]);
+    s->out_values = layer_values(&network->layers[network->count - 1]);
+    if (dnnl_engine_create(&s->plan.engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&s->plan.stream, s->plan.engine, dnnl_stream_default_flags) !=
+            dnnl_success)
+        rc = err_set(err, ERR_INTERNAL, "device", "oneDNN has no CPU engine");
+    if (rc == 0)
+        rc = plan_compile(&s->plan, network, err);
+    if (rc < 0)
+        close_cpu(s);
+    else
+        *out_state = s;
+    return rc;
+}
+
+static int prepare(void *state, int batch, struct err *err)
+{
+    return plan_prepare(&((struct cpu_state *)state)->plan, err);
+}
+
+static int run(void *state, int batch, const float *input, float *output, struct err *err)
+{
+    struct cpu_state *s = state;
+    int rc = 0;
+    for (size_t n = 0; rc == 0 && n < (size_t)batch; n++)
+        rc = plan_run(&s->plan, input + n * s->in_values, output + n * s->out_values, err);
+    return rc;
+}
+
+const struct backend backend_cpu = {open_cpu, prepare, run, close_cpu};

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#include "gpu/cpu/connected.h"
+
+#include "gpu/cpu/rows.h"
+#include "gpu/tensor.h"
+
+/* A piece of the input that stays in the first-level cache while rows of weights pass by. */
+#define PIECE 4096
+/* Rows that share a piece before the next one is loaded. */
+#define GROUP 8
+
+static float piece_sum(const struct tensor *weight, const float *floats, int64_t first,
+                       const float *in, int64_t n)
+{
+    float wide[PIECE];
+    struct tensor piece = {.type = weight->type, .rank = 1, .dim = {n}};
+    const float *row = wide;
+    if (floats) {
+        row = floats + first;
+    } else {
+        piece.data = (const char *)weight->data + (size_t)first * tensor_type_size(weight->type);
+        tensor_to_f32(&piece, wide);
+    }
+    return rows_functions()->dot(row, in, n);
+}
+
+void connected_run(const struct tensor *weight, const float *floats, const float *in, float *out)
+{
+    const int64_t outputs = weight->dim[0], inputs = weight->dim[1];
+#pragma omp parallel for schedule(static)
+    for (int64_t first = 0; first < outputs; first += GROUP) {
+        double sums[GROUP] = {0};
+        int64_t rows = outputs - first < GROUP ? outputs - first : GROUP;
+        for (int64_t i = 0; i < inputs; i += PIECE) {
+            int64_t n = inputs - i < PIECE ? inputs - i : PIECE;
+            for (int64_t r = 0; r < rows; r++)
+                sums[r] += (double)piece_sum(weight, floats, (first + r) * inputs + i, in + i, n);
+        }
+        for (int64_t r = 0; r < rows; r++)
+            out[first + r] = (float)sums[r];
+    }
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Convolution weights as they are run: channels rounded up to whole blocks, and the layer before
+ * folded in where that is exact.
+ *
+ *     struct folded folded;
+ *     rc = fold_conv(layer, cam, &(struct fold){.inputs = 256, .outputs = 256}, &folded);
+ *     ... conv_create(…, folded.weights, folded.bias …) ...
+ *     fold_fini(&folded);
+ *
+ * Upsampling folds like this. A picture doubled by nearest neighbour holds each row twice, so of
+ * three taps two always fall on the same row of the small picture x:
+ *     even rows 2i:   w0 x[i-1] + (w1 + w2) x[i]
+ *     odd rows 2i+1:  (w0 + w1) x[i] + w2 x[i+1]
+ * and the same across. One convolution over the small picture with four times the outputs, one
+ * group for each phase (py, px), computes it with 2x2 taps where 3x3 were. Reflection of the big
+ * picture (row -1 is row 1) falls on x[0]: the small one is padded with its edge.
+ * Pure functions; any thread. */
+#ifndef DARKROOM_GPU_CPU_FOLD_H
+#define DARKROOM_GPU_CPU_FOLD_H
+
+#include <stdbool.h>
+
+struct layer;
+
+struct fold {
+    int inputs, outputs; /* channels in memory: at least the layer's own */
+    bool doubled;        /* the input is an upsampled picture */
+    bool three_taps;     /* doubled: keep 3x3, with zeros, for Winograd; else 2x2 */
+};
+
+struct folded {
+    int outputs, kernel; /* doubled: outputs are four groups of fold.outputs, py the slower */
+    float *weights;      /* owned; [outputs][inputs][K][K] */
+    float *bias;         /* owned; [outputs]; NULL without */
+};
+
+/* `cam`: the attention layer between, or NULL. ERR_NOMEM. */
+int fold_conv(const struct layer *layer, const struct layer *cam, const struct fold *fold,
+              struct folded *out);
+void fold_fini(struct folded *folded);
+
+/* For rows.h' conv3: [inputs][kernel x][kernel y][3]; owned by the caller, NULL without memory. */
+float *fold_conv3(const struct layer *layer);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+#include "gpu/cpu/plan.h"
+
+#include "common/err.h"
+#include "gpu/cpu/connected.h"
+#include "gpu/cpu/planes.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGNMENT 64
+
+static void *allocate(size_t bytes)
+{
+    return aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT);
+}
+
+float *plan_floats(struct plan *plan, int64_t count)
+{
+    if (plan->owned_count == PLAN_MAX_OWNED)
+        return NULL;
+    float *floats = allocate((size_t)count * sizeof *floats);
+    if (floats) {
+        memset(floats, 0, (size_t)count * sizeof *floats);
+        plan->owned[plan->owned_count++] = floats;
+    }
+    return floats;
+}
+
+static int not_finite(const struct layer *layer, struct err *err)
+{
+    return err_set(err, ERR_CORRUPT, layer->name, "layer %s (%s) gave NaN or infinity", layer->name,
+                   layer_kind_name(layer->kind));
+}
+
+/* A norm is one multiplication and one addition per value once the moments are known. */
+static int run_norm(struct plan *plan, const struct step *s, struct err *err)
+{
+    const struct layer *l = s->layer;
+    const double n = (double)(l->h * l->w), eps = (double)l->epsilon;
+    const struct moments *m = plan->moments;
+    double mean = 0, squares = 0;
+    sweep_moments(&s->src.view, plan->sums, plan->moments);
+    for (int64_t c = 0; c < l->c; c++)
+        mean += m[c].mean / (double)l->c;
+    for (int64_t c = 0; c < l->c; c++)
+        squares += m[c].squares + n * (m[c].mean - mean) * (m[c].mean - mean);
+    const double all = n * (double)l->c;
+    const double layer_rate = 1 / sqrt(squares / (l->unbiased ? all - 1 : all) + eps);
+    if (!isfinite(squares))
+        return not_finite(l, err);
+    for (int64_t c = 0; c < l->c; c++) {
+        double rate = 1 / sqrt(m[c].squares / (l->unbiased ? n - 1 : n) + eps);
+        double scale = rate, shift = -m[c].mean * rate;
+        if (s->rho) {
+            double rho = (double)s->rho[c], gamma = (double)s->gamma[c];
+            scale = gamma * (rho * rate + (1 - rho) * layer_rate);
+            shift = (double)s->beta[c] -
+                    gamma * (rho * m[c].mean * rate + (1 - rho) * mean * layer_rate);
+        }
+        s->scale[c] = (float)scale;
+        s->shift[c] = (float)shift;
+    }
+    return 0;
+}
+
+static int run_mean(struct plan *plan, const struct step *s, struct err *err)
+{
+    sweep_moments(&s->src.view, plan->sums, plan->moments);
+    for (int64_t c = 0; c < s->layer->c; c++) {
+        s->out_vector[c] = (float)plan->moments[c].mean;
+        if (!isfinite(s->out_vector[c]))
+            return not_finite(s->layer, err);
+    }
+    return 0;
+}
+
+static int run_output(const struct step *s, float *output, struct err *err)
+{
+    const float *from = s->in_vector ? s->in_vector : s->src.view.data;
+    int bad = 0;
+#pragma omp parallel for schedule(static) reduction(| : bad)
+    for (int64_t i = 0; i < s->count; i++) {
+        bad |= !isfinite(from[i]);
+        output[i] = s->tanh ? tanhf(from[i]) : from[i];
+    }
+    return bad ? not_finite(s->layer, err) : 0;
+}
+
+static struct sweep sweep_of(const struct step *s)
+{
+    return (struct sweep){
+        .src = s->src.view,
+        .dst = s->dst.view,
+        .other = s->other.view,
+        .scale = s->scale,
+        .shift = s->shift,
+        .relu = s->relu,
+        .pad = s->pad,
+        .replicate = s->replicate,
+    };
+}
+
+static int run_step(struct plan *plan, const struct step *s, const float *input, float *output,
+                    struct err *err)
+{
+    const struct layer *l = s->layer;
+    struct sweep sweep;
+    switch (s->kind) {
+    case STEP_PACK:
+        sweep_from_planes(input, (int)l->c, (int)l->h, (int)l->w, s->pad, s->dst.view.data);
+        return 0;
+    case STEP_CONV:
+        if (conv_run(s->conv, plan->stream, s->src.view.data, s->dst.view.data, plan->scratch) < 0)
+            return err_set(err, ERR_INTERNAL, l->name, "oneDNN failed in layer %s", l->name);
+        return 0;
+    case STEP_NORM: return run_norm(plan, s, err);
+    case STEP_APPLY:
+        sweep = sweep_of(s);
+        sweep_apply(&sweep);
+        return 0;
+    case STEP_PLANES:
+        sweep = sweep_of(s);
+        sweep_to_planes(&sweep, (int)l->c, s->dst.view.data, s->dst.view.block, s->dst.view.row);
+        return 0;
+    case STEP_PLANES_CONV: planes_conv(l, &s->src.view, s->weight, s->dst.view.data); return 0;
+    case STEP_MEAN: return run_mean(plan, s, err);
+    case STEP_CONNECTED:
+        connected_run(&l->weight, s->weight, s->in_vector ? s->in_vector : s->src.view.data,
+                      s->out_vector);
+        return 0;
+    case STEP_RELU:
+        for (int64_t i = 0; i < s->count; i++)
+            s->out_vector[i] = s->in_vector[i] > 0 ? s->in_vector[i] : 0;
+        return 0;
+    case STEP_OUTPUT: return run_output(s, output, err);
+    }
+    return ERR_INTERNAL;
+}
+
+int plan_run(struct plan *plan, const float *input, float *output, struct err *err)
+{
+    int rc = plan_prepare(plan, err);
+    omp_set_num_threads(plan->threads);
+    for (int i = 0; rc == 0 && i < plan->step_count; i++)
+        rc = run_step(plan, &plan->steps[i], input, output, err);
+    return rc;
+}
+
+/* Gives each buffer the lowest place where it overlaps nobody who lives at the same time. */
+static void lay_out(struct plan *plan)
+{
+    for (int i = 0; i < plan->buffer_count; i++) {
+        struct buffer *b = &plan->buffers[i];
+        b->offset = 0;
+        for (int j = 0; j < i; j++) {
+            const struct buffer *other = &plan->buffers[j];
+            bool together = other->first <= b->last && b->first <= other->last;
+            if (together && other->offset < b->offset + b->size &&
+                b->offset < other->offset + other->size) {
+                b->offset = other->offset + other->size;
+                j = -1; /* the new place has to be checked against all again */
+            }
+        }
+        if ((size_t)(b->offset + b->size) > plan->arena_floats)
+            plan->arena_floats = (size_t)(b->offset + b->size);
+    }
+}
+
+static void place(const struct plan *plan, struct operand *operand)
+{
+    if (operand->buffer >= 0)
+        operand->view.data = plan->arena + plan->buffers[operand->buffer].offset + operand->origin;
+}
+
+int plan_prepare(struct plan *plan, struct err *err)
+{
+    if (plan->arena)
+        return 0;
+    lay_out(plan);
+    plan->scratch = allocate(plan->scratch_bytes);
+    plan->sums = allocate(plan->sums_count * sizeof *plan->sums);
+    plan->moments = allocate(plan->moments_count * sizeof *plan->moments);
+    plan->arena = allocate(plan->arena_floats * sizeof *plan->arena);
+    if (!plan->scratch || !plan->sums || !plan->moments || !plan->arena)
+        return err_set(err, ERR_NOMEM, NULL, "no memory for %zu MB of activations",
+                       plan->arena_floats * sizeof *plan->arena >> 20);
+    for (int i = 0; i < plan->step_count; i++) {
+        place(plan, &plan->steps[i].src);
+        place(plan, &plan->steps[i].dst);
+        place(plan, &plan->steps[i].other);
+    }
+    return 0;
+}
+
+void plan_fini(struct plan *plan)
+{
+    for (int i = 0; i < NETWORK_MAX_LAYERS; i++)
+        conv_destroy(&plan->convs[i]);
+    for (int i = 0; i < plan->owned_count; i++)
+        free(plan->owned[i]);
+    free(plan->arena);
+    free(plan->scratch);
+    free(plan->sums);
+    free(plan->moments);
+}

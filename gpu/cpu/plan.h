@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A network as a row of steps over one piece of memory; compile.c makes it, plan.c runs it.
+ *
+ * Between two convolutions the layers norm, ReLU, add, upsample and the next one's padding are one
+ * pass over the picture: compile.c keeps a norm as "scale and shift still to be applied" until
+ * somebody needs the values. Pictures of a batch run one after another: that is why a picture's
+ * bytes cannot depend on its batch, and two cores are busy with one picture already.
+ * A plan belongs to one thread at a time. */
+#ifndef DARKROOM_GPU_CPU_PLAN_H
+#define DARKROOM_GPU_CPU_PLAN_H
+
+#include "gpu/cpu/conv.h"
+#include "gpu/cpu/sweep.h"
+#include "gpu/network.h"
+
+/* Activations live in numbered buffers until their places in the arena are known. */
+struct operand {
+    struct view view; /* data is set when the arena is laid out */
+    int buffer;       /* -1: none */
+    int64_t origin;   /* floats from the buffer's start to the view's first pixel */
+};
+
+enum step_kind {
+    STEP_PACK,        /* input planes -> padded channels-last */
+    STEP_CONV,        /* oneDNN */
+    STEP_NORM,        /* moments of src -> scale and shift */
+    STEP_APPLY,       /* scale, shift, ReLU, add, padding: src -> dst */
+    STEP_PLANES,      /* the same -> planes */
+    STEP_PLANES_CONV, /* few outputs: planes -> planes */
+    STEP_MEAN,        /* src -> vector */
+    STEP_CONNECTED,   /* vector or planes -> vector */
+    STEP_RELU,        /* vector -> vector */
+    STEP_OUTPUT       /* planes or vector -> the caller's output, perhaps through tanh */
+};
+
+struct step {
+    enum step_kind kind;
+    const struct layer *layer; /* borrowed: what an error names */
+    struct operand src, dst, other;
+    const struct conv *conv;         /* CONV; borrowed from the plan */
+    const float *weight;             /* PLANES_CONV, CONNECTED; borrowed */
+    float *scale, *shift;            /* NORM writes, APPLY and PLANES read; nullable there */
+    const float *gamma, *beta, *rho; /* NORM: [C rounded up]; NULL for an instance norm */
+    const float *in_vector;          /* CONNECTED, RELU, OUTPUT */
+    float *out_vector;               /* MEAN, CONNECTED, RELU */
+    int64_t count;                   /* values of in_vector or planes; OUTPUT: of the output */
+    bool relu, replicate, tanh;
+    int pad;
+};
+
+struct buffer {
+    int64_t size;    /* floats */
+    int first, last; /* steps that use it */
+    int64_t offset;  /* in the arena */
+};
+
+#define PLAN_MAX_STEPS 512
+#define PLAN_MAX_OWNED 1024
+
+struct plan {
+    struct step steps[PLAN_MAX_STEPS];
+    int step_count;
+    struct buffer buffers[PLAN_MAX_STEPS];
+    int buffer_count;
+    struct conv *convs[NETWORK_MAX_LAYERS]; /* owned; by layer */
+    void *owned[PLAN_MAX_OWNED];            /* weights and vectors; freed with the plan */
+    int owned_count;
+    float *arena;            /* owned; NULL until the first run */
+    void *scratch;           /* owned; for oneDNN */
+    double *sums;            /* owned; for sweep_moments() */
+    struct moments *moments; /* owned; [greatest channel count] */
+    size_t arena_floats, scratch_bytes, sums_count, moments_count;
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    int threads;
+};
+
+/* Fills *plan, which is all zero but for engine, stream and threads. On failure the caller still
+ * calls plan_fini(). The network stays until then. */
+int plan_compile(struct plan *plan, const struct network *network, struct err *err);
+
+/* Makes the memory that a run needs; harmless twice. */
+int plan_prepare(struct plan *plan, struct err *err);
+
+/* One picture. ERR_CORRUPT names the layer that gave NaN or infinity. */
+int plan_run(struct plan *plan, const float *input, float *output, struct err *err);
+
+void plan_fini(struct plan *plan);
+
+/* Zeroed, aligned memory that the plan frees; NULL without memory. */
+float *plan_floats(struct plan *plan, int64_t count);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The innermost loops: one row of one block of 16 channels. A table of functions, filled for the
+ * machine that runs them; the same C for each, compiled for different vectors.
+ * All pointers are borrowed; rows of pixels start at multiples of 64 bytes. */
+#ifndef DARKROOM_GPU_CPU_ROWS_H
+#define DARKROOM_GPU_CPU_ROWS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct row_apply {
+    const float *src, *other; /* other: NULL where nothing is added */
+    float *dst;
+    int64_t src_pixel, other_pixel, dst_pixel; /* floats from one pixel to the next */
+    const float *scale, *shift;                /* 16 each */
+    int n;                                     /* pixels */
+    bool relu;
+};
+
+/* A part of a small convolution's output: see planes.h. */
+struct row_conv {
+    const float *src;   /* planes, padded: the window's first pixel */
+    int64_t plane, row; /* floats between planes, and between rows */
+    int inputs, kernel;
+    const float *weight; /* [inputs][kernel x][kernel y][3]: as they are used */
+    float *dst[3];
+    int64_t dst_row;
+    int rows; /* 1 to ROWS_CONV_ROWS */
+};
+
+#define ROWS_CONV_ROWS 6 /* rows of output at once */
+#define ROWS_CONV_PIXELS 16
+
+struct row_functions {
+    void (*apply)(const struct row_apply *task);
+    /* Adds sum(x - origin) and sum((x - origin)^2) of each channel to the 16 doubles. */
+    void (*moments)(const float *src, int64_t pixel, int n, const float *origin, double *sum,
+                    double *squares);
+    /* dst = 16 pixels wide, `rows` high, three channels. Reads 16 + kernel - 1 pixels. */
+    void (*conv3)(const struct row_conv *task);
+    /* sum of a[i] * b[i] in a fixed order */
+    float (*dot)(const float *a, const float *b, int64_t n);
+};
+
+extern const struct row_functions rows_plain, rows_avx2, rows_avx512;
+
+/* The widest that this machine has. */
+const struct row_functions *rows_functions(void);
+
+#endif

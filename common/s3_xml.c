@@ -102,7 +102,7 @@ int s3_xml_list(const char *xml, size_t size, char cursor[STORE_CURSOR_SIZE],
             count++;
         rest = entry + entry_size;
     }
-    strcpy(cursor, next);
+    snprintf(cursor, STORE_CURSOR_SIZE, "%s", next);
     *out_count = count;
     return 0;
 }

@@ -72,7 +72,7 @@ int store_link_make(const struct crypto_mac *mac, const char *base_url,
     if (rc == 0)
         rc = write_url(base_url, &grant, signature, &url);
     if (rc == 0) {
-        strcpy(out_link->url, buf_text(&url));
+        snprintf(out_link->url, sizeof out_link->url, "%s", buf_text(&url));
         snprintf(out_link->content_type, sizeof out_link->content_type, "%s",
                  put ? grant.type : "");
     }
@@ -121,7 +121,7 @@ int store_link_check(const struct crypto_mac *mac, const struct store_link_query
         return err_set(err, ERR_DENIED, NULL, "the link has expired");
     *out_permit =
         (struct store_permit){.method = put ? STORE_PUT : STORE_GET, .max_bytes = grant.max_bytes};
-    strcpy(out_permit->key, grant.key);
-    strcpy(out_permit->content_type, grant.type);
+    snprintf(out_permit->key, sizeof out_permit->key, "%s", grant.key);
+    snprintf(out_permit->content_type, sizeof out_permit->content_type, "%s", grant.type);
     return 0;
 }

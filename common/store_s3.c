@@ -345,7 +345,7 @@ static int presign_s3(const struct store *store, const struct store_link_request
     if (rc == 0)
         rc = write_url(s3, buf_text(&path), buf_text(&signed_query), &url);
     if (rc == 0) {
-        strcpy(out_link->url, buf_text(&url));
+        snprintf(out_link->url, sizeof out_link->url, "%s", buf_text(&url));
         snprintf(out_link->content_type, sizeof out_link->content_type, "%s",
                  put ? request->content_type : "");
     } else {
@@ -394,7 +394,7 @@ static int parse_endpoint(struct store_s3 *s3, const char *endpoint, struct err 
     bool secure = !strncmp(endpoint, "https://", 8);
     if (!secure && strncmp(endpoint, "http://", 7))
         return err_set(err, ERR_INVALID, "s3-endpoint", "s3-endpoint wants http(s)://HOST[:PORT]");
-    strcpy(s3->scheme, secure ? "https://" : "http://");
+    snprintf(s3->scheme, sizeof s3->scheme, "%s", secure ? "https://" : "http://");
     const char *host = endpoint + strlen(s3->scheme);
     size_t length = strcspn(host, "/");
     if (!length || length >= MAX_HOST - sizeof s3->bucket || (host[length] && host[length + 1]) ||
@@ -418,10 +418,10 @@ static int place_bucket(struct store_s3 *s3, bool virtual_host)
         snprintf(s3->path, sizeof s3->path, "/%s/", s3->bucket);
         return 0;
     }
-    strcpy(s3->path, "/");
+    snprintf(s3->path, sizeof s3->path, "/");
     if (snprintf(host, sizeof host, "%s.%s", s3->bucket, s3->host) >= (int)sizeof host)
         return ERR_LIMIT;
-    strcpy(s3->host, host);
+    snprintf(s3->host, sizeof s3->host, "%s", host);
     return 0;
 }
 
@@ -439,8 +439,8 @@ static int configure(struct store_s3 *s3, const struct store_options *options, c
     if (!options->credentials_file)
         return err_set(err, ERR_INVALID, "s3-credentials-file",
                        "an s3 store wants s3-credentials-file");
-    strcpy(s3->bucket, bucket);
-    strcpy(s3->region, region);
+    snprintf(s3->bucket, sizeof s3->bucket, "%s", bucket);
+    snprintf(s3->region, sizeof s3->region, "%s", region);
     s3->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     snprintf(aws, sizeof aws, "https://s3.%s.amazonaws.com", region);
     int rc = parse_endpoint(s3, options->endpoint ? options->endpoint : aws, err);

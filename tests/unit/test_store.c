@@ -206,7 +206,7 @@ static void an_object_opens_for_streaming(void)
     CHECK_INT(read(fd, text, 8), 8);
     CHECK_TEXT(text, "12345678");
     close(fd);
-    strcpy(permit.key, "results/y/1/none.png");
+    snprintf(permit.key, sizeof permit.key, "results/y/1/none.png");
     CHECK_INT(store_open_object(store, &permit, &fd, &bytes, NULL), ERR_NOT_FOUND);
 }
 

@@ -135,7 +135,8 @@ static void any_other_signature_is_denied(void)
         CHECK_INT(check_at(&query, NOW), ERR_DENIED);
         parts.s[i] = kept;
     }
-    strcat(parts.s, "A");
+    size_t length = strlen(parts.s);
+    memcpy(parts.s + length, "A", 2);
     CHECK_INT(check_at(&query, NOW), ERR_DENIED);
 }
 

@@ -18,7 +18,7 @@
 
 /* A progressive file may hold any number of scans, each over the whole picture; encoders use 10 or
  * so, the most thorough optimiser some dozens. */
-enum { MAX_SCANS = 100, OUTPUT_CHUNK = 16384 };
+enum { MAX_SCANS = 64, OUTPUT_CHUNK = 16384 };
 
 enum marker {
     MARKER_SOF0 = 0xc0,
@@ -70,6 +70,16 @@ static bool is_frame(int marker)
            marker != MARKER_JPG && marker != MARKER_DAC;
 }
 
+/* Inside a scan 0xff is always stuffed, so this pair can only be the end marker. It is looked for
+ * from behind, where it stands in a whole file. */
+static bool has_end_marker(const uint8_t *scan, size_t size)
+{
+    for (size_t i = size; i >= 2; i--)
+        if (scan[i - 1] == MARKER_EOI && scan[i - 2] == 0xff)
+            return true;
+    return false;
+}
+
 /* Walks the marker segments up to the first scan. */
 int picture_jpeg_read_header(const uint8_t *data, size_t size, struct picture_header *out_header,
                              struct err *err)
@@ -99,8 +109,7 @@ int picture_jpeg_read_header(const uint8_t *data, size_t size, struct picture_he
         at += length;
         length -= 2;
         if (marker == MARKER_SOS) {
-            /* Inside a scan 0xff is always stuffed, so this pair can only be the end marker. */
-            if (!memmem(data + at, size - at, "\xff\xd9", 2))
+            if (!has_end_marker(data + at, size - at))
                 return cut_off(size, err);
             break;
         }
@@ -196,14 +205,14 @@ static void guard_init(struct guard *guard, struct err *err)
     guard->err = err;
 }
 
-static_assert(MAX_SCANS == 100, "a text below tells the limit");
+static_assert(MAX_SCANS == 64, "a text below tells the limit");
 
 static void count_scans(j_common_ptr jpeg)
 {
     struct guard *guard = (struct guard *)jpeg->err;
     if (((j_decompress_ptr)jpeg)->input_scan_number <= MAX_SCANS)
         return;
-    give_up(guard, ERR_LIMIT, "the JPEG has more than 100 scans");
+    give_up(guard, ERR_LIMIT, "the JPEG has more than 64 scans");
 }
 
 /* Adobe's programs store CMYK inverted, and say so with their marker. */

@@ -165,7 +165,7 @@ static void bad_pictures_are_refused_with_a_reason(void)
     check_refused("bad_no_pixels.png", ERR_CORRUPT, ERR_CORRUPT, "no pixels");
     check_refused("bad_zero_width.png", ERR_CORRUPT, ERR_CORRUPT, "0 x 16");
     check_refused("bad_depth.png", 0, ERR_CORRUPT, "damaged");
-    check_refused("bad_scans.jpg", 0, ERR_LIMIT, "100 scans");
+    check_refused("bad_scans.jpg", 0, ERR_LIMIT, "64 scans");
     check_refused("bad_scan_cut.jpg", 0, ERR_CORRUPT, "damaged");
     check_refused("bad_process.jpg", ERR_UNSUPPORTED, ERR_UNSUPPORTED, "not taken");
     check_refused("bad_animated.webp", ERR_UNSUPPORTED, ERR_UNSUPPORTED, "animated");

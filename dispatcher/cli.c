@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * darkroom: commands and their options. */
+#include "dispatcher/cli.h"
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/http_client.h"
+#include "common/stop.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_PARAMS 64
+
+#define AT(member) offsetof(struct cli_settings, member)
+#define SERVER                                                                                     \
+    {                                                                                              \
+        "server", CONFIG_TEXT, AT(server),                                                         \
+            .help = "the dispatcher; http://127.0.0.1:8080, or where the job was submitted"        \
+    }
+#define TOKEN                                                                                      \
+    {                                                                                              \
+        "token", CONFIG_TEXT, AT(token), .help = "instead of the one that was kept at submit"      \
+    }
+#define JSON                                                                                       \
+    {                                                                                              \
+        "json", CONFIG_BOOL, AT(json), "false", .help = "print what the server says, as JSON"      \
+    }
+#define OUTPUT                                                                                     \
+    {                                                                                              \
+        "output", CONFIG_TEXT, AT(output), .help = "save the result in this file; -: print it",    \
+                                           .short_name = 'o'                                       \
+    }
+#define TIMEOUT                                                                                    \
+    {                                                                                              \
+        "timeout", CONFIG_INT, AT(timeout_s), "0", 0, 31536000, "s",                               \
+            "wait at most so long for the result; 0: for ever"                                     \
+    }
+
+static const struct config_option submit_options[] = {
+    {"model", CONFIG_TEXT, AT(model), .help = "which one; `darkroom models` lists them",
+     .short_name = 'm'},
+    {"email", CONFIG_TEXT, AT(email), .help = "who gets a mail with a link when it is ready"},
+    {"crop", CONFIG_TEXT, AT(crop), .help = "x,y,width,height in pixels of the upright picture"},
+    {"param", CONFIG_LIST, AT(params), NULL, 0, MAX_PARAMS, NULL,
+     "name=value of a parameter of the model; repeat it", 'p'},
+    {"wait", CONFIG_BOOL, AT(wait), "false", .help = "stay until the job has ended",
+     .short_name = 'w'},
+    OUTPUT,
+    TIMEOUT,
+    JSON,
+    SERVER,
+};
+static const struct config_option get_options[] = {OUTPUT, JSON, TOKEN, SERVER};
+static const struct config_option watch_options[] = {OUTPUT, TIMEOUT, JSON, TOKEN, SERVER};
+static const struct config_option job_options[] = {JSON, TOKEN, SERVER};
+static const struct config_option list_options[] = {
+    {"limit", CONFIG_INT, AT(limit), "20", 1, 1000, "jobs", "the newest so many"}, JSON, SERVER};
+static const struct config_option models_options[] = {JSON, SERVER};
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static const struct command {
+    const char *name, *usage, *purpose;
+    int words; /* how many it wants */
+    int (*run)(struct cli *cli, const char *word, struct err *err);
+    const struct config_option *options;
+    size_t option_count;
+} commands[] = {
+    {"submit", "FILE --model MODEL [OPTIONS]", "hand in a picture", 1, cli_submit, submit_options,
+     COUNT(submit_options)},
+    {"get", "ID [-o FILE]", "show a job, save its result", 1, cli_get, get_options,
+     COUNT(get_options)},
+    {"watch", "ID [-o FILE]", "follow a job until it has ended", 1, cli_watch, watch_options,
+     COUNT(watch_options)},
+    {"list", "", "the jobs that were submitted from here", 0, cli_list, list_options,
+     COUNT(list_options)},
+    {"cancel", "ID", "stop a job", 1, cli_cancel, job_options, COUNT(job_options)},
+    {"delete", "ID", "stop a job and erase all that is left of it", 1, cli_delete, job_options,
+     COUNT(job_options)},
+    {"models", "", "what the server can do", 0, cli_models, models_options, COUNT(models_options)},
+};
+
+static void print_usage(FILE *out)
+{
+    fputs("usage: darkroom COMMAND [OPTIONS]; darkroom COMMAND --help explains one\n\n", out);
+    for (size_t i = 0; i < COUNT(commands); i++)
+        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].purpose);
+    fputs("\nID is a job's id or the first characters of one that was submitted from here.\n"
+          "DARKROOM_SERVER stands for --server, and so on for every option.\n"
+          "Exit status: 0 done, 1 the job failed, 2 it was cancelled, 64 wrong usage or refused\n"
+          "input, 65 too large, 66 no such file or job, 69 server away, 74 cannot read or write,\n"
+          "75 not now, 77 not allowed, 130 interrupted.\n",
+          out);
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COUNT(commands); i++)
+        if (!strcmp(commands[i].name, name))
+            return &commands[i];
+    return NULL;
+}
+
+static int check_server(char *server, struct err *err)
+{
+    size_t length = strlen(server);
+    while (length && server[length - 1] == '/')
+        server[--length] = 0;
+    if (length >= CLI_MAX_SERVER ||
+        (strncmp(server, "http://", 7) && strncmp(server, "https://", 8)))
+        return err_set(err, ERR_INVALID, "server",
+                       "--server wants http://… or https://…, at most %d "
+                       "bytes",
+                       CLI_MAX_SERVER - 1);
+    return 0;
+}
+
+static int run(const struct command *command, struct cli *cli, const char *word, struct err *err)
+{
+    int rc = 0;
+    if (cli->settings.server)
+        rc = check_server(cli->settings.server, err);
+    if (rc == 0)
+        rc = http_client_create(&(struct http_client_options){.use_environment_proxy = true},
+                                &cli->http, err);
+    cli_view_init(&cli->view, cli->settings.json);
+    if (cli->settings.timeout_s)
+        cli->deadline_ms = clock_ms() + cli->settings.timeout_s * 1000;
+    if (rc == 0)
+        rc = command->run(cli, word, err);
+    cli_view_end(&cli->view);
+    http_client_destroy(&cli->http);
+    return rc;
+}
+
+/* argv[0] is the command's own name. */
+static int run_command(const struct command *command, int argc, char **argv, int *out_status,
+                       struct err *err)
+{
+    char usage[256];
+    struct cli cli = {0};
+    enum config_next next;
+    int words;
+    snprintf(usage, sizeof usage, "%s\n%s", command->usage, command->purpose);
+    const struct config_spec spec = {
+        .usage = usage,
+        .options = command->options,
+        .option_count = command->option_count,
+        .settings_size = sizeof cli.settings,
+        .max_arguments = command->words,
+    };
+    int rc = config_load(&spec, argc, argv, &cli.settings, &next, &words, err);
+    if (rc < 0 || next == CONFIG_EXIT)
+        return rc;
+    if (words < command->words)
+        rc = err_set(err, ERR_INVALID, NULL, "usage: %s %s", argv[0], command->usage);
+    else
+        rc = run(command, &cli, command->words ? argv[1] : NULL, err);
+    config_fini(&spec, &cli.settings);
+    *out_status = cli.exit_status;
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct err err = {0};
+    int status = 0;
+    char name[64];
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
+        !strcmp(argv[1], "help")) {
+        print_usage(argc < 2 ? stderr : stdout);
+        return argc < 2 ? err_exit_status(ERR_INVALID) : EXIT_SUCCESS;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        puts("darkroom " DARKROOM_VERSION);
+        return EXIT_SUCCESS;
+    }
+    const struct command *command = find_command(argv[1]);
+    if (!command) {
+        fprintf(stderr, "darkroom: unknown command '%.40s'; darkroom --help lists them\n", argv[1]);
+        return err_exit_status(ERR_INVALID);
+    }
+    stop_init();
+    snprintf(name, sizeof name, "darkroom %s", command->name);
+    argv[1] = name;
+    int rc = run_command(command, argc - 1, argv + 1, &status, &err);
+    if (rc == ERR_CANCELLED)
+        return CLI_EXIT_INTERRUPTED;
+    if (rc < 0)
+        fprintf(stderr, "darkroom: %s\n", err.text[0] ? err.text : err_name(rc));
+    return rc < 0 ? err_exit_status(rc) : status;
+}

@@ -21,10 +21,13 @@ PACKAGES_TEST=(git g++ clang libclang-rt-14-dev clang-format cppcheck curl opens
     radosgw ceph-mon ceph-osd ceph-common)
 
 packages_missing() {
-    local package
+    local package installed
+    # One call for all: it is asked at each start of try.sh.
+    installed=$'\n'$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "$@" 2>/dev/null || true)$'\n'
     for package in "$@"; do
-        dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
-            printf '%s\n' "$package"
+        # A nodejs that is not Debian's brings its own npm and conflicts with Debian's.
+        [ "$package" = npm ] && command -v npm >/dev/null && continue
+        [[ $installed == *$'\n'"$package installed"$'\n'* ]] || printf '%s\n' "$package"
     done
 }
 
@@ -41,23 +44,23 @@ packages_as_root() {
 
 # Debian starts a server when it installs one. Ours start their own on a socket of their own, so
 # nothing may be left behind on port 6379: services are held back during the installation, and a
-# Redis that came with it is not enabled for the next boot either.
-packages_install_quietly() {
-    local guard=/usr/sbin/policy-rc.d made_guard='' had_redis='' status=0
+# Redis that came with it is not enabled for the next boot either. A policy that was there before
+# comes back, however the installation ends: hence the subshell with its own trap.
+packages_install_quietly() (
+    guard=/usr/sbin/policy-rc.d kept=/usr/sbin/policy-rc.d.darkroom-kept had_redis='' status=0
     dpkg-query -W redis-server >/dev/null 2>&1 && had_redis=yes
-    if [ ! -e "$guard" ]; then
-        printf '#!/bin/sh\nexit 101\n' | packages_as_root tee "$guard" >/dev/null
-        packages_as_root chmod 755 "$guard"
-        made_guard=yes
-    fi
+    trap 'packages_as_root rm -f "$guard"
+          [ ! -e "$kept" ] || packages_as_root mv "$kept" "$guard"' EXIT
+    [ ! -e "$guard" ] || packages_as_root mv "$guard" "$kept"
+    printf '#!/bin/sh\nexit 101\n' | packages_as_root tee "$guard" >/dev/null
+    packages_as_root chmod 755 "$guard"
     packages_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
         --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" || status=$?
-    [ -z "$made_guard" ] || packages_as_root rm -f "$guard"
     if [ -z "$had_redis" ] && command -v systemctl >/dev/null; then
         packages_as_root systemctl disable redis-server.service >/dev/null 2>&1 || true
     fi
-    return "$status"
-}
+    exit "$status"
+)
 
 packages_install() {
     local missing log

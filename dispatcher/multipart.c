@@ -152,6 +152,8 @@ static int read_disposition(const char *value, char name[MULTIPART_MAX_NAME + 2]
         return syntax(err, "a Content-Disposition cannot be read");
     if (!found || !*name)
         return syntax(err, "a part has no name");
+    if (strchr(name, '\t')) /* allowed between words, but the sink is promised no controls */
+        return syntax(err, "a tab in a part's name");
     if (strlen(name) > MULTIPART_MAX_NAME)
         return err_set(err, ERR_LIMIT, NULL, "a part's name is longer than %d bytes",
                        MULTIPART_MAX_NAME);

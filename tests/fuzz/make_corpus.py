@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Makes the seeds in corpus/weights and corpus/multipart. Files called crash-* were found by
+fuzzers and are not made here. (Seeds for pictures are tests/data/make_pictures.py's, copied.)"""
+import json
+import os
+import struct
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+
+
+def write(folder, name, data):
+    with open(os.path.join(HERE, folder, name), "wb") as file:
+        file.write(data)
+
+
+def safetensors(shapes, kind="F16", width=2):
+    header, at = {}, 0
+    for name, shape in shapes.items():
+        size = width
+        for side in shape:
+            size *= side
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + bytes(i * 37 % 251 for i in range(at))
+
+
+def generator(ch, light, size=8, blocks=1):
+    """U-GAT-IT's tensors with `ch` channels and `blocks` blocks on either side."""
+    c = 4 * ch
+    shapes = {"DownBlock.1.weight": [ch, 3, 7, 7], "DownBlock.5.weight": [2 * ch, ch, 3, 3],
+              "DownBlock.9.weight": [c, 2 * ch, 3, 3], "gap_fc.weight": [1, c],
+              "gmp_fc.weight": [1, c], "conv1x1.weight": [c, 2 * c, 1, 1], "conv1x1.bias": [c],
+              "FC.0.weight": [c, c if light else c * (size // 4) ** 2], "FC.2.weight": [c, c],
+              "gamma.weight": [c, c], "beta.weight": [c, c]}
+    for i in range(blocks):
+        for part in (1, 5):
+            shapes["DownBlock.%d.conv_block.%d.weight" % (12 + i, part)] = [c, c, 3, 3]
+        for part in (1, 2):
+            shapes["UpBlock1_%d.conv%d.weight" % (i + 1, part)] = [c, c, 3, 3]
+            shapes["UpBlock1_%d.norm%d.rho" % (i + 1, part)] = [1, c, 1, 1]
+    for position, out, inner in ((2, 2 * ch, c), (6, ch, 2 * ch)):
+        shapes["UpBlock2.%d.weight" % position] = [out, inner, 3, 3]
+        for name in ("rho", "gamma", "beta"):
+            shapes["UpBlock2.%d.%s" % (position + 1, name)] = [1, out, 1, 1]
+    shapes["UpBlock2.11.weight"] = [3, ch, 7, 7]
+    return shapes
+
+
+def make_weights():
+    light = generator(1, True)
+    whole = safetensors(light)
+    write("weights", "light.safetensors", whole)
+    write("weights", "full.safetensors", safetensors(generator(1, False)))
+    write("weights", "cut_off.safetensors", whole[:-1])
+    write("weights", "header_only.safetensors", whole[:64])
+    wrong = dict(light)
+    wrong["conv1x1.weight"] = [4, 4, 1, 1]
+    write("weights", "wrong_shape.safetensors", safetensors(wrong))
+    write("weights", "f32.safetensors", safetensors({"a": [2, 3], "scalar": []}, "F32", 4))
+    write("weights", "type.safetensors", safetensors({"a": [2]}, "I64", 8))
+    write("weights", "metadata.safetensors", (lambda t: struct.pack("<Q", len(t)) + t)(
+        b'{"__metadata__":{"format":"pt"}}'))
+    write("weights", "overlap.safetensors", (lambda t: struct.pack("<Q", len(t)) + t + b"\0" * 8)(
+        b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},'
+        b'"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}'))
+    write("weights", "huge_header.safetensors", struct.pack("<Q", 2**63) + b"{}")
+    write("weights", "huge_shape.safetensors", (lambda t: struct.pack("<Q", len(t)) + t)(
+        b'{"a":{"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,0]}}'))
+
+
+def part(name, data, extra=""):
+    return ("--XyZ\r\nContent-Disposition: form-data; name=%s%s\r\n\r\n" % (name, extra)).encode() \
+        + data + b"\r\n"
+
+
+def make_multipart():
+    kind = b"multipart/form-data; boundary=XyZ\n"
+    body = part('"model"', b"portrait-drawing") + part(
+        '"input"', b"\x89PNG\r\n\x1a\n\0\r\n--Xy", '; filename="a b.png"\r\nContent-Type: image/png')
+    write("multipart", "whole", kind + body + b"--XyZ--\r\n")
+    write("multipart", "cut_off", kind + body)
+    write("multipart", "no_parts", kind + b"--XyZ--\r\n")
+    write("multipart", "empty_part", kind + part("x", b"") + b"--XyZ--\r\n")
+    write("multipart", "almost", kind + part("x", b"\r\n--XyZ\r\r\n--Xy\r\n-") + b"--XyZ--")
+    write("multipart", "no_name", kind + b"--XyZ\r\nContent-Type: a/b\r\n\r\n\r\n--XyZ--\r\n")
+    write("multipart", "bare_lf", kind + body.replace(b"\r\n", b"\n") + b"--XyZ--\n")
+    write("multipart", "quoted", b'multipart/form-data; charset=utf-8; boundary="X y"\n--X y\r\n'
+          b'Content-Disposition: form-data; name="a\\"b"\r\n\r\n1\r\n--X y--\r\n')
+    write("multipart", "no_boundary", b"multipart/form-data\n--XyZ--\r\n")
+    write("multipart", "other_type", b"text/plain; boundary=XyZ\n" + body)
+
+
+if __name__ == "__main__":
+    for corpus in ("weights", "multipart"):
+        os.makedirs(os.path.join(HERE, corpus), exist_ok=True)
+    make_weights()
+    make_multipart()

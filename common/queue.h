@@ -87,8 +87,12 @@ struct queue_submitted {
     int64_t eta_ms;   /* until its result is expected; -1: no worker is alive */
 };
 
-/* All strings are borrowed during the call. `count` up to QUEUE_SUBMIT_MAX; each job is admitted or
- * refused on its own. */
+/* ERR_INVALID with the member at fault. A command built from jobs that fail this is refused where
+ * it is sent. */
+int queue_submit_check(const struct queue *queue, const struct queue_submit *job, struct err *err);
+
+/* All strings are borrowed during the call. A position is given where `count` is 1. `count` up to
+ * QUEUE_SUBMIT_MAX; each job is admitted or refused on its own. */
 void queue_submit_command(const struct queue *queue, const struct queue_submit *jobs, size_t count,
                           struct redis_command *command);
 /* The outcome of job `index`. ERR_UNAVAILABLE: the whole queue is full; ERR_LIMIT: this flow is;
@@ -105,11 +109,13 @@ struct queue_job {
     uint64_t id;
     enum job_state state;
     enum job_priority priority;
-    bool dead; /* failed and in the dead letter, from where it may be replayed */
+    bool dead;  /* failed and in the dead letter, from where it may be replayed */
+    bool alone; /* claimed as a suspect, with no other beside it */
     bool has_input;
     uint32_t epoch; /* of the last claim; 0: never claimed */
     int attempts, max_attempts;
     int losses;   /* workers lost or preempted while they had it */
+    int crashes;  /* of those, the ones that vanished while it was alone with them */
     int progress; /* per mille */
     int64_t cost_ms;
     int64_t created_ms, updated_ms;

@@ -40,6 +40,10 @@ int redis_async_create(const struct redis_target *target, int epoll_fd, void *ep
 /* Every waiting callback runs with ERR_UNAVAILABLE first. */
 void redis_async_destroy(struct redis_async **redis);
 
+/* A connection whose oldest command got no answer for so long is given up (default 5,000; 0: never,
+ * for a connection that blocks on purpose). */
+void redis_async_set_timeout(struct redis_async *redis, int64_t timeout_ms);
+
 /* Queues a copy of the command; `done` (nullable) is called exactly once iff this returns 0.
  * ERR_UNAVAILABLE while not connected or with REDIS_ASYNC_MAX_PENDING waiting, ERR_NOMEM,
  * ERR_LIMIT (the command's own failure). */

@@ -1,0 +1,197 @@
+-- SPDX-License-Identifier: MIT
+-- @use base write record lane settle reap
+-- claim: lease up to `max` jobs of one model to a worker.
+--
+-- ARGV  worker, nonce, lease ms, retain ms, max, shard, models in the worker's order of preference…
+-- Reply {{id, record, id, record, …}, 1 if more jobs of that model wait, ms until the next delayed
+--       job comes in or -1, shard}
+-- A repeated call with the same nonce gives the same jobs (those still leased) and renews them, so
+-- a lost reply costs nothing. Crash after the script: the lease runs out, and the job goes back.
+-- Order: the first model that has jobs; high before normal before low, but every 16th claim the other
+-- way round, so that nobody starves; between flows by the ring. A suspect is claimed alone.
+local worker, nonce, lease_ms, retain_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local limit = tonumber(ARGV[5])
+local POPS_MAX = 2000 -- dead places that one claim clears away at most
+local pops = 0
+local claimed, leases, runs, remembered = {}, {}, {}, {}
+
+local function lease(id, epoch)
+  leases[#leases + 1] = now + lease_ms
+  leases[#leases + 1] = id
+  remembered[#remembered + 1] = id .. ':' .. epoch
+end
+
+local function replay(known)
+  for id, epoch in string.gmatch(known, '(%x+):(%d+)') do
+    local r = load(id)
+    if r and r.state == 'R' and r.epoch == tonumber(epoch) then
+      lease(id, epoch)
+      claimed[#claimed + 1] = id
+      claimed[#claimed + 1] = r.raw
+    end
+  end
+  if #leases > 0 then
+    call('ZADD', P .. 'lease', unpack(leases))
+  end
+end
+
+local function start(r)
+  r.epoch = r.epoch + 1
+  r.progress = 0
+  set_flag(r, FLAG_ALONE, has(r, FLAG_SUSPECT))
+  move(r, 'R')
+  local head = head_of(r)
+  call('SETRANGE', P .. 'j:' .. r.id, 0, head)
+  lease(r.id, r.epoch)
+  runs[#runs + 1] = r.id
+  runs[#runs + 1] = worker .. ' ' .. now
+  claimed[#claimed + 1] = r.id
+  claimed[#claimed + 1] = head .. sub(r.raw, HEAD_SIZE + 1)
+end
+
+-- A popped id that is not waiting: cancelled, erased, unreadable or deleted by hand.
+local function skip(r, id, model, set, flow, priority)
+  if call('ZREM', P .. 'tomb:' .. set .. ':' .. flow, id) == 1 then
+    count(model, 'tombs', -1)
+  elseif not r then
+    count(model, 'queued' .. priority, -1)
+    count('', 'queued', -1)
+  end
+  if r == false then
+    quarantine(id)
+  end
+end
+
+-- The ring's lowest flows as a heap of {tag, flow}: only the root ever changes.
+local function sift(heap, size)
+  local at = 1
+  while true do
+    local least, left = at, 2 * at
+    for child = left, min(left + 1, size) do
+      local a, b = heap[child], heap[least]
+      if a.tag < b.tag or (a.tag == b.tag and a.flow < b.flow) then
+        least = child
+      end
+    end
+    if least == at then
+      return
+    end
+    heap[at], heap[least] = heap[least], heap[at]
+    at = least
+  end
+end
+
+-- Serves flows until `limit` jobs are claimed; true when a suspect ended the batch.
+local function take(model, priority)
+  local set = model .. ':' .. priority
+  local ring, clock_key = P .. 'ring:' .. set, P .. 'clock:' .. set
+  -- So many flows, lowest first, are all that can be served by this claim.
+  local lowest = call('ZRANGE', ring, 0, limit - 1, 'WITHSCORES')
+  if #lowest == 0 then
+    return false
+  end
+  local clock = tonumber(call('GET', clock_key)) or 0
+  local heap, touched, size = {}, {}, 0
+  for i = 1, #lowest, 2 do
+    size = size + 1
+    heap[size] = {flow = lowest[i], tag = tonumber(lowest[i + 1])}
+  end
+  local full, alone = limit * 2, false
+  while size > 0 and #claimed < full and pops < POPS_MAX and not alone do
+    local top = heap[1]
+    local lane = P .. 'r:' .. set .. ':' .. top.flow
+    if not top.left then
+      top.left = call('LLEN', lane)
+      touched[#touched + 1] = top
+    end
+    local id = top.left > 0 and call('LPOP', lane)
+    if id then
+      pops = pops + 1
+      top.left = top.left - 1
+      local r = load(id)
+      if not r or r.state ~= 'Q' then
+        skip(r, id, model, set, top.flow, priority)
+      elseif has(r, FLAG_SUSPECT) and #claimed > 0 then
+        call('LPUSH', lane, id)
+        top.left = top.left + 1
+        alone = true
+      else
+        alone = has(r, FLAG_SUSPECT)
+        start(r)
+        clock = max(clock, top.tag)
+        top.tag = top.tag + r.charge
+      end
+    end
+    if top.left == 0 then
+      heap[1] = heap[size]
+      heap[size] = nil
+      size = size - 1
+    end
+    sift(heap, size)
+  end
+  local tags = {}
+  for i = 1, #touched do
+    local flow = touched[i]
+    if flow.left == 0 then
+      lane_close(set, flow.flow, flow.tag, clock)
+    else
+      tags[#tags + 1] = flow.tag
+      tags[#tags + 1] = flow.flow
+    end
+  end
+  if #tags > 0 then
+    call('ZADD', ring, unpack(tags))
+  end
+  call('SET', clock_key, clock)
+  call('ZREMRANGEBYSCORE', P .. 'idle:' .. set, '-inf', clock)
+  return alone
+end
+
+local function waiting(model)
+  for priority = 0, 2 do
+    if call('EXISTS', P .. 'ring:' .. model .. ':' .. priority) == 1 then
+      return true
+    end
+  end
+  return false
+end
+
+local function claim_of(model)
+  local first, last, step = 0, 2, 1
+  if waiting(model) and call('HINCRBY', P .. 'c:' .. model, 'claims', 1) % 16 == 0 then
+    first, last, step = 2, 0, -1
+  end
+  for priority = first, last, step do
+    if #claimed < limit * 2 and take(model, priority) then
+      break
+    end
+  end
+end
+
+reap(16, lease_ms, retain_ms, min(100, lease_ms / 20))
+local known = call('GET', P .. 'nonce:' .. worker)
+if known and sub(known, 1, #nonce + 1) == nonce .. ' ' then
+  replay(sub(known, #nonce + 2))
+  return finish({claimed, 0, -1, tonumber(ARGV[6])})
+end
+local more = false
+for i = 7, #ARGV do
+  claim_of(ARGV[i])
+  more = waiting(ARGV[i])
+  if more then
+    wake(ARGV[i]) -- the next idle worker, if there is one
+  end
+  if #claimed > 0 then
+    break
+  end
+end
+if #claimed > 0 then
+  call('ZADD', P .. 'lease', unpack(leases))
+  call('HSET', P .. 'run', unpack(runs))
+  call('SET', P .. 'nonce:' .. worker, nonce .. ' ' .. table.concat(remembered, ' '), 'PX',
+    max(60000, 2 * lease_ms))
+  return finish({claimed, more and 1 or 0, -1, tonumber(ARGV[6])})
+end
+local due = call('ZRANGE', P .. 'delay', 0, 0, 'WITHSCORES')
+return finish({claimed, more and 1 or 0, due[2] and max(0, due[2] - now) or -1,
+  tonumber(ARGV[6])})

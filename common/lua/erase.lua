@@ -1,0 +1,22 @@
+-- SPDX-License-Identifier: MIT
+-- @use base write record lane settle
+-- erase: cancel and forget.
+--
+-- ARGV  public id
+-- Reply 1; 0 when there was nothing (left)
+-- A record that cannot be read is deleted all the same: the owner's wish does not wait for fsck.
+local id = sub(ARGV[1], 3, 14)
+local r = load(id)
+if r == false then
+  for _, set in ipairs({'lease', 'delay', 'done', 'dlq', 'corrupt'}) do
+    call('ZREM', P .. set, id)
+  end
+  call('DEL', P .. 'j:' .. id, P .. 'h:' .. id)
+  throw_away('inputs/' .. ARGV[1], now)
+  return finish(1)
+end
+if not r or public_id_of(r) ~= ARGV[1] then
+  return 0
+end
+erase(r)
+return finish(1)

@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: MIT
+-- @use base write record lane settle reap registry
+-- heartbeat: renew all leases of a worker, carry progress there and cancellations back.
+--
+-- ARGV  worker, lease ms, retain ms, then of each job: id, epoch, progress per mille
+-- Reply {1 if the worker shall drain, verdict…}: 1 ok, 3 cancelled, 4 lost
+-- Crash: harmless, the next one does the same.
+local worker, lease_ms, retain_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local leases = {}
+local reply = {call('EXISTS', P .. 'drain:' .. worker)}
+for i = 4, #ARGV, 3 do
+  local id, epoch, progress = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local r = load(id)
+  local verdict = 4
+  if r and r.epoch == epoch and r.state == 'R' then
+    verdict = 1
+    leases[#leases + 1] = now + lease_ms
+    leases[#leases + 1] = id
+    if r.progress ~= progress then
+      r.progress = progress
+      r.updated = now
+      note_event(r, 'R')
+      save(r)
+    end
+  elseif r and r.epoch == epoch and r.state == 'C' then
+    verdict = 3
+  end
+  reply[#reply + 1] = verdict
+end
+if #leases > 0 then
+  call('ZADD', P .. 'lease', unpack(leases))
+end
+-- After the renewal, so that a heartbeat never expires what it came to renew.
+reap(16, lease_ms, retain_ms, lease_ms / 20)
+local ttl, slots, models = about_worker(worker)
+if ttl and call('ZADD', P .. 'workers', 'XX', 'CH', now + ttl, worker) == 0 and
+  not call('ZSCORE', P .. 'workers', worker) then
+  register(worker, ttl, slots, models)
+end
+return finish(reply)

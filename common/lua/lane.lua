@@ -1,0 +1,77 @@
+-- SPDX-License-Identifier: MIT
+-- lane: jobs that wait, and the weighted fair ring over the flows.
+--
+-- `r:<model>:<priority>:<flow>` lists the ids of one flow. `ring:<model>:<priority>` scores every
+-- flow that has a lane by its tag, in milliseconds of device time divided by the flow's weight: the
+-- lowest is served next and moves on by what its job is charged (start-time fair queuing, Goyal et
+-- al. 1996). `clock:…` is the tag served last: a flow that comes in starts there and owes nothing.
+-- `idle:…` keeps the tag of a flow that ran dry until the clock has passed it, so that draining
+-- and coming back does not wipe out what a flow has used. `tail:…` holds each lane's last place (and
+-- under `$flow` a charge that is not the model's usual one); place of the head = tail - length + 1.
+-- `tomb:<model>:<priority>:<flow>` holds the places of cancelled jobs, whose ids stay in the lane
+-- until they are popped: cancelling is O(log n) whatever the lane's length.
+local FIRST_PLACE = 4294967296 -- half way, as a job put back at the head gets the place before it
+
+local function wake(model)
+  local key = P .. 'wake:' .. model
+  -- One token at most: a worker that finds it looks at the lanes, and whoever leaves jobs behind
+  -- puts the next one there. Blocked workers take it at once, so each submit wakes one.
+  if call('LLEN', key) == 0 then
+    call('RPUSH', key, '1')
+  end
+end
+
+-- Puts a job whose state is Q already into its lane; sets r.place, which the caller saves.
+-- `refund`: it was charged when it was claimed, and did not get what it paid for.
+local function lane_push(r, at_head, refund)
+  local set, flow = r.model .. ':' .. r.priority, flow_of(r)
+  local lane, tails = P .. 'r:' .. set .. ':' .. flow, P .. 'tail:' .. set
+  local length = call(at_head and 'LPUSH' or 'RPUSH', lane, r.id)
+  if length > 1 then
+    if at_head then
+      r.place = (tonumber(call('HGET', tails, flow)) or FIRST_PLACE) - length + 1
+    else
+      r.place = call('HINCRBY', tails, flow, 1)
+    end
+    if refund then
+      call('ZINCRBY', P .. 'ring:' .. set, -r.charge, flow)
+    end
+    return
+  end
+  r.place = FIRST_PLACE
+  call('HSET', tails, flow, FIRST_PLACE)
+  if r.charge ~= r.cost then
+    call('HSET', tails, '$' .. flow, r.charge)
+  end
+  local tag = tonumber(call('GET', P .. 'clock:' .. set)) or 0
+  local idle = tonumber(call('ZSCORE', P .. 'idle:' .. set, flow))
+  if idle then
+    tag = refund and idle or max(tag, idle)
+    call('ZREM', P .. 'idle:' .. set, flow)
+  end
+  call('ZADD', P .. 'ring:' .. set, refund and max(0, tag - r.charge) or tag, flow)
+end
+
+-- A lane has nothing left to run: its keys go, its tag is kept while it is ahead of the clock.
+local function lane_close(set, flow, tag, clock)
+  call('UNLINK', P .. 'r:' .. set .. ':' .. flow, P .. 'tomb:' .. set .. ':' .. flow)
+  call('HDEL', P .. 'tail:' .. set, flow, '$' .. flow)
+  call('ZREM', P .. 'ring:' .. set, flow)
+  if tag > clock then
+    call('ZADD', P .. 'idle:' .. set, tag, flow)
+  end
+end
+
+-- Marks a queued job's place as dead. The caller moves or deletes the record.
+local function lane_bury(r)
+  local set, flow = r.model .. ':' .. r.priority, flow_of(r)
+  local lane, tomb = P .. 'r:' .. set .. ':' .. flow, P .. 'tomb:' .. set .. ':' .. flow
+  call('ZADD', tomb, r.place, r.id)
+  count(r.model, 'tombs', 1)
+  local tombs = call('ZCARD', tomb)
+  if tombs >= call('LLEN', lane) then
+    local tag = tonumber(call('ZSCORE', P .. 'ring:' .. set, flow)) or 0
+    lane_close(set, flow, tag, tonumber(call('GET', P .. 'clock:' .. set)) or 0)
+    count(r.model, 'tombs', -tombs)
+  end
+end

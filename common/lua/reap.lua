@@ -1,0 +1,86 @@
+-- SPDX-License-Identifier: MIT
+-- reap: what time does to jobs: leases end, delays are over. Called by tick, and now and then by
+-- claims and heartbeats, so that a worker's death is noticed with no dispatcher alive.
+
+-- A record that cannot be read must not block those behind it: its id is put aside for fsck.
+local function quarantine(id)
+  call('ZADD', P .. 'corrupt', now, id)
+end
+
+local function requeue_lost(r, retain_ms)
+  r.losses = min(65535, r.losses + 1)
+  count(r.model, 'lost', 1)
+  note_attempt(r, 'lost')
+  -- Whoever was alone with its worker is charged; its batch mates were not to blame.
+  if has(r, FLAG_ALONE) then
+    r.crashes = r.crashes + 1
+    set_flag(r, FLAG_ALONE, false)
+  end
+  set_flag(r, FLAG_SUSPECT, true)
+  if r.crashes >= 3 then
+    bury(r, retain_ms, 'crashed\nthree workers vanished while they ran this job alone')
+    return true
+  end
+  move(r, 'Q')
+  lane_push(r, true, true)
+  save(r)
+  wake(r.model)
+end
+
+local function expire(limit, retain_ms)
+  local ids = call('ZRANGEBYSCORE', P .. 'lease', '-inf', now, 'LIMIT', 0, limit)
+  local buried = 0
+  -- Last first: each goes to the head of its lane, so the oldest ends up in front.
+  for i = #ids, 1, -1 do
+    local r = load(ids[i])
+    call('ZREM', P .. 'lease', ids[i])
+    call('HDEL', P .. 'run', ids[i])
+    if r and r.state == 'R' then
+      if requeue_lost(r, retain_ms) then
+        buried = buried + 1
+      end
+    elseif r == false then
+      quarantine(ids[i])
+    end
+  end
+  return #ids, buried
+end
+
+local function promote(limit)
+  local ids = call('ZRANGEBYSCORE', P .. 'delay', '-inf', now, 'LIMIT', 0, limit)
+  for i = #ids, 1, -1 do
+    local r = load(ids[i])
+    call('ZREM', P .. 'delay', ids[i])
+    if r and r.state == 'D' then
+      move(r, 'Q')
+      -- A retry is older than what its flow handed in since; a job for later is not.
+      lane_push(r, r.attempts > 0, r.attempts > 0)
+      save(r)
+      wake(r.model)
+    elseif r == false then
+      quarantine(ids[i])
+    end
+  end
+  return #ids
+end
+
+-- Expires and promotes up to `limit` each, unless that was done less than `pause_ms` ago. A gap since
+-- the last time means that Redis, or everybody who calls this, was away: nobody could renew a lease
+-- meanwhile, so all of them get one more term. Not by touching each, but by expiring none till then.
+local function reap(limit, lease_ms, retain_ms, pause_ms)
+  local last, grace = string.match(call('GET', P .. 'tick') or '', '^(%d+) (%d+)$')
+  last, grace = tonumber(last) or 0, tonumber(grace) or 0
+  if now - last < pause_ms and now >= last then
+    return 0, 0, 0, false, now < grace
+  end
+  local gap = now - last > lease_ms / 2 or now < last
+  if gap then
+    grace = now + lease_ms
+  end
+  call('SET', P .. 'tick', format('%.0f %.0f', now, grace))
+  local expired, buried = 0, 0
+  if now >= grace then
+    expired, buried = expire(limit, retain_ms)
+  end
+  return expired, buried, promote(limit), gap, now < grace
+end

@@ -1,0 +1,186 @@
+-- SPDX-License-Identifier: MIT
+-- record: the packed job under `j:<id>`, its states, and what is noted for the end of the script.
+--
+-- Layout (big endian; common/queue_record.c reads the same):
+--   c1 version '1'   c1 state letter   B flags       B priority     I3 epoch
+--   B attempts       B max attempts    I2 losses     B crashes      I2 progress, per mille
+--   I3 cost, ms      I3 charge = cost / weight       I6 created     I6 updated, ms since 1970
+--   I5 place in its lane               I4 I3 I3 the last 80 bits of the public id
+--   B B B B I2 I2    lengths of: model, flow, extension, address, blob, spec
+-- and behind these 55 bytes the six texts, then the outcome: `content type \n bytes` or
+-- `error code \n detail`, empty until there is one.
+local HEAD, HEAD_SIZE = '>c1c1BBI3BBI2BI2I3I3I6I6I5I4I3I3BBBBI2I2', 55
+local FLAG_INPUT, FLAG_SUSPECT, FLAG_ALONE, FLAG_DEAD = 1, 2, 4, 8
+local UPLOAD_WINDOW_MS = 900000 -- how long a grant may still be used after its lease is void
+local EVENTS_KEPT = 20000
+local HISTORY_KEPT = 16
+
+-- Which state may follow which: the table of common/job.c.
+local NEXT = {Q = 'RC', R = 'QDSFC', D = 'QC', S = '', F = 'Q', C = ''}
+local FINAL_COUNTER = {S = 'succeeded', F = 'failed', C = 'cancelled'}
+
+local counts, events, trash, outbox = {}, {}, {}, {}
+
+local function has(r, flag)
+  return floor(r.flags / flag) % 2 == 1
+end
+
+local function set_flag(r, flag, on)
+  if has(r, flag) ~= on then
+    r.flags = r.flags + (on and flag or -flag)
+  end
+end
+
+-- The record; nil where there is none; false and an error where it contradicts itself.
+local function load(id)
+  local key = P .. 'j:' .. id
+  local raw = call('GET', key)
+  if not raw then
+    return nil
+  end
+  if #raw < HEAD_SIZE then
+    return false, 'CORRUPT ' .. key .. ': ' .. #raw .. ' bytes, expected at least ' .. HEAD_SIZE
+  end
+  local version, state, flags, priority, epoch, attempts, max_attempts, losses, crashes, progress,
+    cost, charge, created, updated, place, id1, id2, id3, model_size, flow_size, extension_size,
+    address_size, blob_size, spec_size = struct.unpack(HEAD, raw)
+  local body_end = HEAD_SIZE + model_size + flow_size + extension_size + address_size + blob_size +
+    spec_size
+  if version ~= '1' or not NEXT[state] or priority > 2 or model_size == 0 or flow_size == 0 then
+    return false, 'CORRUPT ' .. key .. ': version, state or priority, expected 1, one of QRDSFC, 0 to 2'
+  end
+  if #raw < body_end then
+    return false, 'CORRUPT ' .. key .. ': ' .. #raw .. ' bytes, expected at least ' .. body_end
+  end
+  return {
+    id = id, raw = raw, state = state, flags = flags, priority = priority, epoch = epoch,
+    attempts = attempts, max_attempts = max_attempts, losses = losses, crashes = crashes,
+    progress = progress, cost = cost, charge = charge, created = created, updated = updated,
+    place = place, id1 = id1, id2 = id2, id3 = id3, model_size = model_size, flow_size = flow_size,
+    extension_size = extension_size, address_size = address_size, blob_size = blob_size,
+    spec_size = spec_size, body_end = body_end,
+    model = sub(raw, HEAD_SIZE + 1, HEAD_SIZE + model_size),
+  }
+end
+
+local function head_of(r)
+  return struct.pack(HEAD, '1', r.state, r.flags, r.priority, r.epoch, r.attempts, r.max_attempts,
+    r.losses, r.crashes, r.progress, r.cost, r.charge, r.created, r.updated, r.place, r.id1, r.id2,
+    r.id3, r.model_size, r.flow_size, r.extension_size, r.address_size, r.blob_size, r.spec_size)
+end
+
+local function save(r)
+  call('SETRANGE', P .. 'j:' .. r.id, 0, head_of(r))
+end
+
+local function save_with_outcome(r, outcome)
+  call('SET', P .. 'j:' .. r.id, head_of(r) .. sub(r.raw, HEAD_SIZE + 1, r.body_end) .. outcome)
+end
+
+local function flow_of(r)
+  local first = HEAD_SIZE + r.model_size
+  return sub(r.raw, first + 1, first + r.flow_size)
+end
+
+local function extension_of(r)
+  local first = HEAD_SIZE + r.model_size + r.flow_size
+  return sub(r.raw, first + 1, first + r.extension_size)
+end
+
+local function address_of(r)
+  local first = HEAD_SIZE + r.model_size + r.flow_size + r.extension_size
+  return sub(r.raw, first + 1, first + r.address_size)
+end
+
+local function blob_of(r)
+  local first = HEAD_SIZE + r.model_size + r.flow_size + r.extension_size + r.address_size
+  return sub(r.raw, first + 1, first + r.blob_size)
+end
+
+-- `{q:00}` holds the two hex digits of the shard.
+local function public_id_of(r)
+  return sub(P, 4, 5) .. r.id .. format('%08x%06x%06x', r.id1, r.id2, r.id3)
+end
+
+-- Notes an object key to be deleted at `due`; keys and dues end up in one ZADD.
+local function throw_away(key, due)
+  trash[#trash + 1] = due
+  trash[#trash + 1] = key
+end
+
+-- The results of epochs first … last, which somebody may still be uploading.
+local function throw_away_results(r, first, last, due)
+  local public_id, extension = public_id_of(r), extension_of(r)
+  for epoch = max(first, last - 31), last do
+    throw_away('results/' .. public_id .. '/' .. epoch .. '/result.' .. extension, due)
+  end
+end
+
+local function throw_away_input(r)
+  if has(r, FLAG_INPUT) then
+    throw_away('inputs/' .. public_id_of(r), now)
+    set_flag(r, FLAG_INPUT, false)
+  end
+end
+
+local function count(model, field, by)
+  local of_model = counts[model]
+  if not of_model then
+    of_model = {}
+    counts[model] = of_model
+  end
+  of_model[field] = (of_model[field] or 0) + by
+end
+
+-- Gauges and totals of a state, `by` +1 on entering and -1 on leaving.
+local function count_state(r, by)
+  if r.state == 'Q' then
+    count(r.model, 'queued' .. r.priority, by)
+    count('', 'queued', by)
+  elseif r.state == 'R' then
+    count(r.model, 'running', by)
+  elseif r.state == 'D' then
+    count(r.model, 'delayed', by)
+  elseif by > 0 then
+    count(r.model, FINAL_COUNTER[r.state], 1)
+  end
+end
+
+local function note_event(r, letter)
+  events[#events + 1] = public_id_of(r)
+  events[#events + 1] = letter .. r.progress .. ' ' .. r.model
+end
+
+-- The one place where a state changes. The record is not saved yet.
+local function move(r, to)
+  if not string.find(NEXT[r.state], to, 1, true) then
+    error('INTERNAL ' .. P .. 'j:' .. r.id .. ': ' .. r.state .. ' to ' .. to)
+  end
+  count_state(r, -1)
+  r.state = to
+  r.updated = now
+  count_state(r, 1)
+  note_event(r, to)
+end
+
+-- Ends a script: writes what was noted, one command of each kind, and hands back the reply.
+local function finish(reply)
+  for model, fields in pairs(counts) do
+    for field, by in pairs(fields) do
+      if by ~= 0 then
+        call('HINCRBY', P .. 'c:' .. model, field, by)
+      end
+    end
+  end
+  if #trash > 0 then
+    call('ZADD', P .. 'trash', unpack(trash))
+  end
+  for i = 1, #outbox do
+    call('XADD', P .. 'out', '*', unpack(outbox[i]))
+  end
+  if #events > 0 then
+    local id = call('XADD', P .. 'ev', 'MAXLEN', '~', EVENTS_KEPT, '*', unpack(events))
+    call('SET', P .. 'evid', id)
+  end
+  return reply
+end

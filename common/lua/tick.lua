@@ -1,0 +1,55 @@
+-- SPDX-License-Identifier: MIT
+-- @use base write record lane settle reap registry
+-- tick: housekeeping, a bounded piece of each kind. From any number of callers.
+--
+-- ARGV  lease ms, retain ms
+-- Reply {expired, promoted, forgotten, buried, 1 if there is more to do now, 1 if a gap was found}
+local LIMIT = 64
+local lease_ms, retain_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+local expired, buried, promoted, gap, grace = reap(LIMIT, lease_ms, retain_ms, 0)
+
+local function forget()
+  local ids = call('ZRANGEBYSCORE', P .. 'done', '-inf', now, 'LIMIT', 0, LIMIT)
+  for i = 1, #ids do
+    local r = load(ids[i])
+    if r then
+      erase(r)
+    elseif r == false then
+      quarantine(ids[i])
+    end
+    call('ZREM', P .. 'done', ids[i])
+  end
+  return #ids
+end
+
+-- Not while leases have their extra term: workers could not speak to us either.
+local function drop_silent_workers()
+  local silent = grace and {} or
+    call('ZRANGEBYSCORE', P .. 'workers', '-inf', now, 'LIMIT', 0, LIMIT)
+  for i = 1, #silent do
+    deregister(silent[i])
+  end
+end
+
+-- A token may have gone to a worker that died before it claimed.
+local function wake_waiting()
+  local models = call('SMEMBERS', P .. 'models')
+  for i = 1, #models do
+    local ring = P .. 'ring:' .. models[i] .. ':'
+    if call('EXISTS', ring .. '0', ring .. '1', ring .. '2') > 0 then
+      wake(models[i])
+    end
+  end
+end
+
+local forgotten = forget()
+drop_silent_workers()
+wake_waiting()
+-- Mail that was given up is kept a week for the operator.
+local old = call('ZRANGEBYSCORE', P .. 'unsent', '-inf', now - 604800000, 'LIMIT', 0, LIMIT)
+for i = 1, #old do
+  call('DEL', P .. 'n:' .. old[i])
+  call('ZREM', P .. 'unsent', old[i])
+end
+local more = expired >= LIMIT or promoted >= LIMIT or forgotten >= LIMIT
+return finish({expired, promoted, forgotten, buried, more and 1 or 0, gap and 1 or 0})

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the dispatcher does with one job: submit, get, positions, cancel, erase, grants. */
+#include "common/queue.h"
+
+#include "common/err.h"
+#include "common/queue_record.h"
+#include "queue_scripts.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#define COST_MAX_MS 16000000
+#define DAY_MS (24LL * 3600 * 1000)
+
+void queue_init(struct queue *queue, unsigned shard, int64_t lease_ms)
+{
+    assert(shard <= ID_SHARD_MAX && lease_ms > 0);
+    *queue = (struct queue){.shard = shard,
+                            .lease_ms = lease_ms,
+                            .retain_ms = 7 * DAY_MS,
+                            .max_queued = 10000000,
+                            .max_flow_queued = 1000000};
+}
+
+/* ---- submit --------------------------------------------------------------------------------- */
+
+static bool is_extension(const char *text)
+{
+    size_t length = strlen(text);
+    return length > 0 && length < JOB_EXTENSION_SIZE &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789") == length;
+}
+
+int queue_submit_check(const struct queue *queue, const struct queue_submit *job, struct err *err)
+{
+    if (!id_public_valid(job->public_id) || id_public_shard(job->public_id) != queue->shard)
+        return err_set(err, ERR_INVALID, "id", "must be a public id of shard %u", queue->shard);
+    if (!job->model || !job_model_valid(job->model))
+        return err_set(err, ERR_INVALID, "model", "a model's name has up to %d bytes of a-z0-9._-",
+                       JOB_MODEL_SIZE - 1);
+    if (!job->flow || !job_flow_valid(job->flow))
+        return err_set(err, ERR_INVALID, "flow", "a flow has up to %d bytes of A-Za-z0-9_-",
+                       JOB_FLOW_SIZE - 1);
+    if ((unsigned)job->priority >= JOB_PRIORITY_COUNT)
+        return err_set(err, ERR_INVALID, "priority", "must be 0 to %d", JOB_PRIORITY_COUNT - 1);
+    if (job->cost_ms < 1 || job->cost_ms > COST_MAX_MS)
+        return err_set(err, ERR_INVALID, "cost", "must be 1 to %d ms", COST_MAX_MS);
+    if (!(job->weight >= 0.01 && job->weight <= 1000))
+        return err_set(err, ERR_INVALID, "weight", "must be 0.01 to 1000");
+    if (job->max_attempts < 1 || job->max_attempts > 100)
+        return err_set(err, ERR_INVALID, "max_attempts", "must be 1 to 100");
+    if (!job->extension || !is_extension(job->extension))
+        return err_set(err, ERR_INVALID, "extension", "must be up to %d bytes of a-z0-9",
+                       JOB_EXTENSION_SIZE - 1);
+    if ((job->notify_address && strlen(job->notify_address) >= QUEUE_ADDRESS_SIZE) ||
+        job->notify_blob_size > QUEUE_BLOB_MAX)
+        return err_set(err, ERR_LIMIT, "email", "the sealed address is longer than %d bytes",
+                       QUEUE_BLOB_MAX);
+    if (job->spec_size > JOB_SPEC_MAX)
+        return err_set(err, ERR_LIMIT, "params", "the job's description is longer than %d bytes",
+                       JOB_SPEC_MAX);
+    return 0;
+}
+
+static int64_t charge_of(const struct queue_submit *job)
+{
+    double charge = round((double)job->cost_ms / job->weight);
+    if (charge < 1)
+        return 1;
+    return charge > COST_MAX_MS ? COST_MAX_MS : (int64_t)charge;
+}
+
+void queue_submit_command(const struct queue *queue, const struct queue_submit *jobs, size_t count,
+                          struct redis_command *command)
+{
+    assert(count <= QUEUE_SUBMIT_MAX);
+    queue_begin(queue, command, &queue_script_submit);
+    redis_command_int(command, queue->max_queued);
+    redis_command_int(command, queue->max_flow_queued);
+    redis_command_int(command, count == 1);
+    redis_command_int(command, (int64_t)count);
+    for (size_t i = 0; i < count; i++) {
+        const struct queue_submit *job = &jobs[i];
+        int rc = queue_submit_check(queue, job, NULL);
+        if (rc < 0) {
+            command->failure = rc;
+            return;
+        }
+        redis_command_text(command, job->public_id);
+        redis_command_text(command, job->model);
+        redis_command_text(command, job->flow);
+        redis_command_int(command, (int64_t)job->priority);
+        redis_command_int(command, job->cost_ms);
+        redis_command_int(command, charge_of(job));
+        redis_command_int(command, job->max_attempts);
+        redis_command_int(command, job->run_at_ms);
+        redis_command_int(command, job->has_input);
+        redis_command_text(command, job->extension);
+        redis_command_text(command, job->notify_address ? job->notify_address : "");
+        redis_command_bytes(command, job->notify_blob, job->notify_blob_size);
+        redis_command_bytes(command, job->spec, job->spec_size);
+    }
+}
+
+int queue_submit_reply(const struct redis_reply *reply, size_t index, struct queue_submitted *out,
+                       struct err *err)
+{
+    const struct redis_reply *fields = redis_reply_at(reply, index);
+    if (redis_reply_count(fields) != 5)
+        return queue_bad_reply("submit", err);
+    int64_t status = redis_reply_int(redis_reply_at(fields, 0));
+    enum job_state state = job_state_from_letter(redis_reply_text(redis_reply_at(fields, 1))[0]);
+    if (status == 2)
+        return err_set(err, ERR_UNAVAILABLE, NULL, "the queue is full");
+    if (status == 3)
+        return err_set(err, ERR_LIMIT, "flow", "too many jobs of this owner wait already");
+    if (status == 4)
+        return err_set(err, ERR_CONFLICT, "id", "the id is taken by another job");
+    if (status < 0 || status > 1 || !state)
+        return queue_bad_reply("submit", err);
+    *out = (struct queue_submitted){
+        .repeated = status == 1,
+        .state = state,
+        .created_ms = redis_reply_int(redis_reply_at(fields, 2)),
+        .position = redis_reply_int(redis_reply_at(fields, 3)),
+        .eta_ms = redis_reply_int(redis_reply_at(fields, 4)),
+    };
+    return 0;
+}
+
+int queue_submit(const struct queue *queue, struct redis *redis, const struct queue_submit *job,
+                 int64_t timeout_ms, struct queue_submitted *out, struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    int rc = queue_submit_check(queue, job, err);
+    if (rc < 0)
+        return rc;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_submit_command(queue, job, 1, &command);
+    rc = queue_run(redis, &command, timeout_ms, &reply, err);
+    if (rc == 0)
+        rc = queue_submit_reply(reply, 0, out, err);
+    redis_reply_free(&reply);
+    return rc;
+}
+
+/* ---- verbs of one public id -------------------------------------------------------------------
+ */
+
+static void begin_with_id(const struct queue *queue, const char *public_id,
+                          const struct redis_script *script, struct redis_command *command)
+{
+    queue_begin(queue, command, script);
+    redis_command_text(command, public_id);
+    if (!id_public_valid(public_id) || id_public_shard(public_id) != queue->shard)
+        command->failure = ERR_NOT_FOUND;
+}
+
+static int not_found(struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "id", "no such job");
+}
+
+void queue_get_command(const struct queue *queue, const char *public_id,
+                       struct redis_command *command)
+{
+    begin_with_id(queue, public_id, &queue_script_get, command);
+}
+
+int queue_get_reply(const struct redis_reply *reply, struct queue_job *out, struct err *err)
+{
+    struct queue_job job;
+    uint64_t id, shard;
+    if (redis_reply_type(reply) == REDIS_NIL)
+        return not_found(err);
+    const struct redis_reply *raw = redis_reply_at(reply, 0);
+    if (redis_reply_count(reply) != 7 || redis_reply_type(raw) != REDIS_TEXT ||
+        queue_parse_id(redis_reply_at(reply, 5), &id) < 0)
+        return queue_bad_reply("get", err);
+    shard = (uint64_t)redis_reply_int(redis_reply_at(reply, 6));
+    int rc = queue_record_parse(id, (unsigned)shard, redis_reply_text(raw), redis_reply_size(raw),
+                                &job, err);
+    if (rc < 0)
+        return rc;
+    job.position = redis_reply_int(redis_reply_at(reply, 1));
+    job.eta_ms = redis_reply_int(redis_reply_at(reply, 2));
+    job.due_ms = redis_reply_int(redis_reply_at(reply, 3));
+    if (queue_copy(job.event_id, sizeof job.event_id, redis_reply_at(reply, 4)) < 0)
+        return queue_bad_reply("get", err);
+    *out = job;
+    return 0;
+}
+
+int queue_get(const struct queue *queue, struct redis *redis, const char *public_id,
+              int64_t timeout_ms, struct queue_job *out, struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_get_command(queue, public_id, &command);
+    int rc = queue_run(redis, &command, timeout_ms, &reply, err);
+    if (rc == 0)
+        rc = queue_get_reply(reply, out, err);
+    if (rc == 0) {
+        out->spec = NULL;
+        out->spec_size = 0;
+    }
+    redis_reply_free(&reply);
+    return rc;
+}
+
+void queue_cancel_command(const struct queue *queue, const char *public_id,
+                          struct redis_command *command)
+{
+    begin_with_id(queue, public_id, &queue_script_cancel, command);
+    redis_command_int(command, queue->retain_ms);
+}
+
+int queue_cancel_reply(const struct redis_reply *reply, enum job_state *out_state, struct err *err)
+{
+    if (redis_reply_type(reply) == REDIS_NIL)
+        return not_found(err);
+    enum job_state state = job_state_from_letter(redis_reply_text(reply)[0]);
+    if (!state)
+        return queue_bad_reply("cancel", err);
+    *out_state = state;
+    return 0;
+}
+
+int queue_cancel(const struct queue *queue, struct redis *redis, const char *public_id,
+                 int64_t timeout_ms, enum job_state *out_state, struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_cancel_command(queue, public_id, &command);
+    int rc = queue_run(redis, &command, timeout_ms, &reply, err);
+    if (rc == 0)
+        rc = queue_cancel_reply(reply, out_state, err);
+    redis_reply_free(&reply);
+    return rc;
+}
+
+void queue_erase_command(const struct queue *queue, const char *public_id,
+                         struct redis_command *command)
+{
+    begin_with_id(queue, public_id, &queue_script_erase, command);
+}
+
+int queue_erase_reply(const struct redis_reply *reply, bool *out_found, struct err *err)
+{
+    if (redis_reply_type(reply) != REDIS_INT)
+        return queue_bad_reply("erase", err);
+    *out_found = redis_reply_int(reply) == 1;
+    return 0;
+}
+
+int queue_erase(const struct queue *queue, struct redis *redis, const char *public_id,
+                int64_t timeout_ms, bool *out_found, struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_erase_command(queue, public_id, &command);
+    int rc = queue_run(redis, &command, timeout_ms, &reply, err);
+    if (rc == 0)
+        rc = queue_erase_reply(reply, out_found, err);
+    redis_reply_free(&reply);
+    return rc;
+}
+
+/* ---- verbs of many jobs -----------------------------------------------------------------------
+ */
+
+void queue_positions_command(const struct queue *queue, const char *const *public_ids, size_t count,
+                             struct redis_command *command)
+{
+    assert(count <= QUEUE_POSITIONS_MAX);
+    queue_begin(queue, command, &queue_script_positions);
+    for (size_t i = 0; i < count; i++)
+        redis_command_text(command, public_ids[i]);
+}
+
+int queue_positions_reply(const struct redis_reply *reply, size_t index, struct queue_position *out,
+                          struct err *err)
+{
+    const struct redis_reply *fields = redis_reply_at(reply, index);
+    if (redis_reply_count(fields) != 2)
+        return queue_bad_reply("positions", err);
+    out->position = redis_reply_int(redis_reply_at(fields, 0));
+    out->eta_ms = redis_reply_int(redis_reply_at(fields, 1));
+    return 0;
+}
+
+void queue_grants_command(const struct queue *queue, const char *worker,
+                          const struct queue_lease *leases, size_t count,
+                          struct redis_command *command)
+{
+    assert(count > 0 && count <= QUEUE_GRANTS_MAX);
+    queue_begin(queue, command, &queue_script_grants);
+    redis_command_text(command, worker);
+    for (size_t i = 0; i < count; i++) {
+        queue_add_id(command, leases[i].id);
+        redis_command_int(command, leases[i].epoch);
+    }
+}
+
+int queue_grants_reply(const struct redis_reply *reply, size_t index, struct queue_grant *out,
+                       struct err *err)
+{
+    struct queue_grant grant = {0};
+    const struct redis_reply *fields = redis_reply_at(reply, index);
+    size_t count = redis_reply_count(fields);
+    if (redis_reply_type(fields) != REDIS_ARRAY || (count != 0 && count != 4))
+        return queue_bad_reply("grants", err);
+    if (count == 4) {
+        grant.held = true;
+        grant.has_input = redis_reply_int(redis_reply_at(fields, 3)) == 1;
+        if (queue_copy(grant.public_id, sizeof grant.public_id, redis_reply_at(fields, 0)) < 0 ||
+            queue_copy(grant.model, sizeof grant.model, redis_reply_at(fields, 1)) < 0 ||
+            queue_copy(grant.extension, sizeof grant.extension, redis_reply_at(fields, 2)) < 0)
+            return queue_bad_reply("grants", err);
+    }
+    *out = grant;
+    return 0;
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The queue as a whole: may this server hold it, the events, housekeeping, counters. */
+#include "common/err.h"
+#include "common/queue.h"
+#include "common/queue_record.h"
+#include "queue_scripts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROTOCOL_VERSION "1"
+
+/* ---- check ------------------------------------------------------------------------------------
+ */
+
+enum { CHECK_MEMORY, CHECK_SERVER, CHECK_STAMP, CHECK_VERSION, CHECK_END };
+
+bool queue_check_command(const struct queue *queue, int which, struct redis_command *command)
+{
+    redis_command_clear(command);
+    switch (which) {
+    case CHECK_MEMORY:
+    case CHECK_SERVER:
+        /* INFO and not CONFIG GET, which managed servers and narrow users do not allow. */
+        redis_command_text(command, "INFO");
+        redis_command_text(command, which == CHECK_MEMORY ? "memory" : "server");
+        return true;
+    case CHECK_STAMP:
+        redis_command_text(command, "SETNX");
+        queue_add_key(queue, command, "protocol", "");
+        redis_command_text(command, PROTOCOL_VERSION);
+        return true;
+    case CHECK_VERSION:
+        redis_command_text(command, "GET");
+        queue_add_key(queue, command, "protocol", "");
+        return true;
+    default: return false;
+    }
+}
+
+/* Copies the value of `name:` in an INFO text; false where it is missing. */
+static bool info_value(const char *info, const char *name, char *out, size_t size)
+{
+    const char *at = strstr(info, name);
+    if (!at)
+        return false;
+    at += strlen(name);
+    snprintf(out, size, "%.*s", (int)strcspn(at, "\r\n"), at);
+    return true;
+}
+
+static int check_policy(const char *info, struct err *err)
+{
+    char policy[32];
+    if (!info_value(info, "maxmemory_policy:", policy, sizeof policy))
+        return err_set(err, ERR_UNSUPPORTED, "redis", "INFO memory names no maxmemory_policy");
+    if (strcmp(policy, "noeviction") != 0)
+        return err_set(err, ERR_UNSUPPORTED, "redis",
+                       "this Redis evicts (maxmemory-policy %s), so it would lose jobs: set "
+                       "maxmemory-policy noeviction",
+                       policy);
+    return 0;
+}
+
+static int check_server(const char *info, struct err *err)
+{
+    char version[32];
+    char *end;
+    if (!info_value(info, "redis_version:", version, sizeof version))
+        return err_set(err, ERR_UNSUPPORTED, "redis", "INFO server names no redis_version");
+    long major = strtol(version, &end, 10);
+    long minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+    if (major < 6 || (major == 6 && minor < 2))
+        return err_set(err, ERR_UNSUPPORTED, "redis", "this is Redis %s: 6.2 or later is needed",
+                       version);
+    return 0;
+}
+
+int queue_check_reply(const struct redis_reply *reply, int which, struct err *err)
+{
+    int rc = redis_reply_check(reply, err);
+    if (rc < 0)
+        return rc;
+    if (which == CHECK_MEMORY)
+        return check_policy(redis_reply_text(reply), err);
+    if (which == CHECK_SERVER)
+        return check_server(redis_reply_text(reply), err);
+    if (which == CHECK_VERSION && strcmp(redis_reply_text(reply), PROTOCOL_VERSION) != 0)
+        return err_set(err, ERR_UNSUPPORTED, "redis",
+                       "the queue in this Redis has protocol version %.8s, this program speaks %s",
+                       redis_reply_text(reply), PROTOCOL_VERSION);
+    return 0;
+}
+
+int queue_check(const struct queue *queue, struct redis *redis, int64_t timeout_ms, struct err *err)
+{
+    struct redis_command command;
+    int rc = 0;
+    redis_command_init(&command, 1024);
+    for (int which = 0; rc == 0 && queue_check_command(queue, which, &command); which++) {
+        struct redis_reply *reply = NULL;
+        rc = redis_call(redis, &command, timeout_ms, &reply, err);
+        if (rc == 0)
+            rc = queue_check_reply(reply, which, err);
+        redis_reply_free(&reply);
+    }
+    redis_command_fini(&command);
+    return rc;
+}
+
+/* ---- events -----------------------------------------------------------------------------------
+ */
+
+void queue_events_command(const struct queue *queue, const char *after_id, int64_t block_ms,
+                          int64_t max_entries, struct redis_command *command)
+{
+    redis_command_clear(command);
+    redis_command_text(command, "XREAD");
+    redis_command_text(command, "COUNT");
+    redis_command_int(command, max_entries);
+    redis_command_text(command, "BLOCK");
+    redis_command_int(command, block_ms);
+    redis_command_text(command, "STREAMS");
+    queue_add_key(queue, command, "ev", "");
+    redis_command_text(command, after_id);
+}
+
+/* `<letter><progress> <model>` */
+static int parse_change(const struct redis_reply *id, const struct redis_reply *value,
+                        struct queue_event *event)
+{
+    const char *text = redis_reply_text(value);
+    char *end = NULL;
+    if (queue_copy(event->public_id, sizeof event->public_id, id) < 0 || !text[0])
+        return ERR_INTERNAL;
+    event->state = job_state_from_letter(text[0]);
+    event->progress = (int)strtol(text + 1, &end, 10);
+    if ((!event->state && text[0] != 'X') || *end != ' ')
+        return ERR_INTERNAL;
+    snprintf(event->model, sizeof event->model, "%s", end + 1);
+    return 0;
+}
+
+static int parse_entry(const struct redis_reply *entry, queue_event_fn *each, void *data)
+{
+    const struct redis_reply *fields = redis_reply_at(entry, 1);
+    size_t count = redis_reply_count(fields);
+    struct queue_event event = {.event_id = redis_reply_text(redis_reply_at(entry, 0))};
+    if (!event.event_id[0] || count % 2)
+        return ERR_INTERNAL;
+    for (size_t i = 0; i < count; i += 2) {
+        if (parse_change(redis_reply_at(fields, i), redis_reply_at(fields, i + 1), &event) < 0)
+            return ERR_INTERNAL;
+        if (each)
+            each(&event, data);
+    }
+    return 0;
+}
+
+int queue_events_reply(const struct redis_reply *reply, queue_event_fn *each, void *data,
+                       char out_last_id[48], struct err *err)
+{
+    const struct redis_reply *entries = redis_reply_at(redis_reply_at(reply, 0), 1);
+    size_t count = redis_reply_count(entries);
+    for (size_t i = 0; i < count; i++) {
+        const struct redis_reply *entry = redis_reply_at(entries, i);
+        if (parse_entry(entry, each, data) < 0 ||
+            queue_copy(out_last_id, 48, redis_reply_at(entry, 0)) < 0)
+            return queue_bad_reply("events", err);
+    }
+    return 0;
+}
+
+bool queue_event_id_valid(const char *text)
+{
+    size_t ms = strspn(text, "0123456789");
+    if (ms == 0 || ms > 15 || text[ms] != '-')
+        return false;
+    size_t sequence = strspn(text + ms + 1, "0123456789");
+    return sequence > 0 && sequence < 16 && text[ms + 1 + sequence] == 0;
+}
+
+/* XRANGE begins at `after_id` itself: where that entry is still there, nothing after it is missing.
+ */
+void queue_events_range_command(const struct queue *queue, const char *after_id,
+                                int64_t max_entries, struct redis_command *command)
+{
+    redis_command_clear(command);
+    redis_command_text(command, "XRANGE");
+    queue_add_key(queue, command, "ev", "");
+    redis_command_text(command, after_id);
+    redis_command_text(command, "+");
+    redis_command_text(command, "COUNT");
+    redis_command_int(command, max_entries);
+}
+
+int queue_events_range_reply(const struct redis_reply *reply, const char *after_id,
+                             queue_event_fn *each, void *data, bool *out_complete, struct err *err)
+{
+    size_t count = redis_reply_count(reply);
+    if (redis_reply_type(reply) != REDIS_ARRAY)
+        return queue_bad_reply("events", err);
+    const char *first = redis_reply_text(redis_reply_at(redis_reply_at(reply, 0), 0));
+    bool complete = count > 0 && strcmp(first, after_id) == 0;
+    for (size_t i = 1; i < count && complete; i++)
+        if (parse_entry(redis_reply_at(reply, i), each, data) < 0)
+            return queue_bad_reply("events", err);
+    *out_complete = complete;
+    return 0;
+}
+
+/* ---- housekeeping ------------------------------------------------------------------------------
+ */
+
+void queue_tick_command(const struct queue *queue, struct redis_command *command)
+{
+    queue_begin(queue, command, &queue_script_tick);
+    redis_command_int(command, queue->lease_ms);
+    redis_command_int(command, queue->retain_ms);
+}
+
+int queue_tick_reply(const struct redis_reply *reply, struct queue_ticked *out, struct err *err)
+{
+    if (redis_reply_count(reply) != 6)
+        return queue_bad_reply("tick", err);
+    *out = (struct queue_ticked){
+        .expired = (int)redis_reply_int(redis_reply_at(reply, 0)),
+        .promoted = (int)redis_reply_int(redis_reply_at(reply, 1)),
+        .forgotten = (int)redis_reply_int(redis_reply_at(reply, 2)),
+        .buried = (int)redis_reply_int(redis_reply_at(reply, 3)),
+        .more = redis_reply_int(redis_reply_at(reply, 4)) == 1,
+        .graced = redis_reply_int(redis_reply_at(reply, 5)) == 1,
+    };
+    return 0;
+}
+
+int queue_tick(const struct queue *queue, struct redis *redis, int64_t timeout_ms,
+               struct queue_ticked *out, struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_tick_command(queue, &command);
+    int rc = queue_run(redis, &command, timeout_ms, &reply, err);
+    if (rc == 0)
+        rc = queue_tick_reply(reply, out, err);
+    redis_reply_free(&reply);
+    return rc;
+}
+
+/* ---- counters ----------------------------------------------------------------------------------
+ */
+
+void queue_counters_command(const struct queue *queue, const char *const *models, size_t count,
+                            struct redis_command *command)
+{
+    queue_begin(queue, command, &queue_script_counters);
+    for (size_t i = 0; i < count; i++)
+        redis_command_text(command, models[i]);
+}
+
+int queue_counters_reply(const struct redis_reply *reply, size_t index, struct queue_counters *out,
+                         struct err *err)
+{
+    struct queue_counters counters;
+    int64_t *const fields[] = {
+        &counters.queued,    &counters.running,   &counters.delayed, &counters.dead,
+        &counters.submitted, &counters.succeeded, &counters.failed,  &counters.cancelled,
+        &counters.lost,      &counters.workers,   &counters.slots,   &counters.service_ms,
+        &counters.oldest_ms,
+    };
+    const size_t count = sizeof fields / sizeof fields[0];
+    const struct redis_reply *values = redis_reply_at(reply, index);
+    if (redis_reply_count(values) != count)
+        return queue_bad_reply("counters", err);
+    for (size_t i = 0; i < count; i++)
+        *fields[i] = redis_reply_int(redis_reply_at(values, i));
+    *out = counters;
+    return 0;
+}
+
+int queue_counters(const struct queue *queue, struct redis *redis, const char *model,
+                   int64_t timeout_ms, struct queue_counters *out, struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_counters_command(queue, &model, 1, &command);
+    int rc = queue_run(redis, &command, timeout_ms, &reply, err);
+    if (rc == 0)
+        rc = queue_counters_reply(reply, 0, out, err);
+    redis_reply_free(&reply);
+    return rc;
+}

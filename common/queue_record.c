@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/queue_record.h"
+
+#include "common/err.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the record ------------------------------------------------------------------------------ */
+
+struct reader {
+    const unsigned char *at;
+    size_t left;
+};
+
+static uint64_t read_int(struct reader *reader, int bytes)
+{
+    uint64_t value = 0;
+    while (bytes-- > 0) {
+        value = value << 8 | *reader->at++;
+        reader->left--;
+    }
+    return value;
+}
+
+/* Copies one text of the body; false where it does not fit. */
+static bool read_text(struct reader *reader, size_t length, char *out, size_t size)
+{
+    if (length > reader->left || length >= size)
+        return false;
+    memcpy(out, reader->at, length);
+    out[length] = 0;
+    reader->at += length;
+    reader->left -= length;
+    return true;
+}
+
+/* `content type \n bytes` of a success, else `code \n detail`. */
+static void read_outcome(const struct reader *reader, struct queue_job *job)
+{
+    const char *text = (const char *)reader->at;
+    const char *line_end = memchr(text, '\n', reader->left);
+    size_t first = line_end ? (size_t)(line_end - text) : reader->left;
+    size_t rest = line_end ? reader->left - first - 1 : 0;
+    bool success = job->state == JOB_SUCCEEDED;
+    char *out = success ? job->result_type : job->error_code;
+    size_t size = success ? sizeof job->result_type : sizeof job->error_code;
+    snprintf(out, size, "%.*s", (int)first, text);
+    if (!line_end)
+        return;
+    char detail[sizeof job->error_detail];
+    snprintf(detail, sizeof detail, "%.*s", (int)rest, line_end + 1);
+    if (success)
+        job->result_bytes = strtoll(detail, NULL, 10);
+    else
+        memcpy(job->error_detail, detail, sizeof detail);
+}
+
+static int corrupt(uint64_t id, unsigned shard, const char *expected, struct err *err)
+{
+    return err_set(err, ERR_CORRUPT, "redis", "{q:%02x}j:%012" PRIx64 ": expected %s", shard, id,
+                   expected);
+}
+
+enum { FLAG_INPUT = 1, FLAG_SUSPECT = 2, FLAG_ALONE = 4, FLAG_DEAD = 8 };
+
+int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t size,
+                       struct queue_job *out, struct err *err)
+{
+    struct queue_job job = {.id = id, .position = -1, .eta_ms = -1};
+    struct reader reader = {data, size};
+    if (size < QUEUE_RECORD_HEAD)
+        return corrupt(id, shard, "at least 55 bytes", err);
+    if (read_int(&reader, 1) != '1')
+        return corrupt(id, shard, "record version 1", err);
+    job.state = job_state_from_letter((char)read_int(&reader, 1));
+    unsigned flags = (unsigned)read_int(&reader, 1);
+    unsigned priority = (unsigned)read_int(&reader, 1);
+    if (!job.state || priority >= JOB_PRIORITY_COUNT)
+        return corrupt(id, shard, "one of the states QRDSFC and a priority of 0 to 2", err);
+    job.priority = (enum job_priority)priority;
+    job.has_input = flags & FLAG_INPUT;
+    job.alone = flags & FLAG_ALONE;
+    job.dead = flags & FLAG_DEAD;
+    job.epoch = (uint32_t)read_int(&reader, 3);
+    job.attempts = (int)read_int(&reader, 1);
+    job.max_attempts = (int)read_int(&reader, 1);
+    job.losses = (int)read_int(&reader, 2);
+    job.crashes = (int)read_int(&reader, 1);
+    job.progress = (int)read_int(&reader, 2);
+    job.cost_ms = (int64_t)read_int(&reader, 3);
+    read_int(&reader, 3); /* charge */
+    job.created_ms = (int64_t)read_int(&reader, 6);
+    job.updated_ms = (int64_t)read_int(&reader, 6);
+    read_int(&reader, 5); /* place */
+    unsigned id1 = (unsigned)read_int(&reader, 4), id2 = (unsigned)read_int(&reader, 3);
+    unsigned id3 = (unsigned)read_int(&reader, 3);
+    snprintf(job.public_id, sizeof job.public_id, "%02x%012" PRIx64 "%08x%06x%06x", shard & 0xff,
+             id & 0xffffffffffff, id1, id2, id3);
+    size_t model = read_int(&reader, 1), flow = read_int(&reader, 1);
+    size_t extension = read_int(&reader, 1), address = read_int(&reader, 1);
+    size_t blob = read_int(&reader, 2), spec = read_int(&reader, 2);
+    if (!read_text(&reader, model, job.model, sizeof job.model) ||
+        !read_text(&reader, flow, job.flow, sizeof job.flow) ||
+        !read_text(&reader, extension, job.extension, sizeof job.extension) ||
+        address + blob + spec > reader.left)
+        return corrupt(id, shard, "texts as long as the head says", err);
+    job.spec = (const char *)reader.at + address + blob;
+    job.spec_size = spec;
+    reader.at += address + blob + spec;
+    reader.left -= address + blob + spec;
+    read_outcome(&reader, &job);
+    *out = job;
+    return 0;
+}
+
+/* ---- what all verbs share -------------------------------------------------------------------- */
+
+void queue_prefix(const struct queue *queue, char out[QUEUE_PREFIX_SIZE])
+{
+    snprintf(out, QUEUE_PREFIX_SIZE, "{q:%02x}", queue->shard & 0xff);
+}
+
+void queue_begin(const struct queue *queue, struct redis_command *command,
+                 const struct redis_script *script)
+{
+    char prefix[QUEUE_PREFIX_SIZE];
+    queue_prefix(queue, prefix);
+    redis_command_clear(command);
+    redis_command_script(command, script, 1);
+    redis_command_text(command, prefix);
+}
+
+void queue_add_key(const struct queue *queue, struct redis_command *command, const char *name,
+                   const char *rest)
+{
+    char prefix[QUEUE_PREFIX_SIZE], key[128];
+    queue_prefix(queue, prefix);
+    snprintf(key, sizeof key, "%s%s%s", prefix, name, rest);
+    redis_command_text(command, key);
+}
+
+void queue_add_id(struct redis_command *command, uint64_t id)
+{
+    char text[17];
+    int length = snprintf(text, sizeof text, "%012" PRIx64, id);
+    redis_command_bytes(command, text, (size_t)length);
+}
+
+int queue_parse_id(const struct redis_reply *reply, uint64_t *out_id)
+{
+    const char *text = redis_reply_text(reply);
+    if (redis_reply_size(reply) != 12 || strspn(text, "0123456789abcdef") != 12)
+        return ERR_INTERNAL;
+    *out_id = strtoull(text, NULL, 16);
+    return 0;
+}
+
+int queue_copy(char *out, size_t size, const struct redis_reply *reply)
+{
+    size_t length = redis_reply_size(reply);
+    if (redis_reply_type(reply) != REDIS_TEXT || length >= size)
+        return ERR_INTERNAL;
+    memcpy(out, redis_reply_text(reply), length);
+    out[length] = 0;
+    return 0;
+}
+
+int queue_bad_reply(const char *verb, struct err *err)
+{
+    return err_set(err, ERR_INTERNAL, "redis", "the reply to %s is not what the protocol says",
+                   verb);
+}
+
+int queue_run(struct redis *redis, struct redis_command *command, int64_t timeout_ms,
+              struct redis_reply **out_reply, struct err *err)
+{
+    int rc = redis_call(redis, command, timeout_ms, out_reply, err);
+    redis_command_fini(command);
+    return rc;
+}

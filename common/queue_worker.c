@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a worker asks for: jobs, wake-ups, time, a place in the registry. */
+#include "common/queue_worker.h"
+
+#include "common/err.h"
+#include "common/queue_record.h"
+#include "queue_scripts.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a socket gives a blocking command beyond the time for which Redis holds it. */
+#define BLOCK_MARGIN_MS 2000
+
+/* ---- claim ------------------------------------------------------------------------------------
+ */
+
+void queue_claim_command(const struct queue *queue, const char *worker, const char *nonce,
+                         const char *const *models, size_t model_count, size_t max,
+                         struct redis_command *command)
+{
+    assert(max > 0 && max <= QUEUE_CLAIM_MAX && model_count <= QUEUE_MODELS_MAX);
+    queue_begin(queue, command, &queue_script_claim);
+    redis_command_text(command, worker);
+    redis_command_text(command, nonce);
+    redis_command_int(command, queue->lease_ms);
+    redis_command_int(command, queue->retain_ms);
+    redis_command_int(command, (int64_t)max);
+    redis_command_int(command, (int64_t)queue->shard);
+    for (size_t i = 0; i < model_count; i++)
+        redis_command_text(command, models[i]);
+}
+
+static int parse_claimed(const struct redis_reply *id_reply, const struct redis_reply *raw,
+                         unsigned shard, struct queue_claimed *out, struct err *err)
+{
+    uint64_t id;
+    struct queue_job job;
+    if (queue_parse_id(id_reply, &id) < 0)
+        return queue_bad_reply("claim", err);
+    int rc = queue_record_parse(id, shard, redis_reply_text(raw), redis_reply_size(raw), &job, err);
+    if (rc < 0)
+        return rc;
+    *out = (struct queue_claimed){
+        .id = id,
+        .epoch = job.epoch,
+        .attempts = job.attempts,
+        .max_attempts = job.max_attempts,
+        .losses = job.losses,
+        .alone = job.alone,
+        .created_ms = job.created_ms,
+        .spec = job.spec,
+        .spec_size = job.spec_size,
+    };
+    memcpy(out->public_id, job.public_id, sizeof out->public_id);
+    memcpy(out->model, job.model, sizeof out->model);
+    memcpy(out->extension, job.extension, sizeof out->extension);
+    return 0;
+}
+
+int queue_claim_reply(const struct redis_reply *reply, struct queue_claim *out, struct err *err)
+{
+    const struct redis_reply *pairs = redis_reply_at(reply, 0);
+    size_t count = redis_reply_count(pairs) / 2;
+    if (redis_reply_count(reply) != 4 || redis_reply_count(pairs) % 2)
+        return queue_bad_reply("claim", err);
+    struct queue_claim claim = {
+        .count = count,
+        .more = redis_reply_int(redis_reply_at(reply, 1)) == 1,
+        .next_due_ms = redis_reply_int(redis_reply_at(reply, 2)),
+    };
+    unsigned shard = (unsigned)redis_reply_int(redis_reply_at(reply, 3));
+    if (count && !(claim.jobs = calloc(count, sizeof *claim.jobs)))
+        return err_set(err, ERR_NOMEM, NULL, "no memory for %zu claimed jobs", count);
+    for (size_t i = 0; i < count; i++) {
+        int rc = parse_claimed(redis_reply_at(pairs, 2 * i), redis_reply_at(pairs, 2 * i + 1),
+                               shard, &claim.jobs[i], err);
+        if (rc < 0) {
+            queue_claim_fini(&claim);
+            return rc;
+        }
+    }
+    *out = claim;
+    return 0;
+}
+
+int queue_claim(const struct queue *queue, struct redis *redis, const char *worker,
+                const char *nonce, const char *const *models, size_t model_count, size_t max,
+                int64_t timeout_ms, struct queue_claim *out, struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_claim_command(queue, worker, nonce, models, model_count, max, &command);
+    int rc = queue_run(redis, &command, timeout_ms, &reply, err);
+    if (rc == 0)
+        rc = queue_claim_reply(reply, out, err);
+    if (rc == 0)
+        out->reply = reply;
+    else
+        redis_reply_free(&reply);
+    return rc;
+}
+
+void queue_claim_fini(struct queue_claim *claim)
+{
+    redis_reply_free(&claim->reply);
+    free(claim->jobs);
+    *claim = (struct queue_claim){0};
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------
+ */
+
+static void add_seconds(struct redis_command *command, int64_t wait_ms)
+{
+    char text[32];
+    /* 0 would mean for ever. */
+    snprintf(text, sizeof text, "%.3f", (double)(wait_ms > 0 ? wait_ms : 1) / 1000);
+    redis_command_text(command, text);
+}
+
+void queue_wait_command(const struct queue *queue, const char *const *models, size_t model_count,
+                        int64_t wait_ms, struct redis_command *command)
+{
+    redis_command_clear(command);
+    redis_command_text(command, "BLPOP");
+    for (size_t i = 0; i < model_count; i++)
+        queue_add_key(queue, command, "wake:", models[i]);
+    add_seconds(command, wait_ms);
+}
+
+static int block(struct redis *redis, struct redis_command *command, int64_t wait_ms,
+                 struct err *err)
+{
+    struct redis_reply *reply = NULL;
+    int rc = queue_run(redis, command, wait_ms + BLOCK_MARGIN_MS, &reply, err);
+    if (rc == 0 && redis_reply_type(reply) == REDIS_NIL)
+        rc = ERR_TIMEOUT;
+    redis_reply_free(&reply);
+    return rc;
+}
+
+int queue_wait(const struct queue *queue, struct redis *redis, const char *const *models,
+               size_t model_count, int64_t wait_ms, struct err *err)
+{
+    struct redis_command command;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_wait_command(queue, models, model_count, wait_ms, &command);
+    return block(redis, &command, wait_ms, err);
+}
+
+void queue_push_command(const struct queue *queue, const char *worker, int64_t wait_ms,
+                        struct redis_command *command)
+{
+    redis_command_clear(command);
+    redis_command_text(command, "BLPOP");
+    queue_add_key(queue, command, "push:", worker);
+    add_seconds(command, wait_ms);
+}
+
+int queue_push(const struct queue *queue, struct redis *redis, const char *worker, int64_t wait_ms,
+               struct err *err)
+{
+    struct redis_command command;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_push_command(queue, worker, wait_ms, &command);
+    return block(redis, &command, wait_ms, err);
+}
+
+/* ---- heartbeat ---------------------------------------------------------------------------------
+ */
+
+static int clamp_progress(int progress)
+{
+    if (progress < 0)
+        return 0;
+    return progress > 1000 ? 1000 : progress;
+}
+
+void queue_heartbeat_command(const struct queue *queue, const char *worker,
+                             const struct queue_beat *beats, size_t count,
+                             struct redis_command *command)
+{
+    assert(count <= QUEUE_LEASES_MAX);
+    queue_begin(queue, command, &queue_script_heartbeat);
+    redis_command_text(command, worker);
+    redis_command_int(command, queue->lease_ms);
+    redis_command_int(command, queue->retain_ms);
+    for (size_t i = 0; i < count; i++) {
+        queue_add_id(command, beats[i].id);
+        redis_command_int(command, beats[i].epoch);
+        redis_command_int(command, clamp_progress(beats[i].progress));
+    }
+}
+
+int queue_heartbeat_reply(const struct redis_reply *reply, size_t count,
+                          enum queue_verdict *out_verdicts, bool *out_drain, struct err *err)
+{
+    if (redis_reply_count(reply) != count + 1)
+        return queue_bad_reply("heartbeat", err);
+    for (size_t i = 0; i < count; i++) {
+        int64_t verdict = redis_reply_int(redis_reply_at(reply, i + 1));
+        if (verdict < QUEUE_OK || verdict > QUEUE_LOST)
+            return queue_bad_reply("heartbeat", err);
+        out_verdicts[i] = (enum queue_verdict)verdict;
+    }
+    *out_drain = redis_reply_int(redis_reply_at(reply, 0)) == 1;
+    return 0;
+}
+
+int queue_heartbeat(const struct queue *queue, struct redis *redis, const char *worker,
+                    const struct queue_beat *beats, size_t count, int64_t timeout_ms,
+                    enum queue_verdict *out_verdicts, bool *out_drain, struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_heartbeat_command(queue, worker, beats, count, &command);
+    int rc = queue_run(redis, &command, timeout_ms, &reply, err);
+    if (rc == 0)
+        rc = queue_heartbeat_reply(reply, count, out_verdicts, out_drain, err);
+    redis_reply_free(&reply);
+    return rc;
+}
+
+/* ---- registry ----------------------------------------------------------------------------------
+ */
+
+/* The registry's own separators must not come from a device's name. */
+static void add_device(struct redis_command *command, const char *device)
+{
+    char text[65];
+    snprintf(text, sizeof text, "%s", device ? device : "");
+    for (char *c = text; *c; c++)
+        if (*c == '|' || (unsigned char)*c < ' ')
+            *c = '_';
+    redis_command_text(command, text);
+}
+
+void queue_hello_command(const struct queue *queue, const struct queue_hello *hello,
+                         struct redis_command *command)
+{
+    queue_begin(queue, command, &queue_script_hello);
+    redis_command_text(command, hello->worker);
+    redis_command_int(command, hello->ttl_ms > 0 ? hello->ttl_ms : 3 * queue->lease_ms);
+    redis_command_int(command, hello->slots > 0 ? hello->slots : 1);
+    add_device(command, hello->device);
+    for (size_t i = 0; i < hello->model_count; i++)
+        redis_command_text(command, hello->models[i]);
+}
+
+int queue_hello(const struct queue *queue, struct redis *redis, const struct queue_hello *hello,
+                int64_t timeout_ms, struct err *err)
+{
+    struct redis_command command;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_hello_command(queue, hello, &command);
+    return queue_run(redis, &command, timeout_ms, NULL, err);
+}
+
+void queue_bye_command(const struct queue *queue, const char *worker, struct redis_command *command)
+{
+    queue_begin(queue, command, &queue_script_bye);
+    redis_command_text(command, worker);
+}
+
+int queue_bye(const struct queue *queue, struct redis *redis, const char *worker,
+              int64_t timeout_ms, struct err *err)
+{
+    struct redis_command command;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_bye_command(queue, worker, &command);
+    return queue_run(redis, &command, timeout_ms, NULL, err);
+}

@@ -188,6 +188,24 @@ static void a_changed_signature_or_none_is_denied(void)
     CHECK_INT(fetch(get.url), ERR_DENIED);
 }
 
+/* radosgw takes BUCKET.localhost for a bucket, and libcurl finds that host by itself. */
+static void a_bucket_may_be_part_of_the_host_name(void)
+{
+    struct store_options other = options();
+    struct store *hosted = NULL;
+    struct store_link link;
+    char endpoint[128];
+    snprintf(endpoint, sizeof endpoint, "http://localhost%s", strrchr(other.endpoint, ':'));
+    other.endpoint = endpoint;
+    other.virtual_host = true;
+    CHECK_INT(store_open(&other, &hosted, NULL), 0);
+    CHECK_INT(store_put(hosted, put_request.key, "hosted", 6, "image/png", NULL), 0);
+    CHECK_INT(store_presign(hosted, &get_request, &link, NULL), 0);
+    store_close(&hosted);
+    CHECK_INT(fetch(link.url), 0);
+    CHECK_TEXT(buf_text(&response.body), "hosted");
+}
+
 static void a_link_ends_when_it_says(void)
 {
     struct store_link_request request = get_request;
@@ -307,6 +325,7 @@ int main(void)
     RUN(a_link_may_name_the_type_that_is_answered);
     RUN(a_link_is_good_for_its_own_method_key_and_type_only);
     RUN(a_changed_signature_or_none_is_denied);
+    RUN(a_bucket_may_be_part_of_the_host_name);
     RUN(a_link_ends_when_it_says);
     RUN(wrong_keys_are_denied_and_named);
     RUN(a_bucket_that_is_not_there_is_named);

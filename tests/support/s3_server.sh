@@ -75,6 +75,7 @@ mon_max_pg_per_osd = 1000
 osd_crush_chooseleaf_type = 0
 osd_crush_update_on_start = false
 rgw_enable_apis = s3, admin
+rgw_dns_name = localhost
 rgw_frontends = beast endpoint=127.0.0.1:$rgw_port
 EOF
 }

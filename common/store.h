@@ -61,7 +61,7 @@ bool store_is_local(const struct store *store);
 bool store_key_is_valid(const char *key);
 bool store_type_is_valid(const char *content_type); /* type/subtype, no parameters */
 
-/* Durable on return. */
+/* Durable on return. A directory does not keep the content type: a link names it, see below. */
 int store_put(struct store *store, const char *key, const void *data, size_t size,
               const char *content_type, struct err *err);
 

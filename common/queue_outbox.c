@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define BLOCK_MARGIN_MS 2000
+
 /* ---- notifications ----------------------------------------------------------------------------
  */
 
@@ -35,6 +37,36 @@ int queue_notify_intake(const struct queue *queue, struct redis *redis, int64_t 
     int rc = queue_run(redis, &command, timeout_ms, &reply, err);
     if (rc == 0)
         rc = queue_notify_intake_reply(reply, out_moved, err);
+    redis_reply_free(&reply);
+    return rc;
+}
+
+/* Entries leave the stream as they become rows, so that whatever is in it is new: reading from its
+ * beginning misses none that came before the wait. */
+void queue_notify_wait_command(const struct queue *queue, int64_t wait_ms,
+                               struct redis_command *command)
+{
+    redis_command_clear(command);
+    redis_command_text(command, "XREAD");
+    redis_command_text(command, "COUNT");
+    redis_command_int(command, 1);
+    redis_command_text(command, "BLOCK");
+    redis_command_int(command, wait_ms > 0 ? wait_ms : 1); /* 0 would block for ever */
+    redis_command_text(command, "STREAMS");
+    queue_add_key(queue, command, "out", "");
+    redis_command_text(command, "0-0");
+}
+
+int queue_notify_wait(const struct queue *queue, struct redis *redis, int64_t wait_ms,
+                      struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_notify_wait_command(queue, wait_ms, &command);
+    int rc = queue_run(redis, &command, wait_ms + BLOCK_MARGIN_MS, &reply, err);
+    if (rc == 0 && redis_reply_type(reply) == REDIS_NIL)
+        rc = ERR_TIMEOUT;
     redis_reply_free(&reply);
     return rc;
 }

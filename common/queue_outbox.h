@@ -54,6 +54,13 @@ int queue_notify_intake_reply(const struct redis_reply *reply, int *out_moved, s
 int queue_notify_intake(const struct queue *queue, struct redis *redis, int64_t timeout_ms,
                         int *out_moved, struct err *err);
 
+/* Blocks until the stream holds an entry, or for wait_ms. 0 when there is one, ERR_TIMEOUT when
+ * not. Occupies the connection. */
+void queue_notify_wait_command(const struct queue *queue, int64_t wait_ms,
+                               struct redis_command *command);
+int queue_notify_wait(const struct queue *queue, struct redis *redis, int64_t wait_ms,
+                      struct err *err);
+
 /* Up to `max` rows that are due, leased for lease_ms. */
 void queue_notify_claim_command(const struct queue *queue, size_t max, int64_t lease_ms,
                                 struct redis_command *command);

@@ -17,6 +17,9 @@
 #define MAX_ANSWER_BYTES (1 << 20)
 #define MAX_URL 4096
 #define MAX_AUTHORIZATION 128
+#define TRANSFER_TIMEOUT_MS                                                                        \
+    (30 * 60 * 1000) /* a large file on a thin line; a stall ends earlier                          \
+                      */
 
 static const struct json_limits answer_limits = {MAX_ANSWER_BYTES, 24};
 
@@ -115,6 +118,7 @@ int cli_call(struct cli *cli, const struct cli_request *request, json_t **out_an
                                   .header_count = count,
                                   .body = request->body,
                                   .body_size = request->body_size,
+                                  .total_timeout_ms = TRANSFER_TIMEOUT_MS,
                                   .on_progress = request->shows_upload ? on_request_progress : NULL,
                                   .context = cli,
                               },
@@ -199,7 +203,10 @@ static int on_event(void *context, const char *event, const char *data, size_t s
 static int on_event_data(void *context, const void *data, size_t size)
 {
     struct follow *follow = context;
-    return cli_events_feed(&follow->events, data, size);
+    int rc = cli_events_feed(&follow->events, data, size);
+    if (rc < 0)
+        err_set(follow->err, rc, NULL, "%s", err_name(rc));
+    return rc;
 }
 
 static int on_event_progress(void *context, int64_t sent, int64_t received)
@@ -330,7 +337,10 @@ int cli_save_result(struct cli *cli, const struct cli_job *job, struct err *err)
     http_response_init(&response, CLI_MAX_RESULT_BYTES);
     /* The signed link is the right to the object; our token is none of its server's business. */
     if (rc == 0)
-        rc = http_client_send(cli->http, &(struct http_request){.method = HTTP_GET, .url = url},
+        rc = http_client_send(cli->http,
+                              &(struct http_request){.method = HTTP_GET,
+                                                     .url = url,
+                                                     .total_timeout_ms = TRANSFER_TIMEOUT_MS},
                               &response, err);
     if (rc == 0)
         rc = write_output(cli->settings.output, &response.body, err);

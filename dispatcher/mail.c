@@ -230,9 +230,10 @@ int mail_sender_parse(const char *text, struct mail_sender *out_sender, struct e
         return err_set(err, ERR_INVALID, "mail-from", "mail-from: %s", inner.text);
     struct buf scratch;
     buf_init(&scratch, 4096);
-    int rc = mime_append_mailbox(&scratch, "From", sender.name, sender.address, err);
+    int rc = mime_append_mailbox(&scratch, "From", sender.name, sender.address, &inner);
     buf_fini(&scratch);
-    if (rc == 0)
-        *out_sender = sender;
-    return rc;
+    if (rc < 0)
+        return err_set(err, rc, "mail-from", "mail-from: %s", inner.text);
+    *out_sender = sender;
+    return 0;
 }

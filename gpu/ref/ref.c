@@ -32,34 +32,44 @@ static int64_t reflect(int64_t i, int64_t n)
     return i < n ? i : 2 * (n - 1) - i;
 }
 
-static double conv_at(const struct task *t, const float *weight, int64_t o, int64_t y, int64_t x)
+/* Adds to a row of sums what one input row gives through one row of taps. `wide` is room for the
+ * input row with its padding. */
+static void conv_row(const struct task *t, const float *taps, const float *row, double *wide,
+                     double *sums)
 {
-    const struct layer *l = t->layer, *from = t->in_layer;
-    const int64_t k = l->kernel;
-    double sum = 0;
-    for (int64_t i = 0; i < from->c; i++)
-        for (int64_t ky = 0; ky < k; ky++) {
-            int64_t sy = reflect(y * l->stride + ky - l->pad, from->h);
-            const float *row = t->in + (i * from->h + sy) * from->w;
-            const float *taps = weight + ((o * from->c + i) * k + ky) * k;
-            for (int64_t kx = 0; kx < k; kx++)
-                sum +=
-                    (double)taps[kx] * (double)row[reflect(x * l->stride + kx - l->pad, from->w)];
-        }
-    return sum;
+    const int64_t width = t->in_layer->w, pad = t->layer->pad, stride = t->layer->stride;
+    for (int64_t x = -pad; x < width + pad; x++)
+        wide[x + pad] = (double)row[reflect(x, width)];
+    for (int64_t kx = 0; kx < t->layer->kernel; kx++)
+        for (int64_t x = 0; x < t->layer->w; x++)
+            sums[x] += (double)taps[kx] * wide[x * stride + kx];
 }
 
 static int conv(const struct task *t)
 {
-    const struct layer *l = t->layer;
+    const struct layer *l = t->layer, *from = t->in_layer;
+    const int64_t k = l->kernel;
     float *weight = widen(&l->weight), *bias = widen(&l->bias), *out = t->out;
-    int rc = weight && (bias || !l->bias.data) ? 0 : ERR_NOMEM;
+    double *sums = malloc((size_t)l->w * sizeof *sums);
+    double *wide = malloc((size_t)(from->w + 2 * l->pad) * sizeof *wide);
+    int rc = weight && sums && wide && (bias || !l->bias.data) ? 0 : ERR_NOMEM;
     for (int64_t o = 0; rc == 0 && o < l->c; o++)
-        for (int64_t y = 0; y < l->h; y++)
+        for (int64_t y = 0; y < l->h; y++) {
             for (int64_t x = 0; x < l->w; x++)
-                *out++ = (float)(conv_at(t, weight, o, y, x) + (bias ? (double)bias[o] : 0));
+                sums[x] = bias ? (double)bias[o] : 0;
+            for (int64_t i = 0; i < from->c; i++)
+                for (int64_t ky = 0; ky < k; ky++)
+                    conv_row(t, weight + ((o * from->c + i) * k + ky) * k,
+                             t->in + (i * from->h + reflect(y * l->stride + ky - l->pad, from->h)) *
+                                         from->w,
+                             wide, sums);
+            for (int64_t x = 0; x < l->w; x++)
+                *out++ = (float)sums[x];
+        }
     free(weight);
     free(bias);
+    free(sums);
+    free(wide);
     return rc;
 }
 

@@ -44,7 +44,7 @@ static int parse(int argc, char **argv, struct arguments *a)
         else
             return -1;
     }
-    return a->weights && a->runs > 0 ? 0 : -1;
+    return a->weights && a->runs >= 0 ? 0 : -1;
 }
 
 static int move_floats(const char *path, const char *mode, float *values, size_t count)
@@ -75,7 +75,7 @@ static int measure(const struct arguments *a, struct model *model, double open_m
     const struct model_info *info = model_info(model);
     struct err err = {0};
     float *in = malloc(info->values * sizeof *in), *out = malloc(info->values * sizeof *out);
-    double *ms = malloc((size_t)a->runs * sizeof *ms);
+    double *ms = calloc((size_t)a->runs + 1, sizeof *ms); /* one more: there may be no runs */
     for (size_t i = 0; i < info->values; i++)
         in[i] = (float)((i * 2654435761u >> 8) % 2001) / 1000.0f - 1.0f;
     int rc = move_floats(a->input, "rb", in, info->values);

@@ -136,9 +136,14 @@ static int reader_of(const struct network *net, int i)
     return -1;
 }
 
-static bool is_planes_conv(const struct layer *l)
+/* The network's last convolution, where it has few outputs and nothing but tanh behind it. */
+static bool is_planes_conv(const struct network *net, int i)
 {
-    return l->c <= PLANES_MAX_OUTPUTS && l->stride == 1 && !l->bias.data;
+    const struct layer *l = &net->layers[i];
+    const bool last =
+        i == net->count - 1 || (i == net->count - 2 && net->layers[i + 1].kind == LAYER_TANH);
+    return last && l->c <= PLANES_MAX_OUTPUTS && l->stride == 1 && !l->bias.data &&
+           net->layers[l->input].kind != LAYER_INPUT;
 }
 
 static bool reads_doubled(const struct network *net, const struct layer *conv)
@@ -150,7 +155,7 @@ static bool reads_doubled(const struct network *net, const struct layer *conv)
 static struct form form_of(const struct compiler *c, int i)
 {
     const struct layer *l = &c->network->layers[i];
-    if (is_planes_conv(l))
+    if (is_planes_conv(c->network, i))
         return (struct form){VIEW_PLANAR, l->pad, false};
     return (struct form){c->plan->convs[i]->layout, l->pad, reads_doubled(c->network, l)};
 }
@@ -330,7 +335,7 @@ static struct value compile_conv(struct compiler *c, int i)
     const struct conv *conv = c->plan->convs[i];
     struct value v = c->values[l->input];
     struct value made = {.kind = VALUE_PICTURE};
-    if (is_planes_conv(l))
+    if (is_planes_conv(c->network, i))
         return compile_planes_conv(c, l, source, &v);
     const bool doubled = v.doubled;
     struct form form = form_of(c, i);
@@ -561,7 +566,7 @@ int plan_compile(struct plan *plan, const struct network *network, struct err *e
     plan->sums_count = plan->moments_count = VIEW_BLOCK;
     check_list(c);
     for (int i = 0; c->rc == 0 && i < network->count; i++)
-        if (network->layers[i].kind == LAYER_CONV && !is_planes_conv(&network->layers[i]))
+        if (network->layers[i].kind == LAYER_CONV && !is_planes_conv(network, i))
             make_conv(c, i);
     for (int i = 0; c->rc == 0 && i < network->count; i++)
         c->values[i] = compile_layer(c, i);

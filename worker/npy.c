@@ -5,10 +5,6 @@
 #include "common/err.h"
 
 #include <assert.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the header says '<f4'");
 
@@ -41,16 +37,8 @@ static int put_header(struct buf *out, const size_t *shape, size_t dimensions)
     return rc;
 }
 
-/* Only what we began, and never a device such as /dev/stdout. */
-static void remove_partial(const char *path, bool opened)
-{
-    struct stat status;
-    if (opened && lstat(path, &status) == 0 && S_ISREG(status.st_mode))
-        unlink(path);
-}
-
-int npy_write_f32(const char *path, const size_t *shape, size_t dimensions, const float *data,
-                  struct err *err)
+int npy_append_f32(struct buf *out, const size_t *shape, size_t dimensions, const float *data,
+                   struct err *err)
 {
     if (dimensions > NPY_MAX_DIMENSIONS)
         return err_set(err, ERR_LIMIT, "raw", "an array of %zu dimensions, %d are allowed",
@@ -58,20 +46,9 @@ int npy_write_f32(const char *path, const size_t *shape, size_t dimensions, cons
     size_t count = 1;
     for (size_t i = 0; i < dimensions; i++)
         count *= shape[i];
-
-    struct buf header;
-    FILE *file = NULL;
-    buf_init(&header, 1024);
-    int rc = put_header(&header, shape, dimensions);
-    if (rc == 0 && !(file = fopen(path, "wb")))
-        rc = err_set_errno(err, "raw", "%s", path);
-    if (rc == 0 && (fwrite(header.data, 1, header.size, file) != header.size ||
-                    fwrite(data, sizeof *data, count, file) != count))
-        rc = err_set_errno(err, "raw", "%s", path);
-    if (file && fclose(file) != 0 && rc == 0)
-        rc = err_set_errno(err, "raw", "%s", path);
-    if (rc < 0)
-        remove_partial(path, file != NULL);
-    buf_fini(&header);
-    return rc;
+    int rc = put_header(out, shape, dimensions);
+    if (rc == 0)
+        rc = buf_append(out, data, count * sizeof *data);
+    return rc < 0 ? err_set(err, rc, "raw", "the array doesn't fit in %zu bytes", out->max_size)
+                  : 0;
 }

@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The worker on its road: claim, fetch, run, upload, complete, and everything that may happen to it
+on the way. Leases are short, so that what takes 30 s in production takes one here."""
+import pathlib
+import re
+import signal
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from darkroom import Lab, main, wait_until  # noqa: E402
+from workbench import DEVICE, PICTURES, Workbench, noise_png  # noqa: E402
+
+LEASE = ("--lease-ms", "1000")
+QUICK = (*LEASE, "--model", "quick", "--device", DEVICE, "--retry-ms", "50")
+SLOW = (*LEASE, "--model", "slow", "--device", "ref", "--retry-ms", "50")
+
+
+class Worker(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="darkroom-worker-")
+        self.addCleanup(self.folder.cleanup)
+        self.bench = Workbench(self.folder.name, max_attempts=2)
+
+    def lab(self, **more):
+        return Lab(models=self.bench.models, dispatcher_options=LEASE, **more)
+
+    def submit(self, lab, picture, model="quick", **members):
+        answer = lab.submit(picture, model, **members)
+        self.assertEqual(answer.status, 202, answer)
+        return answer.json
+
+    def result(self, lab, job):
+        answer = lab.get(f"/v1/jobs/{job['id']}/result", token=job["tokens"]["view"])
+        self.assertEqual(answer.status, 302, answer)
+        return lab.get(answer.headers["Location"]).body
+
+    def done(self, lab, job):
+        """Waits for the job to succeed, gives the result's bytes."""
+        now = lab.wait_for_state(job, "succeeded", "failed")
+        self.assertEqual(now["state"], "succeeded", now)
+        return self.result(lab, job)
+
+    def uploads(self, lab, job):
+        """Epochs of the results that lie in the store."""
+        folder = lab.objects / "results" / job["id"]
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    # ---- the road ----
+
+    def test_what_comes_out_is_what_run_makes_of_the_same_picture(self):
+        with self.lab() as lab:
+            lab.worker_start(*QUICK)
+            for name in ("rgb8.png", "subsampled.jpg", "turned6.jpg", "lossy.webp"):
+                job = self.submit(lab, PICTURES / name)
+                self.assertEqual(self.done(lab, job), self.bench.expected("quick", PICTURES / name))
+
+    def test_the_crop_counts_pixels_of_the_turned_picture(self):
+        with self.lab() as lab:
+            lab.worker_start(*QUICK)
+            # The same scene, turned by EXIF or not, cropped alike.
+            crop = {"x": 2, "y": 3, "width": 9, "height": 7}
+            results = [self.done(lab, self.submit(lab, PICTURES / name, crop=crop))
+                       for name in ("turned1.png", "turned6.png")
+                       if (PICTURES / name).exists()]
+            whole = self.done(lab, self.submit(lab, PICTURES / "turned6.png"))
+            self.assertTrue(all(result == results[0] for result in results))
+            self.assertNotEqual(whole, results[0])
+
+    def test_a_batch_of_many_users_jobs_gives_the_bytes_of_single_runs(self):
+        pictures = [noise_png(40 + seed, 50, seed) for seed in range(9)]
+        with self.lab() as lab:
+            jobs = [self.submit(lab, picture) for picture in pictures]
+            worker = lab.worker_start(*QUICK, "--batch", "8", "--depth", "8")
+            for job, picture in zip(jobs, pictures):
+                self.assertEqual(self.done(lab, job), self.bench.expected("quick", picture))
+            self.assertEqual(lab.stop("worker"), 0)
+            self.assertEqual(len(re.findall(" job.done ", worker.log)), 9)
+
+    def test_an_idle_worker_wakes_for_a_job_and_logs_each_stage(self):
+        with self.lab() as lab:
+            worker = lab.worker_start(*QUICK)
+            first = self.submit(lab, noise_png(8, 8, 1))
+            self.done(lab, first)
+            job = self.submit(lab, noise_png(8, 8, 2))
+            self.done(lab, job)
+            worker.wait_for_log(f"job.done job={job['id']}")
+            line = next(line for line in worker.log.splitlines() if job["id"] in line)
+            for step in ("grant", "fetch", "decode", "wait", "infer", "encode", "upload", "complete"):
+                self.assertRegex(line, rf"\b{step}_ms=\d")
+            self.assertNotIn("/o/", worker.log)
+            self.assertNotIn(lab.worker_token, worker.log)
+
+    def test_two_workers_share_a_queue(self):
+        with self.lab() as lab:
+            workers = [lab.worker_start(*SLOW, "--depth", "1", name=f"worker{i}") for i in (1, 2)]
+            jobs = [self.submit(lab, noise_png(20, 20, seed), "slow") for seed in range(6)]
+            for job in jobs:
+                lab.wait_for_state(job, "succeeded", deadline_s=60)
+                self.assertEqual(lab.job(job)["attempts"], 0)
+                self.assertEqual(self.uploads(lab, job), ["1"])
+            for worker in workers:
+                self.assertIn(" job.done ", worker.log)
+
+    # ---- bad input ----
+
+    def test_a_corrupt_input_fails_its_job_and_no_other(self):
+        with self.lab() as lab:
+            good = [self.submit(lab, noise_png(30, 30, seed)) for seed in range(3)]
+            contents = {"cut": noise_png(200, 200, 9)[:-500], "text": b"no picture", "none": b""}
+            bad = {}
+            for name, content in contents.items():
+                bad[name] = self.submit(lab, noise_png(200, 200, 10))
+                (lab.objects / "inputs" / bad[name]["id"]).write_bytes(content)
+            gone = self.submit(lab, noise_png(30, 30, 11))
+            (lab.objects / "inputs" / gone["id"]).unlink()
+            lab.worker_start(*QUICK, "--batch", "8", "--depth", "8")
+            for name, code in (("cut", "corrupt"), ("text", "unsupported")):
+                now = lab.wait_for_state(bad[name], "failed")
+                self.assertEqual(now["error"]["code"], code, now)
+                self.assertTrue(now["error"]["detail"])
+            lab.wait_for_state(bad["none"], "failed")
+            self.assertEqual(lab.wait_for_state(gone, "failed")["error"]["code"], "not-found")
+            for job in good:
+                self.done(lab, job)
+
+    # ---- workers that vanish ----
+
+    def test_a_killed_worker_s_job_runs_elsewhere_with_one_result(self):
+        with self.lab() as lab:
+            lab.worker_start(*SLOW, name="first")
+            job = self.submit(lab, noise_png(20, 20, 1), "slow")
+            lab.wait_for_state(job, "running")
+            lab.programs.pop("first").stop(signal.SIGKILL)
+            lab.worker_start(*SLOW, name="second")
+            result = self.done(lab, job)
+            self.assertEqual(result, self.bench.expected("slow", noise_png(20, 20, 1), device="ref"))
+            self.assertEqual(lab.job(job)["attempts"], 0)
+            self.assertEqual(self.uploads(lab, job), ["2"])
+
+    def test_a_stopped_worker_s_late_completion_is_refused(self):
+        with self.lab() as lab:
+            first = lab.worker_start(*SLOW, "--debug", name="first")
+            job = self.submit(lab, noise_png(20, 20, 1), "slow")
+            lab.wait_for_state(job, "running")
+            first.process.send_signal(signal.SIGSTOP)
+            lab.worker_start(*SLOW, name="second")
+            result = self.done(lab, job)
+            first.process.send_signal(signal.SIGCONT)
+            first.wait_for_log(f"job.dropped job={job['id']}")
+            self.assertEqual(self.result(lab, job), result)
+            self.assertNotIn("job.done", first.log)
+            wait_until(lambda: self.uploads(lab, job) == ["2"], "only the winner's upload")
+            # And the first goes on as if nothing had been.
+            lab.stop("second")
+            self.done(lab, self.submit(lab, noise_png(20, 20, 2), "slow"))
+
+    def test_sigterm_finishes_what_runs_and_releases_the_rest(self):
+        with self.lab() as lab:
+            lab.worker_start(*SLOW, "--depth", "4", "--fetchers", "1")
+            jobs = [self.submit(lab, noise_png(20, 20, seed), "slow") for seed in range(8)]
+            lab.wait_for_state(jobs[0], "succeeded")
+            self.assertEqual(lab.stop("worker"), 0)
+            states = [lab.job(job) for job in jobs]
+            self.assertEqual({now["state"] for now in states}, {"succeeded", "queued"})
+            self.assertEqual({now["attempts"] for now in states}, {0})
+            self.assertEqual(lab.redis_cli("zcard", "{q:00}:workers"), "0")
+            lab.worker_start(*SLOW, name="next")
+            for job in jobs:
+                lab.wait_for_state(job, "succeeded", deadline_s=60)
+
+    def test_a_second_signal_ends_it_at_once(self):
+        with self.lab() as lab:
+            worker = lab.worker_start(*SLOW)
+            job = self.submit(lab, noise_png(20, 20, 1), "slow")
+            lab.wait_for_state(job, "running")
+            worker.process.send_signal(signal.SIGTERM)
+            worker.wait_for_log("worker.drain")
+            self.assertEqual(lab.stop("worker"), 128 + signal.SIGTERM)
+
+    def test_an_idle_worker_drains_and_is_forgotten(self):
+        with self.lab() as lab:
+            worker = lab.worker_start(*QUICK)
+            self.assertEqual(lab.stop("worker"), 0)
+            self.assertIn("worker.end", worker.log)
+            self.assertEqual(lab.redis_cli("zcard", "{q:00}:workers"), "0")
+
+    # ---- owners who change their mind ----
+
+    def test_a_cancelled_job_is_dropped_and_the_next_one_runs(self):
+        with self.lab() as lab:
+            worker = lab.worker_start(*SLOW, "--debug")
+            job = self.submit(lab, noise_png(20, 20, 1), "slow")
+            lab.wait_for_state(job, "running")
+            answer = lab.request("POST", f"/v1/jobs/{job['id']}/cancel", token=job["tokens"]["manage"])
+            self.assertEqual(answer.json["state"], "cancelled")
+            worker.wait_for_log(f"job.dropped job={job['id']}")
+            self.assertEqual(lab.job(job)["state"], "cancelled")
+            self.done(lab, self.submit(lab, noise_png(20, 20, 2), "slow"))
+            wait_until(lambda: not self.uploads(lab, job), "no upload of a cancelled job")
+
+    # ---- servers that go away ----
+
+    def test_a_store_that_takes_nothing_ends_in_the_dead_letter_with_the_reason(self):
+        with self.lab() as lab:
+            job = self.submit(lab, noise_png(20, 20, 1))
+            results = lab.objects / "results"
+            if results.is_dir():
+                results.rmdir()
+            results.write_bytes(b"in the way")
+            worker = lab.worker_start(*QUICK)
+            now = lab.wait_for_state(job, "failed")
+            self.assertEqual(now["attempts"], 2)
+            self.assertEqual(now["error"]["code"], "unavailable")
+            self.assertIn("could not be stored", now["error"]["detail"])
+            self.assertEqual(len(re.findall("worker.away server=store", worker.log)), 1)
+            results.unlink()
+            self.done(lab, self.submit(lab, noise_png(20, 20, 2)))
+
+    def test_a_dispatcher_that_comes_back_gets_the_upload(self):
+        with self.lab() as lab:
+            worker = lab.worker_start(*SLOW)
+            job = self.submit(lab, noise_png(20, 20, 1), "slow")
+            lab.wait_for_state(job, "running")
+            wait_until(lambda: "progress" in lab.job(job), "a job that runs")
+            lab.stop("dispatcher")
+            worker.wait_for_log("worker.away")
+            lab.dispatcher_start()
+            self.done(lab, job)
+
+    def test_jobs_wait_for_a_dispatcher_that_gives_no_grants(self):
+        with self.lab() as lab:
+            jobs = [self.submit(lab, noise_png(20, 20, seed)) for seed in range(3)]
+            lab.stop("dispatcher")
+            worker = lab.worker_start(*QUICK)
+            worker.wait_for_log("worker.away server=dispatcher")
+            lab.dispatcher_start()
+            for job in jobs:
+                self.done(lab, job)
+                self.assertEqual(lab.job(job)["attempts"], 0)
+
+    def test_redis_restarts_and_everything_goes_on(self):
+        with self.lab() as lab:
+            worker = lab.worker_start(*SLOW)
+            jobs = [self.submit(lab, noise_png(20, 20, seed), "slow") for seed in range(3)]
+            lab.wait_for_state(jobs[0], "running", "succeeded")
+            lab.stop("redis")
+            worker.wait_for_log("worker.away server=redis")
+            lab.redis_start()
+            worker.wait_for_log("worker.back server=redis")
+            for job in jobs:
+                wait_until(lambda job=job: lab.get(f"/v1/jobs/{job['id']}", token=job["tokens"]["view"])
+                           .status == 200, "the dispatcher's connection")
+                self.done(lab, job)
+            self.assertEqual(len(re.findall("worker.away server=redis", worker.log)), 1)
+            self.assertEqual(lab.stop("worker"), 0)
+
+    def test_a_drain_ends_while_redis_is_away(self):
+        with self.lab() as lab:
+            worker = lab.worker_start(*QUICK)
+            lab.stop("redis")
+            worker.wait_for_log("worker.away server=redis")
+            self.assertEqual(lab.stop("worker"), 0)
+            lab.redis_start()
+
+    # ---- a start that must not be ----
+
+    def test_a_redis_that_evicts_is_refused(self):
+        with self.lab() as lab:
+            lab.redis_cli("config", "set", "maxmemory-policy", "allkeys-lru")
+            with self.assertRaises(AssertionError):
+                lab.worker_start(*QUICK)
+            worker = lab.programs.pop("worker")
+            self.assertEqual(worker.stop(), 65)
+            self.assertIn("noeviction", worker.log)
+            lab.redis_cli("config", "set", "maxmemory-policy", "noeviction")
+
+    def test_a_worker_without_token_model_or_weights_says_what_it_lacks(self):
+        with self.lab() as lab:
+            for options, status, word in (
+                    (("--model", "nothing"), 66, "nothing"),
+                    (("--worker-token-file", str(lab.path / "none")), 66, "none"),
+                    (("--worker-token-file", "/dev/null"), 64, "32"),
+                    (("--redis", "http://x"), 64, "redis"),
+                    (("--dispatcher", "ftp://x"), 64, "dispatcher"),
+                    (("--lease-ms", "0"), 64, "lease-ms")):
+                with self.assertRaises(AssertionError):
+                    lab.worker_start(*options)
+                worker = lab.programs.pop("worker")
+                self.assertEqual(worker.stop(), status, worker.log)
+                self.assertIn(word, worker.log)
+                worker.log_path.unlink()
+
+
+if __name__ == "__main__":
+    main()

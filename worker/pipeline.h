@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The stages, each in threads of its own, with bounded rings between them:
+ *
+ *     loop ─to_grant→ grant ─to_fetch→ fetch, decode (n) ─to_infer→ infer ─to_deliver→ deliver (n)
+ *                       └──────────────── failed, released ───────────────────^
+ *
+ *     rc = pipeline_start(&settings, &residents, &queue, worker_id, &pipeline, &err);
+ *     roster_add(pipeline->roster, task);
+ *     pipeline_pass(pipeline, STAGE_GRANT, task);
+ *     pipeline_drain(pipeline);                 // what is inside goes to its end
+ *     poll(pipeline_done_fd(pipeline))          // readable once the last stage has ended
+ *     pipeline_destroy(&pipeline);              // joins
+ *
+ * A stage that ends closes its ring, so the end runs down the road by itself. The rings hold as
+ * many tasks as the roster, so a push never waits for long and nothing here can deadlock: memory
+ * is bounded by the roster. Functions belong to the loop's thread unless they say otherwise. */
+#ifndef DARKROOM_WORKER_PIPELINE_H
+#define DARKROOM_WORKER_PIPELINE_H
+
+#include "common/queue_worker.h"
+#include "worker/outage.h"
+#include "worker/resident.h"
+#include "worker/ring.h"
+#include "worker/roster.h"
+#include "worker/settings.h"
+#include "worker/task.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pipeline;
+
+enum stage { STAGE_GRANT, STAGE_FETCH, STAGE_INFER, STAGE_DELIVER, STAGE_COUNT };
+
+/* One thread of a stage. */
+struct stage_thread {
+    struct pipeline *pipeline; /* borrowed */
+    enum stage stage;
+    pthread_t thread;
+};
+
+/* Opaque to the loop; plain for the stages. */
+struct pipeline {
+    /* Borrowed, read-only. */
+    const struct settings *settings;
+    const struct queue *queue;
+    const char *worker_id;
+    struct residents *residents; /* the models inside belong to the inference stage */
+
+    struct roster *roster;           /* owned */
+    struct ring *rings[STAGE_COUNT]; /* owned: what waits for each stage */
+    struct stage_thread *threads;    /* owned */
+    size_t thread_count;
+    atomic_int running[STAGE_COUNT]; /* threads that have not ended */
+    int done_fd;                     /* owned */
+
+    atomic_int fatal;          /* ERR_DEVICE: end the process */
+    atomic_llong no_grants_ms; /* clock_ms() until which claiming makes no sense; 0 */
+    struct outage redis;       /* the loop's */
+    struct outage dispatcher, inputs, results;
+
+    atomic_llong cpu_us[STAGE_COUNT]; /* of ended threads, the network itself not counted */
+    atomic_llong jobs;                /* settled with a result */
+};
+
+int pipeline_start(const struct settings *settings, struct residents *residents,
+                   const struct queue *queue, const char *worker_id, struct pipeline **out_pipeline,
+                   struct err *err);
+
+/* No task may enter afterwards. Harmless twice. */
+void pipeline_drain(struct pipeline *pipeline);
+
+/* Readable once every stage has ended, or `fatal` is set. */
+int pipeline_done_fd(const struct pipeline *pipeline);
+
+/* Waits for the stages, which pipeline_drain() has ended. Harmless on NULL. */
+void pipeline_destroy(struct pipeline **pipeline);
+
+/* Hands a task on: to `next`, or to the last stage where it is over. Takes it. Any thread. */
+void pipeline_pass(struct pipeline *pipeline, enum stage next, struct task *task);
+
+/* ---- for the stages ------------------------------------------------------------------------- */
+
+/* The bodies: each pops its ring until that is closed. */
+void stage_grant_run(struct pipeline *pipeline);
+void stage_fetch_run(struct pipeline *pipeline);
+void stage_infer_run(struct pipeline *pipeline);
+void stage_deliver_run(struct pipeline *pipeline);
+
+/* The process can't go on: tells the loop. */
+void pipeline_fail(struct pipeline *pipeline, int rc, const struct err *err);
+
+/* Fails a task for the store's sake, in words that its owner may read: what became of it, and the
+ * status (0: no answer), but no host. Returns `rc`. */
+int pipeline_blame_store(struct task *task, int rc, const char *what, int status);
+
+/* CPU time of the calling thread. */
+int64_t pipeline_thread_cpu_us(void);
+
+#endif

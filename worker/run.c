@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/run.h"
+
+#include "common/buf.h"
+#include "common/config.h"
+#include "common/err.h"
+#include "common/file.h"
+#include "common/manifest.h"
+#include "gpu/model.h"
+#include "gpu/pixels.h"
+#include "worker/develop.h"
+#include "worker/npy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct run_settings {
+    char *input, *output, *raw;
+    char *device, *precision;
+    char *models;
+    int64_t size, threads;
+};
+
+#define FIELD(name) offsetof(struct run_settings, name)
+
+static const struct config_option options[] = {
+    {"input", CONFIG_TEXT, FIELD(input), NULL, .help = "PNG, JPEG or WebP file"},
+    {"output", CONFIG_TEXT, FIELD(output), NULL, .help = "PNG file to write"},
+    {"raw", CONFIG_TEXT, FIELD(raw), NULL,
+     .help = ".npy file for the network's output, float32 NCHW in [-1,1]"},
+    {"device", CONFIG_TEXT, FIELD(device), "cpu", .help = "cpu, cuda or ref"},
+    {"precision", CONFIG_TEXT, FIELD(precision), "f32", .help = "f32, bf16 or f16"},
+    {"size", CONFIG_INT, FIELD(size), "0", 0, MODEL_MAX_SIZE, "pixels",
+     "side of the square that the network sees; 0: the model's own"},
+    {"threads", CONFIG_INT, FIELD(threads), "0", 0, 1024, NULL, "0: every core"},
+    {"models", CONFIG_TEXT, FIELD(models), "models", .help = "folder of manifests"},
+};
+
+static const struct config_spec spec = {
+    .usage = "MODEL --input IN --output OUT.png [OPTIONS]\n"
+             "Runs one picture. MODEL is a manifest's name or path, or a weights file.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .settings_size = sizeof(struct run_settings),
+    .max_arguments = 1,
+};
+
+/* For a weights file, which brings no limits of its own. */
+static const struct picture_limits plain_limits = {
+    .max_bytes = 256u << 20, .max_pixels = PICTURE_MAX_PIXELS, .max_side = PICTURE_MAX_SIDE};
+
+struct run {
+    struct run_settings settings;
+    struct manifest manifest; /* only where MODEL names one */
+    struct model_options options;
+    struct picture_limits limits;
+    struct model *model;
+};
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && !strcmp(text + length - tail, end);
+}
+
+/* `out_path` gets the manifest that `name` stands for; false where it stands for none. */
+static bool manifest_path(const char *folder, const char *name, char *out_path, size_t size)
+{
+    if (ends_with(name, ".json"))
+        return snprintf(out_path, size, "%s", name) < (int)size;
+    if (!manifest_name_is_valid(name) ||
+        snprintf(out_path, size, "%s/%s.json", folder, name) >= (int)size)
+        return false;
+    /* A bare word that is no manifest may still be a weights file without an extension. */
+    return access(out_path, F_OK) == 0 || access(name, F_OK) != 0;
+}
+
+static int find_model(struct run *run, const char *name, const char **out_weights, struct err *err)
+{
+    char path[4096];
+    run->limits = plain_limits;
+    *out_weights = name;
+    if (!manifest_path(run->settings.models, name, path, sizeof path))
+        return 0;
+    int rc = manifest_load(path, &run->manifest, err);
+    if (rc < 0)
+        return rc;
+    run->limits = run->manifest.limits;
+    run->options.architecture = run->manifest.architecture;
+    run->options.variant = run->manifest.variant;
+    if (run->options.size == 0)
+        run->options.size = run->manifest.size;
+    *out_weights = run->manifest.weights_path;
+    return 0;
+}
+
+static int read_options(struct run *run, struct err *err)
+{
+    if (!run->settings.input || (!run->settings.output && !run->settings.raw))
+        return err_set(err, ERR_INVALID, run->settings.input ? "output" : "input",
+                       "wanted --input IN, and --output OUT.png or --raw OUT.npy");
+    run->options = model_options_default();
+    run->options.size = (int)run->settings.size;
+    run->options.threads = (int)run->settings.threads;
+    int rc = model_device_parse(run->settings.device, &run->options.device, err);
+    if (rc == 0)
+        rc = model_precision_parse(run->settings.precision, &run->options.precision, err);
+    return rc;
+}
+
+static int read_input(const struct run *run, struct picture *out_square, struct err *err)
+{
+    struct buf file;
+    buf_init(&file, run->limits.max_bytes);
+    int rc = buf_read_file(&file, run->settings.input, err);
+    if (rc == 0)
+        rc = develop_input(file.data, file.size, &run->limits, NULL, model_info(run->model)->size,
+                           out_square, err);
+    buf_fini(&file);
+    return rc;
+}
+
+/* file_write() renames into place, which must not befall a device such as /dev/stdout. */
+static int write_file(const char *path, const char *field, const struct buf *content,
+                      struct err *err)
+{
+    struct stat status;
+    if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        return err_set(err, ERR_INVALID, field, "%s is there and is no regular file", path);
+    return file_write(path, content->data, content->size, 0644, err);
+}
+
+static int write_outputs(const struct run *run, const float *tensor, struct err *err)
+{
+    const struct run_settings *settings = &run->settings;
+    size_t side = (size_t)model_info(run->model)->size;
+    struct buf raw, png;
+    buf_init(&raw, 3 * side * side * sizeof *tensor + 4096);
+    buf_init(&png, 4 * side * side + 65536);
+    int rc = 0;
+    if (settings->raw)
+        rc = npy_append_f32(&raw, (const size_t[]){1, 3, side, side}, 4, tensor, err);
+    if (rc == 0 && settings->raw)
+        rc = write_file(settings->raw, "raw", &raw, err);
+    if (rc == 0 && settings->output)
+        rc = develop_output(tensor, (int)side, &png, err);
+    if (rc == 0 && settings->output)
+        rc = write_file(settings->output, "output", &png, err);
+    buf_fini(&png);
+    buf_fini(&raw);
+    return rc;
+}
+
+static int run_picture(struct run *run, const char *name, struct err *err)
+{
+    const char *weights;
+    struct picture square = {0};
+    float *tensors = NULL;
+    int rc = read_options(run, err);
+    if (rc == 0)
+        rc = find_model(run, name, &weights, err);
+    if (rc == 0)
+        rc = model_open(weights, &run->options, &run->model, err);
+    if (rc == 0)
+        rc = read_input(run, &square, err);
+    if (rc < 0)
+        goto out;
+
+    const struct model_info *info = model_info(run->model);
+    rc = ERR_NOMEM;
+    if (!(tensors = malloc(2 * info->values * sizeof *tensors)))
+        goto out;
+    pixels_to_tensor(square.pixels, info->size, info->size, tensors);
+    rc = model_run(run->model, 1, tensors, tensors + info->values, err);
+    if (rc == 0)
+        rc = write_outputs(run, tensors + info->values, err);
+out:
+    free(tensors);
+    picture_fini(&square);
+    return rc;
+}
+
+int run_command(int argc, char **argv, struct err *err)
+{
+    struct run run = {0};
+    enum config_next next;
+    int arguments;
+    int rc = config_load(&spec, argc, argv, &run.settings, &next, &arguments, err);
+    if (rc < 0 || next == CONFIG_EXIT)
+        return rc;
+    if (arguments == 1)
+        rc = run_picture(&run, argv[1], err);
+    else
+        rc = err_set(err, ERR_INVALID, "model",
+                     "wanted MODEL: a manifest's name or path, or a weights file");
+    model_close(&run.model);
+    manifest_fini(&run.manifest);
+    config_fini(&spec, &run.settings);
+    return rc;
+}

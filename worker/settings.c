@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/settings.h"
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/id.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TOKEN_MIN_BYTES 32
+#define TOKEN_MAX_BYTES 512
+
+#define FIELD(name) offsetof(struct settings, name)
+
+static const struct config_option options[] = {
+    {"redis", CONFIG_TEXT, FIELD(texts.redis), "redis://127.0.0.1:6379/0",
+     .help = "unix:/path[?db=N] or redis://[user@]host[:port][/db]"},
+    {"redis-password-file", CONFIG_TEXT, FIELD(texts.redis_password_file), NULL,
+     .help = "file whose first line is the password"},
+    {"shard", CONFIG_INT, FIELD(shard), "0", 0, ID_SHARD_MAX, NULL, "of the queue"},
+    {"dispatcher", CONFIG_TEXT, FIELD(texts.dispatcher), "http://127.0.0.1:8080",
+     .help = "where grants are asked for"},
+    {"worker-token-file", CONFIG_TEXT, FIELD(texts.worker_token_file), NULL,
+     .help = "file whose first line is the token that dispatchers share with workers"},
+    {"models", CONFIG_TEXT, FIELD(texts.models), "models", .help = "folder of manifests"},
+    {"model", CONFIG_LIST, FIELD(texts.model), NULL, 0, 32, NULL,
+     "serve this model only; may be repeated"},
+    {"device", CONFIG_TEXT, FIELD(texts.device), "cpu", .help = "cpu, cuda or ref"},
+    {"precision", CONFIG_TEXT, FIELD(texts.precision), "f32", .help = "f32, bf16 or f16"},
+    {"threads", CONFIG_INT, FIELD(threads), "0", 0, 1024, NULL,
+     "of the network on the CPU; 0: every core"},
+    {"batch", CONFIG_INT, FIELD(batch), "0", 0, MODEL_MAX_BATCH, "jobs",
+     "most in one run; 0: one on the CPU, what the manifest allows on a GPU"},
+    {"depth", CONFIG_INT, FIELD(depth), "3", 1, 256, "jobs",
+     "claimed beyond the batch, so that the next is ready when the network is"},
+    {"fetchers", CONFIG_INT, FIELD(fetchers), "2", 1, 64, "threads", "that fetch and decode"},
+    {"uploaders", CONFIG_INT, FIELD(uploaders), "2", 1, 64, "threads", "that encode and upload"},
+    {"lease-ms", CONFIG_INT, FIELD(lease_ms), "30000", 200, 3600000, "ms",
+     "a job goes to another worker after so long without a heartbeat"},
+    {"retry-ms", CONFIG_INT, FIELD(retry_ms), "1000", 1, 86400000, "ms",
+     "before the second try of a job; doubled for each after it"},
+    {"retry-max-ms", CONFIG_INT, FIELD(retry_max_ms), "300000", 1, 86400000, "ms",
+     "between two tries at most"},
+    {"debug", CONFIG_BOOL, FIELD(texts.debug), "false", .help = "log more"},
+};
+
+static const struct config_spec spec = {
+    .usage = "[OPTIONS]\n"
+             "       darkroom-worker run MODEL --input IN --output OUT.png [OPTIONS]\n"
+             "Claims jobs from the queue and runs them until SIGTERM or SIGINT.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .settings_size = sizeof(struct settings),
+    .max_arguments = 0,
+};
+
+static int read_token(struct settings *settings, struct err *err)
+{
+    const char *path = settings->texts.worker_token_file;
+    if (!path)
+        return err_set(err, ERR_INVALID, "worker-token-file", "wanted --worker-token-file FILE");
+    struct buf file;
+    buf_init(&file, TOKEN_MAX_BYTES + 64);
+    int rc = buf_read_file(&file, path, err);
+    size_t length = rc == 0 ? strcspn(buf_text(&file), "\r\n") : 0;
+    bool clean = true;
+    for (size_t i = 0; i < length; i++)
+        clean &= isgraph(file.data[i]) != 0;
+    if (rc == 0 && (length < TOKEN_MIN_BYTES || length > TOKEN_MAX_BYTES || !clean))
+        rc = err_set(err, ERR_INVALID, "worker-token-file",
+                     "%s: wanted one line of %d to %d printable characters", path, TOKEN_MIN_BYTES,
+                     TOKEN_MAX_BYTES);
+    if (rc == 0)
+        snprintf(settings->authorization, sizeof settings->authorization, "Bearer %.*s",
+                 (int)length, buf_text(&file));
+    buf_fini(&file);
+    return rc;
+}
+
+static int read_dispatcher(struct settings *settings, struct err *err)
+{
+    const char *url = settings->texts.dispatcher;
+    size_t length = strlen(url);
+    while (length > 0 && url[length - 1] == '/')
+        length--;
+    bool known = !strncmp(url, "http://", 7) || !strncmp(url, "https://", 8);
+    if (!known || snprintf(settings->grants_url, sizeof settings->grants_url, "%.*s/v1/grants",
+                           (int)length, url) >= (int)sizeof settings->grants_url)
+        return err_set(err, ERR_INVALID, "dispatcher", "wanted http://host[:port] or https://…");
+    return 0;
+}
+
+int settings_load(int argc, char **argv, struct settings *out_settings, enum config_next *out_next,
+                  struct err *err)
+{
+    int arguments;
+    int rc = config_load(&spec, argc, argv, out_settings, out_next, &arguments, err);
+    if (rc < 0 || *out_next == CONFIG_EXIT)
+        return rc;
+    const struct settings_texts *texts = &out_settings->texts;
+    rc = redis_target_init(&out_settings->redis, texts->redis, texts->redis_password_file, err);
+    if (rc == 0)
+        rc = read_token(out_settings, err);
+    if (rc == 0)
+        rc = read_dispatcher(out_settings, err);
+    if (rc == 0)
+        rc = model_device_parse(texts->device, &out_settings->device, err);
+    if (rc == 0)
+        rc = model_precision_parse(texts->precision, &out_settings->precision, err);
+    if (rc < 0)
+        settings_fini(out_settings);
+    return rc;
+}
+
+void settings_fini(struct settings *settings)
+{
+    config_fini(&spec, settings);
+}

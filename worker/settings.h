@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The options of `darkroom-worker` without a subcommand, checked.
+ *
+ *     rc = settings_load(argc, argv, &settings, &next, &err);
+ *     settings_fini(&settings);
+ *
+ * Filled once in main, then read-only: any thread. */
+#ifndef DARKROOM_WORKER_SETTINGS_H
+#define DARKROOM_WORKER_SETTINGS_H
+
+#include "common/config.h"
+#include "common/redis.h"
+#include "gpu/model.h"
+
+#include <stdbool.h>
+
+struct err;
+
+/* What the options spell. */
+struct settings_texts {
+    char *redis, *redis_password_file;
+    char *dispatcher, *worker_token_file;
+    char *models;
+    struct config_list model;
+    char *device, *precision;
+    bool debug;
+};
+
+struct settings {
+    struct settings_texts texts; /* owned */
+    int64_t shard;
+    int64_t lease_ms;
+    int64_t batch; /* 0: one on the CPU, what the manifest allows on a GPU */
+    int64_t depth; /* jobs claimed beyond the batch, so that the next one is decoded in time */
+    int64_t fetchers, uploaders;
+    int64_t threads;
+    int64_t retry_ms, retry_max_ms;
+
+    /* Made of the texts. */
+    struct redis_target redis;
+    char authorization[600]; /* "Bearer TOKEN": a secret */
+    char grants_url[2048];
+    enum model_device device;
+    enum model_precision precision;
+};
+
+/* ERR_INVALID names the option. With CONFIG_EXIT there is nothing left to do or to free. */
+int settings_load(int argc, char **argv, struct settings *out_settings, enum config_next *out_next,
+                  struct err *err);
+void settings_fini(struct settings *settings);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The last stage: rounds and encodes the result, uploads it, and settles every task, however it
+ * came here. The only place where a task ends. */
+#include "common/backoff.h"
+#include "common/err.h"
+#include "common/http_client.h"
+#include "worker/develop.h"
+#include "worker/pipeline.h"
+#include "worker/settle.h"
+
+#include <stdlib.h>
+
+#define REQUEST_TIMEOUT_MS 60000
+#define TRIES 4
+/* Of a refusal's text, which is not even read. */
+#define MAX_ANSWER_BYTES 65536
+
+static int encode(struct task *task, struct buf *png)
+{
+    int rc = develop_output(task->output, task->resident->size, png, &task->err);
+    free(task->output);
+    task->output = NULL;
+    task_mark(task, STEP_ENCODE);
+    atomic_store(&task->progress_permille, 900);
+    return rc;
+}
+
+static int on_progress(void *context, int64_t sent_bytes, int64_t received_bytes)
+{
+    return task_verdict(context) != TASK_ON;
+}
+
+static int upload_once(struct pipeline *pipeline, struct http_client *client, struct task *task,
+                       const struct buf *png, int *out_status, struct err *err)
+{
+    const struct http_header header = {"Content-Type", task->grant.put_type};
+    struct http_response response;
+    http_response_init(&response, MAX_ANSWER_BYTES);
+    task->tried_upload = true;
+    int rc = http_client_send(client,
+                              &(struct http_request){.method = HTTP_PUT,
+                                                     .url = task->grant.put_url,
+                                                     .headers = &header,
+                                                     .header_count = 1,
+                                                     .body = png->data,
+                                                     .body_size = png->size,
+                                                     .on_progress = on_progress,
+                                                     .context = task},
+                              &response, err);
+    *out_status = response.status;
+    http_response_fini(&response);
+    if (rc != ERR_CANCELLED)
+        outage_note(&pipeline->results, rc, err);
+    return rc;
+}
+
+/* Whatever the store refuses with, the job is not to blame: it is tried again, later elsewhere,
+ * until its attempts are used up. Only a result over the limit would be so again. */
+static int failure_of(int rc)
+{
+    return rc == ERR_LIMIT || rc == ERR_TIMEOUT || rc == ERR_DENIED ? rc : ERR_UNAVAILABLE;
+}
+
+static int upload(struct pipeline *pipeline, struct http_client *client, struct task *task,
+                  const struct buf *png)
+{
+    struct backoff backoff = {.base_ms = 100, .max_ms = 2000};
+    for (int try = 1;; try++) {
+        struct err err = {0};
+        int status;
+        int rc = upload_once(pipeline, client, task, png, &status, &err);
+        if (rc == 0 || rc == ERR_CANCELLED)
+            return rc;
+        bool again = rc != ERR_LIMIT && rc != ERR_DENIED;
+        if (!again || try == TRIES || roster_is_hurried(pipeline->roster))
+            return pipeline_blame_store(task, failure_of(rc), "the result could not be stored",
+                                        status);
+        if (roster_sleep(pipeline->roster, task, backoff_next_ms(&backoff)) != TASK_ON)
+            return ERR_CANCELLED;
+    }
+}
+
+static void encode_and_upload(struct pipeline *pipeline, struct http_client *client,
+                              struct task *task)
+{
+    size_t side = (size_t)task->resident->size;
+    struct buf png;
+    buf_init(&png, 4 * side * side + 65536);
+    task->rc = encode(task, &png);
+    if (!task_is_over(task)) {
+        task->rc = upload(pipeline, client, task, &png);
+        task->uploaded = task->rc == 0;
+        task->result_bytes = (int64_t)png.size;
+        task_mark(task, STEP_UPLOAD);
+        /* With no time left for more tries somebody else should have them. */
+        task->release = task->rc < 0 && roster_is_hurried(pipeline->roster);
+    }
+    buf_fini(&png);
+}
+
+void stage_deliver_run(struct pipeline *pipeline)
+{
+    struct http_client *client = NULL;
+    struct redis *redis = NULL;
+    struct err err = {0};
+    int rc = http_client_create(
+        &(struct http_client_options){.total_timeout_ms = REQUEST_TIMEOUT_MS}, &client, &err);
+    if (rc == 0)
+        rc = redis_create(&pipeline->settings->redis, &redis, &err);
+    if (rc < 0)
+        pipeline_fail(pipeline, rc, &err);
+
+    void *item;
+    while (rc == 0 && ring_pop(pipeline->rings[STAGE_DELIVER], &item) == 0) {
+        struct task *task = item;
+        if (!task_is_over(task))
+            encode_and_upload(pipeline, client, task);
+        settle(pipeline, redis, task);
+        roster_remove(pipeline->roster, task);
+        task_destroy(&task);
+    }
+    redis_destroy(&redis);
+    http_client_destroy(&client);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The second stage: the input, fetched over HTTP, decoded, cropped and squeezed to what the
+ * network sees. The file's bytes are freed here, before the next job's are fetched. */
+#include "common/backoff.h"
+#include "common/err.h"
+#include "common/http_client.h"
+#include "worker/develop.h"
+#include "worker/pipeline.h"
+
+#define REQUEST_TIMEOUT_MS 60000
+#define TRIES 4
+
+static int on_progress(void *context, int64_t sent_bytes, int64_t received_bytes)
+{
+    return task_verdict(context) != TASK_ON;
+}
+
+static int fetch_once(struct pipeline *pipeline, struct http_client *client, struct task *task,
+                      struct http_response *response, struct err *err)
+{
+    int rc = http_client_send(client,
+                              &(struct http_request){.method = HTTP_GET,
+                                                     .url = task->grant.get_url,
+                                                     .on_progress = on_progress,
+                                                     .context = task},
+                              response, err);
+    if (rc != ERR_CANCELLED)
+        outage_note(&pipeline->inputs, rc, err);
+    return rc;
+}
+
+static int fetch(struct pipeline *pipeline, struct http_client *client, struct task *task,
+                 struct http_response *response)
+{
+    struct backoff backoff = {.base_ms = 100, .max_ms = 2000};
+    for (int try = 1;; try++) {
+        struct err err = {0};
+        int rc = fetch_once(pipeline, client, task, response, &err);
+        bool again = rc < 0 && rc != ERR_DENIED && err_action(rc) == ACTION_RETRY;
+        if (!again || try == TRIES || roster_is_hurried(pipeline->roster)) {
+            return rc < 0 ? pipeline_blame_store(task, rc, "the input could not be fetched",
+                                                 response->status)
+                          : 0;
+        }
+        if (roster_sleep(pipeline->roster, task, backoff_next_ms(&backoff)) != TASK_ON)
+            return ERR_CANCELLED;
+    }
+}
+
+static int decode(struct task *task, const struct buf *file)
+{
+    const struct job_crop *crop = &task->spec.crop;
+    const struct picture_rect rect = {(int)crop->x, (int)crop->y, (int)crop->width,
+                                      (int)crop->height};
+    return develop_input(file->data, file->size, &task->resident->manifest->limits,
+                         task->spec.has_crop ? &rect : NULL, task->resident->size, &task->square,
+                         &task->err);
+}
+
+static void fetch_and_decode(struct pipeline *pipeline, struct http_client *client,
+                             struct task *task)
+{
+    struct http_response response;
+    http_response_init(&response, task->resident->manifest->limits.max_bytes);
+    task->rc = fetch(pipeline, client, task, &response);
+    task_mark(task, STEP_FETCH);
+    atomic_store(&task->progress_permille, 100);
+    if (!task_is_over(task)) {
+        task->rc = decode(task, &response.body);
+        task_mark(task, STEP_DECODE);
+        atomic_store(&task->progress_permille, 200);
+    }
+    http_response_fini(&response);
+}
+
+void stage_fetch_run(struct pipeline *pipeline)
+{
+    struct http_client *client = NULL;
+    struct err err = {0};
+    int rc = http_client_create(
+        &(struct http_client_options){.total_timeout_ms = REQUEST_TIMEOUT_MS}, &client, &err);
+    if (rc < 0) {
+        pipeline_fail(pipeline, rc, &err);
+        return;
+    }
+    void *item;
+    while (ring_pop(pipeline->rings[STAGE_FETCH], &item) == 0) {
+        struct task *task = item;
+        if (!task_is_over(task) && roster_begin(pipeline->roster, task))
+            fetch_and_decode(pipeline, client, task);
+        pipeline_pass(pipeline, STAGE_INFER, task);
+    }
+    http_client_destroy(&client);
+}

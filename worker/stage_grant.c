@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The first stage: links for what was claimed. Whatever arrives while a request is under way goes
+ * into the next one together. */
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/http_client.h"
+#include "worker/grants.h"
+#include "worker/pipeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REQUEST_TIMEOUT_MS 10000
+/* How long jobs are kept for a dispatcher that is away; then others may have them. */
+#define PATIENCE_MS 10000
+/* And how long this worker then leaves the queue alone. */
+#define PAUSE_MS 5000
+
+static int request(struct pipeline *pipeline, struct http_client *client, struct task **tasks,
+                   size_t count, bool *out_lost, struct err *err)
+{
+    const struct http_header headers[] = {
+        {"Authorization", pipeline->settings->authorization},
+        {"Content-Type", "application/json"},
+    };
+    struct buf body;
+    struct http_response response;
+    buf_init(&body, 65536);
+    http_response_init(&response, grants_max_bytes(count));
+    int rc = grants_format(pipeline->worker_id, tasks, count, &body, err);
+    if (rc == 0)
+        rc = http_client_send(client,
+                              &(struct http_request){.method = HTTP_POST,
+                                                     .url = pipeline->settings->grants_url,
+                                                     .headers = headers,
+                                                     .header_count = 2,
+                                                     .body = body.data,
+                                                     .body_size = body.size},
+                              &response, err);
+    if (rc == 0)
+        rc = grants_parse(response.body.data, response.body.size, tasks, count, out_lost, err);
+    http_response_fini(&response);
+    buf_fini(&body);
+    return rc;
+}
+
+/* One that is still wanted, to wait beside; NULL where there is none. */
+static struct task *find_wanted(struct task **tasks, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!task_is_over(tasks[i]))
+            return tasks[i];
+    return NULL;
+}
+
+/* Asks until there is an answer or patience ends. Any failure is the dispatcher's or the way's to
+ * it, never the job's. */
+static int get_grants(struct pipeline *pipeline, struct http_client *client, struct task **tasks,
+                      size_t count, bool *out_lost)
+{
+    struct backoff backoff = {.base_ms = 50, .max_ms = 2000};
+    int64_t give_up_ms = clock_ms() + PATIENCE_MS;
+    for (;;) {
+        struct err err = {0};
+        int rc = request(pipeline, client, tasks, count, out_lost, &err);
+        outage_note(&pipeline->dispatcher, rc < 0 ? ERR_UNAVAILABLE : 0, &err);
+        struct task *wanted = find_wanted(tasks, count);
+        if (rc == 0 || !wanted || clock_ms() >= give_up_ms)
+            return rc;
+        roster_sleep(pipeline->roster, wanted, backoff_next_ms(&backoff));
+    }
+}
+
+static void grant_batch(struct pipeline *pipeline, struct http_client *client, struct task **tasks,
+                        size_t count)
+{
+    bool lost[QUEUE_GRANTS_MAX] = {false};
+    int rc = get_grants(pipeline, client, tasks, count, lost);
+    if (rc < 0)
+        atomic_store(&pipeline->no_grants_ms, (long long)(clock_ms() + PAUSE_MS));
+    for (size_t i = 0; i < count; i++) {
+        tasks[i]->release = rc < 0;
+        task_mark(tasks[i], STEP_GRANT);
+        if (lost[i])
+            roster_judge(pipeline->roster, tasks[i]->id, tasks[i]->epoch, TASK_LOST);
+        pipeline_pass(pipeline, STAGE_FETCH, tasks[i]);
+    }
+}
+
+void stage_grant_run(struct pipeline *pipeline)
+{
+    struct task *tasks[QUEUE_GRANTS_MAX];
+    struct http_client *client = NULL;
+    struct err err = {0};
+    int rc = http_client_create(
+        &(struct http_client_options){.total_timeout_ms = REQUEST_TIMEOUT_MS}, &client, &err);
+    if (rc < 0) {
+        pipeline_fail(pipeline, rc, &err);
+        return;
+    }
+    void *item;
+    while (ring_pop(pipeline->rings[STAGE_GRANT], &item) == 0) {
+        size_t count = 0;
+        do {
+            struct task *task = item;
+            if (task_is_over(task))
+                pipeline_pass(pipeline, STAGE_FETCH, task);
+            else
+                tasks[count++] = task;
+        } while (count < QUEUE_GRANTS_MAX && ring_try_pop(pipeline->rings[STAGE_GRANT], &item));
+        if (count > 0)
+            grant_batch(pipeline, client, tasks, count);
+    }
+    http_client_destroy(&client);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The third stage: the network. It takes what is ready, up to a batch of one model, and never
+ * waits for more: while it runs, the next batch gathers. */
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "gpu/pixels.h"
+#include "worker/pipeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct infer {
+    struct pipeline *pipeline;
+    struct task *held; /* of another model: begins the next batch */
+    struct task *batch[MODEL_MAX_BATCH];
+    int count;
+    float *input, *output; /* owned: [count][3][size][size] */
+    size_t capacity;       /* floats in each */
+    int64_t network_cpu_us;
+};
+
+/* False once the ring is closed and empty. */
+static bool gather(struct infer *infer)
+{
+    struct ring *ring = infer->pipeline->rings[STAGE_INFER];
+    void *item = infer->held;
+    infer->held = NULL;
+    infer->count = 0;
+    if (!item && ring_pop(ring, &item) < 0)
+        return false;
+    do {
+        struct task *task = item;
+        task->release |= roster_is_hurried(infer->pipeline->roster);
+        if (task_is_over(task)) {
+            pipeline_pass(infer->pipeline, STAGE_DELIVER, task);
+        } else if (infer->count > 0 && task->resident != infer->batch[0]->resident) {
+            infer->held = task;
+            break;
+        } else {
+            task_mark(task, STEP_WAIT);
+            atomic_store(&task->progress_permille, 300);
+            infer->batch[infer->count++] = task;
+        }
+    } while ((infer->count == 0 || infer->count < infer->batch[0]->resident->batch_max) &&
+             ring_try_pop(ring, &item));
+    return true;
+}
+
+/* Buffers grow to the largest batch seen and stay: a model's, bounded by batch and size. */
+static int make_room(struct infer *infer, size_t values)
+{
+    if (values <= infer->capacity)
+        return 0;
+    free(infer->input);
+    free(infer->output);
+    infer->capacity = 0;
+    infer->input = malloc(values * sizeof *infer->input);
+    infer->output = malloc(values * sizeof *infer->output);
+    if (!infer->input || !infer->output)
+        return ERR_NOMEM;
+    infer->capacity = values;
+    return 0;
+}
+
+static int keep_output(struct task *task, const float *output, size_t values)
+{
+    task->output = malloc(values * sizeof *output);
+    if (!task->output)
+        return err_set(&task->err, ERR_NOMEM, NULL, "no memory for a result");
+    memcpy(task->output, output, values * sizeof *output);
+    return 0;
+}
+
+/* Runs batch[first, first + count). */
+static int run(struct infer *infer, int first, int count, struct err *err)
+{
+    const struct resident *resident = infer->batch[first]->resident;
+    size_t values = model_info(resident->model)->values;
+    int rc = make_room(infer, values * (size_t)count);
+    if (rc < 0)
+        return err_set(err, rc, NULL, "no memory for a batch of %d", count);
+    for (int i = 0; i < count; i++)
+        pixels_to_tensor(infer->batch[first + i]->square.pixels, resident->size, resident->size,
+                         infer->input + values * (size_t)i);
+    int64_t before_us = pipeline_thread_cpu_us();
+    rc = model_run(resident->model, count, infer->input, infer->output, err);
+    infer->network_cpu_us += pipeline_thread_cpu_us() - before_us;
+    for (int i = 0; i < count && rc == 0; i++) {
+        struct task *task = infer->batch[first + i];
+        task->rc = keep_output(task, infer->output + values * (size_t)i, values);
+    }
+    return rc;
+}
+
+static void run_alone(struct infer *infer, int index)
+{
+    struct task *task = infer->batch[index];
+    task->rc = run(infer, index, 1, &task->err);
+    if (task->rc == ERR_DEVICE)
+        pipeline_fail(infer->pipeline, task->rc, &task->err);
+}
+
+/* A batch that fails is taken apart, so that each job gets its own answer and nobody pays for a
+ * neighbour. */
+static void run_batch(struct infer *infer)
+{
+    struct err err = {0};
+    int rc = infer->count > 1 ? run(infer, 0, infer->count, &err) : ERR_OK;
+    if (rc == ERR_DEVICE)
+        pipeline_fail(infer->pipeline, rc, &err);
+    else if (infer->count == 1 || rc < 0)
+        for (int i = 0; i < infer->count && !atomic_load(&infer->pipeline->fatal); i++)
+            run_alone(infer, i);
+}
+
+/* Pays for the plan while the first job is still on its way. Failing here fails no job: the run
+ * will tell. */
+static void prepare(struct pipeline *pipeline)
+{
+    struct resident *resident = &pipeline->residents->items[0];
+    struct err err = {0};
+    int64_t before_ms = clock_ms();
+    int rc = model_prepare(resident->model, 1, &err);
+    log_event(rc < 0 ? LOG_WARN : LOG_INFO, "worker.prepared", "model", LOG_S,
+              resident->manifest->name, "ms", LOG_I, clock_ms() - before_ms, "error", LOG_S,
+              rc < 0 ? err.text : NULL, NULL);
+}
+
+void stage_infer_run(struct pipeline *pipeline)
+{
+    struct infer infer = {.pipeline = pipeline};
+    int64_t before_us = pipeline_thread_cpu_us();
+    prepare(pipeline);
+    infer.network_cpu_us = pipeline_thread_cpu_us() - before_us;
+
+    while (gather(&infer)) {
+        if (infer.count == 0)
+            continue;
+        /* While the network is busy the next jobs can be made ready. */
+        roster_nudge(pipeline->roster);
+        run_batch(&infer);
+        /* With a broken device nothing is settled: the leases bring the jobs back elsewhere. */
+        if (atomic_load(&pipeline->fatal))
+            return;
+        for (int i = 0; i < infer.count; i++) {
+            picture_fini(&infer.batch[i]->square);
+            task_mark(infer.batch[i], STEP_INFER);
+            atomic_store(&infer.batch[i]->progress_permille, 800);
+            pipeline_pass(pipeline, STAGE_DELIVER, infer.batch[i]);
+        }
+    }
+    free(infer.input);
+    free(infer.output);
+    atomic_fetch_sub(&pipeline->cpu_us[STAGE_INFER], infer.network_cpu_us);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/task.h"
+
+#include "common/clock.h"
+
+#include <stdlib.h>
+
+struct task *task_create(void)
+{
+    struct task *task = calloc(1, sizeof *task);
+    if (task)
+        task->mark_us = task->claimed_us = clock_us();
+    return task;
+}
+
+void task_grant_fini(struct task_grant *grant)
+{
+    free(grant->get_url);
+    free(grant->put_url);
+    free(grant->put_type);
+    *grant = (struct task_grant){0};
+}
+
+void task_destroy(struct task **task)
+{
+    if (!*task)
+        return;
+    job_spec_fini(&(*task)->spec);
+    task_grant_fini(&(*task)->grant);
+    picture_fini(&(*task)->square);
+    free((*task)->output);
+    free(*task);
+    *task = NULL;
+}
+
+bool task_is_over(const struct task *task)
+{
+    return task->rc < 0 || task->release || task_verdict(task) != TASK_ON;
+}
+
+void task_mark(struct task *task, enum task_step step)
+{
+    int64_t now_us = clock_us();
+    task->step_us[step] += now_us - task->mark_us;
+    task->mark_us = now_us;
+}
+
+const char *task_step_name(enum task_step step)
+{
+    static const char *const names[STEP_COUNT] = {"grant", "fetch",  "decode", "wait",
+                                                  "infer", "encode", "upload", "complete"};
+    return names[step];
+}

@@ -214,8 +214,8 @@ class Worker(unittest.TestCase):
             now = lab.wait_for_state(job, "failed")
             self.assertEqual(now["attempts"], 2)
             self.assertEqual(now["error"]["code"], "unavailable")
-            self.assertIn("could not be stored", now["error"]["detail"])
-            self.assertEqual(len(re.findall("worker.away server=store", worker.log)), 1)
+            self.assertIn("could not be stored: the object store answered 503", now["error"]["detail"])
+            self.assertEqual(len(re.findall("worker.away server=store-put", worker.log)), 1)
             results.unlink()
             self.done(lab, self.submit(lab, noise_png(20, 20, 2)))
 

@@ -144,75 +144,100 @@ static int explain(const struct store_s3 *s3, const struct http_response *respon
                    http_err->text, name);
 }
 
-/* The headers that are signed, in ascending order, and the Authorization made from them. */
-struct signed_headers {
-    struct sigv4_pair pairs[6];
-    size_t count;
+/* A request made ready: its URL and all its headers. The texts behind the headers live here. */
+struct prepared {
+    struct buf path, url, authorization;
     char time[SIGV4_TIME_SIZE];
     char hash[CRYPTO_SHA256_HEX_SIZE];
+    struct sigv4_pair signed_headers[6]; /* in ascending order */
+    size_t signed_count;
 };
 
-static int collect_headers(const struct store_s3 *s3, const struct s3_request *request,
-                           int64_t now_s, struct signed_headers *out)
+static void prepared_init(struct prepared *prepared)
 {
-    sigv4_time(now_s, out->time);
-    int rc = crypto_sha256_hex(request->body ? request->body : "", request->body_size, out->hash);
-    size_t n = 0;
-    if (request->content_type)
-        out->pairs[n++] = (struct sigv4_pair){"content-type", request->content_type};
-    out->pairs[n++] = (struct sigv4_pair){"host", s3->host};
-    out->pairs[n++] = (struct sigv4_pair){"x-amz-content-sha256", out->hash};
-    out->pairs[n++] = (struct sigv4_pair){"x-amz-date", out->time};
-    if (*s3->credentials.session_token)
-        out->pairs[n++] =
-            (struct sigv4_pair){"x-amz-security-token", s3->credentials.session_token};
-    out->count = n;
+    *prepared = (struct prepared){.signed_count = 0};
+    buf_init(&prepared->path, 2 * MAX_HOST + STORE_KEY_SIZE);
+    buf_init(&prepared->url, 4 * STORE_URL_SIZE);
+    buf_init(&prepared->authorization, 2048);
+}
+
+static void prepared_fini(struct prepared *prepared)
+{
+    buf_fini(&prepared->path);
+    buf_fini(&prepared->url);
+    buf_fini(&prepared->authorization);
+}
+
+static void add_signed(struct prepared *prepared, const char *name, const char *value)
+{
+    prepared->signed_headers[prepared->signed_count++] = (struct sigv4_pair){name, value};
+}
+
+static int prepare_url(const struct store_s3 *s3, const struct s3_request *request,
+                       struct prepared *prepared)
+{
+    struct buf query;
+    buf_init(&query, 2 * STORE_URL_SIZE);
+    int rc = full_path(s3, request->key, &prepared->path);
+    if (rc == 0)
+        rc = sigv4_query(request->query, request->query_count, &query);
+    if (rc == 0)
+        rc = write_url(s3, buf_text(&prepared->path), buf_text(&query), &prepared->url);
+    buf_fini(&query);
     return rc;
+}
+
+static int prepare(const struct store_s3 *s3, const struct s3_request *request,
+                   struct prepared *prepared)
+{
+    const struct sigv4_scope scope = {&s3->credentials, s3->region, clock_wall_ms() / 1000};
+    int rc = prepare_url(s3, request, prepared);
+    if (rc == 0)
+        rc = crypto_sha256_hex(request->body ? request->body : "", request->body_size,
+                               prepared->hash);
+    if (rc < 0)
+        return rc;
+    sigv4_time(scope.time_s, prepared->time);
+    if (request->content_type)
+        add_signed(prepared, "content-type", request->content_type);
+    add_signed(prepared, "host", s3->host);
+    add_signed(prepared, "x-amz-content-sha256", prepared->hash);
+    add_signed(prepared, "x-amz-date", prepared->time);
+    if (*s3->credentials.session_token)
+        add_signed(prepared, "x-amz-security-token", s3->credentials.session_token);
+    return sigv4_sign(&scope,
+                      &(struct sigv4_request){.method = method_name(request->method),
+                                              .path = buf_text(&prepared->path),
+                                              .query = request->query,
+                                              .query_count = request->query_count,
+                                              .headers = prepared->signed_headers,
+                                              .header_count = prepared->signed_count,
+                                              .payload_hash = prepared->hash},
+                      &prepared->authorization);
 }
 
 /* Sends; the answer is in `response`, which the caller has initialised. */
 static int send_signed(struct store_s3 *s3, const struct s3_request *request,
                        struct http_response *response, struct err *err)
 {
-    const struct sigv4_scope scope = {&s3->credentials, s3->region, clock_wall_ms() / 1000};
-    struct signed_headers signed_headers;
+    struct prepared prepared;
     struct http_header headers[8];
     struct http_client *client = NULL;
     struct err http_err = {0};
-    struct buf path, query, url, authorization;
-    buf_init(&path, 2 * MAX_HOST + STORE_KEY_SIZE);
-    buf_init(&query, 2 * STORE_URL_SIZE);
-    buf_init(&url, 4 * STORE_URL_SIZE);
-    buf_init(&authorization, 2048);
-    int rc = full_path(s3, request->key, &path);
-    if (rc == 0)
-        rc = sigv4_query(request->query, request->query_count, &query);
-    if (rc == 0)
-        rc = write_url(s3, buf_text(&path), buf_text(&query), &url);
-    if (rc == 0)
-        rc = collect_headers(s3, request, scope.time_s, &signed_headers);
-    if (rc == 0)
-        rc = sigv4_sign(&scope,
-                        &(struct sigv4_request){.method = method_name(request->method),
-                                                .path = buf_text(&path),
-                                                .query = request->query,
-                                                .query_count = request->query_count,
-                                                .headers = signed_headers.pairs,
-                                                .header_count = signed_headers.count,
-                                                .payload_hash = signed_headers.hash},
-                        &authorization);
+    size_t count = 0;
+    prepared_init(&prepared);
+    int rc = prepare(s3, request, &prepared);
     if (rc == 0)
         rc = take_client(s3, &client, err);
     if (rc < 0)
         goto out;
-    size_t count = 0;
-    headers[count++] = (struct http_header){"Authorization", buf_text(&authorization)};
-    for (size_t i = 0; i < signed_headers.count; i++)
+    headers[count++] = (struct http_header){"Authorization", buf_text(&prepared.authorization)};
+    for (size_t i = 0; i < prepared.signed_count; i++)
         headers[count++] =
-            (struct http_header){signed_headers.pairs[i].name, signed_headers.pairs[i].value};
+            (struct http_header){prepared.signed_headers[i].name, prepared.signed_headers[i].value};
     rc = http_client_send(client,
                           &(struct http_request){.method = request->method,
-                                                 .url = buf_text(&url),
+                                                 .url = buf_text(&prepared.url),
                                                  .headers = headers,
                                                  .header_count = count,
                                                  .body = request->body,
@@ -222,10 +247,7 @@ static int send_signed(struct store_s3 *s3, const struct s3_request *request,
     if (rc < 0 && http_err.code)
         rc = explain(s3, response, &http_err, err);
 out:
-    buf_fini(&path);
-    buf_fini(&query);
-    buf_fini(&url);
-    buf_fini(&authorization);
+    prepared_fini(&prepared);
     return rc;
 }
 

@@ -28,11 +28,11 @@
 #include "common/json.h"
 #include "common/picture.h"
 
-#define MANIFEST_MAX_NAME 64
+#define MANIFEST_MAX_NAME 48           /* as long as the queue lets a model be called */
 #define MANIFEST_MAX_PARAMS_BYTES 8192 /* of a request's params as JSON */
 
 struct manifest {
-    char name[MANIFEST_MAX_NAME + 1]; /* [a-z0-9-]{1,64}, equal to the file's name */
+    char name[MANIFEST_MAX_NAME + 1]; /* [a-z0-9-]{1,48}, equal to the file's name */
     /* The texts are borrowed from `document`. */
     const char *title;
     const char *architecture;        /* "ugatit" */
@@ -57,7 +57,7 @@ struct manifest_set {
     size_t count;
 };
 
-/* True for [a-z0-9-]{1,64}. */
+/* True for [a-z0-9-]{1,48}. */
 bool manifest_name_is_valid(const char *name);
 
 /* Reads one file, whose name must be <name>.json. *out_manifest is owned by the caller

@@ -104,12 +104,12 @@ static void a_name_is_lower_case_digits_and_dashes(void)
     check_bad(NULL, "name", "\"\"", "name");
     check_bad(NULL, "name", "\"a/b\"", "name");
     check_bad(NULL, "name", "\"..\"", "name");
-    char longest[66];
-    memset(longest, 'x', 65);
-    longest[64] = 0;
+    char longest[MANIFEST_MAX_NAME + 2];
+    memset(longest, 'x', sizeof longest);
+    longest[MANIFEST_MAX_NAME] = 0;
     CHECK(manifest_name_is_valid(longest));
-    longest[64] = 'x';
-    longest[65] = 0;
+    longest[MANIFEST_MAX_NAME] = 'x';
+    longest[MANIFEST_MAX_NAME + 1] = 0;
     CHECK(!manifest_name_is_valid(longest));
 }
 

@@ -137,6 +137,14 @@ static void open_request(struct exchange *exchange)
         refuse(exchange, ERR_LIMIT, (int64_t)exchange->max_body);
 }
 
+static bool refuses_body(const struct exchange *exchange)
+{
+    int64_t size = exchange_body_size(exchange);
+    size_t most = exchange->max_body + exchange->server->options.drain_bytes;
+    return exchange_answered(exchange) && size != 0 &&
+           (wants_continue(exchange) || size > (int64_t)most);
+}
+
 static void take_body(struct exchange *exchange, const char *data, size_t size)
 {
     const struct exchange_handlers *callbacks = &exchange->server->callbacks;
@@ -182,14 +190,9 @@ static enum MHD_Result on_access(void *context, struct MHD_Connection *connectio
         exchange->method_name = method;
         exchange->method = method_of(method);
         open_request(exchange);
-        int64_t size = exchange_body_size(exchange);
-        if (size != 0) {
-            bool early =
-                exchange_answered(exchange) &&
-                (wants_continue(exchange) ||
-                 size > (int64_t)(exchange->max_body + exchange->server->options.drain_bytes));
-            return early ? queue_response(exchange) : MHD_YES;
-        }
+        /* MHD closes a connection whose answer came before it was done with the request, so an
+         * answer waits for the next call, unless there is a body better not sent. */
+        return refuses_body(exchange) ? queue_response(exchange) : MHD_YES;
     }
     if (*upload_size > 0) {
         if (drained_enough(exchange))

@@ -19,10 +19,10 @@ static bool fits(const char *pattern, const char *path, struct router_match *mat
         }
         bool rest = pattern[1] == '*';
         size_t size = rest ? strlen(path) : strcspn(path, "/");
-        if (size < 1 || size >= ROUTER_MAX_CAPTURE_BYTES)
+        if (size < 1)
             return false;
-        memcpy(match->captures[captures], path, size);
-        match->captures[captures++][size] = 0;
+        match->captures[captures] = path;
+        match->capture_sizes[captures++] = size;
         path += size;
         pattern += rest ? 3 : 2;
     }
@@ -45,6 +45,16 @@ int router_find(const struct route *routes, size_t count, enum method method, co
         out->allowed |= routes[i].methods;
     }
     return out->allowed ? ERR_UNSUPPORTED : ERR_NOT_FOUND;
+}
+
+bool router_capture(const struct router_match *match, int index, char *out, size_t out_size)
+{
+    size_t size = match->capture_sizes[index];
+    if (size >= out_size)
+        return false;
+    memcpy(out, match->captures[index], size);
+    out[size] = 0;
+    return true;
 }
 
 void router_allow_text(unsigned methods, char out[64])

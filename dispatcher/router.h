@@ -15,10 +15,10 @@
 
 #include "dispatcher/http_server.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define ROUTER_MAX_CAPTURES 2
-#define ROUTER_MAX_CAPTURE_BYTES 1024
 
 struct dispatcher;
 struct call;
@@ -34,13 +34,18 @@ struct route {
 
 struct router_match {
     const struct route *route; /* NULL where nothing matched */
-    char captures[ROUTER_MAX_CAPTURES][ROUTER_MAX_CAPTURE_BYTES];
+    /* What stood for `{}`; borrowed from the path. That of `{*}` reaches to the path's end. */
+    const char *captures[ROUTER_MAX_CAPTURES];
+    size_t capture_sizes[ROUTER_MAX_CAPTURES];
     unsigned allowed; /* methods of the path when the method did not fit */
 };
 
 /* ERR_NOT_FOUND: no such path. ERR_UNSUPPORTED: the path exists for the methods in `allowed`. */
 int router_find(const struct route *routes, size_t count, enum method method, const char *path,
                 struct router_match *out);
+
+/* Copies a capture as text; false if it does not fit. */
+bool router_capture(const struct router_match *match, int index, char *out, size_t out_size);
 
 /* "GET, HEAD, POST" for the Allow header. */
 void router_allow_text(unsigned methods, char out[64]);

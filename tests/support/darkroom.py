@@ -108,6 +108,8 @@ class Program:
     def __init__(self, lab, name, arguments):
         self.name = name
         self.log_path = lab.path / f"{name}.log"
+        # A program of this name may have run before; its lines are not ours.
+        self.log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         self.log_file = open(self.log_path, "ab")
         self.process = subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
                                         stdout=self.log_file, stderr=self.log_file)
@@ -118,7 +120,7 @@ class Program:
 
     @property
     def log(self):
-        return self.log_path.read_text(errors="replace")
+        return self.log_path.read_bytes()[self.log_start:].decode(errors="replace")
 
     def running(self):
         return self.process.poll() is None
@@ -350,6 +352,66 @@ class Lab:
             connection.close()
 
 
+class Hand:
+    """A worker by hand (tests/support/hand.c): hand.claim() → Claimed or None, and so on."""
+
+    def __init__(self, lab, model="test-model", lease_ms=30000):
+        program = BUILD / "tests" / "integration" / "hand"
+        self.lab = lab
+        self.process = subprocess.Popen([str(program), lab.redis_url, str(lease_ms), model], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.worker = self._tell("hello")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(DEADLINE_S)
+        self.process.stdout.close()
+
+    def _tell(self, *words):
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().strip()
+        assert answer, "the hand fell off"
+        return answer
+
+    def claim(self, job=None):
+        """A dict with id, epoch, public_id, spec; or None. Given a job, fails what comes before it."""
+        while (answer := self._tell("claim")) != "none":
+            small, epoch, public_id, spec = answer.split(" ", 3)
+            claimed = {"id": int(small), "epoch": int(epoch), "public_id": public_id, "spec": json.loads(spec)}
+            if job is None or job["id"] == public_id:
+                return claimed
+            self.fail(claimed)
+        return None
+
+    def progress(self, job, permille):
+        return self._tell("progress", job["id"], job["epoch"], permille)
+
+    def fail(self, job, detail="broken"):
+        return self._tell("fail", job["id"], job["epoch"], detail)
+
+    def retry(self, job):
+        return self._tell("retry", job["id"], job["epoch"], "later")
+
+    def grant(self, job):
+        """POST /v1/grants for one claimed job."""
+        answer = self.lab.request("POST", "/v1/grants", token=self.lab.worker_token, body={
+            "worker": self.worker, "jobs": [{"id": job["id"], "epoch": job["epoch"]}]})
+        assert answer.status == 200, answer
+        return answer.json["grants"][0]
+
+    def complete(self, job, result=None):
+        """Uploads and completes as a worker does."""
+        result = result if result is not None else png(8, 8)
+        grant = self.grant(job)
+        answer = self.lab.request("PUT", grant["put"], result, grant["put_headers"])
+        assert answer.status == 200, answer
+        return self._tell("complete", job["id"], job["epoch"], job["public_id"], len(result))
+
+
 def manifest_of(name, **members):
     """A valid manifest without weights behind it."""
     manifest = {
@@ -361,6 +423,34 @@ def manifest_of(name, **members):
         "max_attempts": 3, "timeout_ms": 60000, "license": "MIT", "training": "None."}
     manifest.update(members)
     return manifest
+
+
+class Shared(unittest.TestCase):
+    """Tests that leave the Lab as it was share one: self.lab."""
+    options = ()
+    models = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab(dispatcher_options=cls.options, models=cls.models)
+
+    @classmethod
+    def tearDownClass(cls):
+        failures = cls.lab.close()
+        assert not failures, failures
+
+    def refused(self, response, status, code, field=None, limit=None, says=None):
+        self.assertEqual((response.status, response.code), (status, code), response)
+        if field is not None:
+            self.assertEqual(response.problem.get("field"), field, response)
+        if limit is not None:
+            self.assertEqual(response.problem.get("limit"), limit, response)
+        if says is not None:
+            self.assertIn(says, response.problem.get("detail", ""), response)
+
+    def nothing_stored(self):
+        wait_until(lambda: not [p for p in self.lab.objects.rglob("*")
+                                if p.is_file() and "inputs" in p.parts], "no input left behind")
 
 
 class TapResult(unittest.TestResult):

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatcher/call.h"
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/http_server.h"
+
+#include <string.h>
+#include <strings.h>
+
+bool call_public_id(struct call *call, char out[ID_PUBLIC_SIZE])
+{
+    if (router_capture(&call->match, 0, out, ID_PUBLIC_SIZE) && id_public_valid(out))
+        return true;
+    call_refuse(call, PROBLEM_NOT_FOUND, "no job has such an id");
+    return false;
+}
+
+bool call_token(struct call *call, char out[CALL_TOKEN_SIZE])
+{
+    const char *header = exchange_header(call->exchange, "Authorization");
+    out[0] = 0;
+    if (header && strncasecmp(header, "Bearer ", 7) == 0) {
+        header += 7 + strspn(header + 7, " ");
+        if (strlen(header) < CALL_TOKEN_SIZE)
+            memcpy(out, header, strlen(header) + 1);
+        return true;
+    }
+    int rc = exchange_query(call->exchange, "token", out, CALL_TOKEN_SIZE);
+    if (rc == ERR_NOT_FOUND) {
+        call_refuse(call, PROBLEM_UNAUTHORIZED, "give the job's token as a bearer or as ?token=");
+        return false;
+    }
+    if (rc < 0)
+        out[0] = 0;
+    return true;
+}
+
+bool call_reserve(struct call *call, size_t bytes)
+{
+    struct dispatcher *dispatcher = call->dispatcher;
+    if (bytes > (size_t)dispatcher->settings->max_buffered_bytes - dispatcher->buffered_bytes) {
+        call_refuse(call, PROBLEM_UNAVAILABLE, "too many uploads at once");
+        return false;
+    }
+    dispatcher->buffered_bytes += bytes;
+    call->reserved += bytes;
+    return true;
+}
+
+void call_send_json(struct call *call, unsigned status, struct buf *body)
+{
+    size_t size;
+    void *data = buf_steal(body, &size);
+    struct answer *answer = answer_take(data, size);
+    answer_header(answer, "Content-Type", "application/json");
+    answer_header(answer, "Cache-Control", "no-store");
+    answer_header(answer, "X-Content-Type-Options", "nosniff");
+    exchange_respond(call->exchange, status, answer);
+}
+
+void call_refuse(struct call *call, enum problem_kind kind, const char *detail)
+{
+    problem_send(call->exchange, &(struct problem){.kind = kind, .detail = detail});
+}

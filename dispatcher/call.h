@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One request on its way through the dispatcher, and what every route does with it.
+ *
+ * A route has its state freed with the call, after the answer went out or the client left. While an
+ * answer is owed the call stays valid, so a callback of Redis or of a thread may hold it. Loop's
+ * thread only. */
+#ifndef DARKROOM_DISPATCHER_CALL_H
+#define DARKROOM_DISPATCHER_CALL_H
+
+#include "common/id.h"
+#include "common/token.h"
+#include "dispatcher/problem.h"
+#include "dispatcher/router.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct buf;
+struct dispatcher;
+struct exchange;
+
+struct call {
+    struct dispatcher *dispatcher; /* borrowed */
+    struct exchange *exchange;     /* borrowed */
+    struct router_match match;
+    void *state; /* of the route, owned */
+    void (*free_state)(void *state);
+    size_t reserved; /* of the memory for bodies */
+};
+
+/* The 34 digits in the path. False: there is no such id, and 404 was answered. */
+bool call_public_id(struct call *call, char out[ID_PUBLIC_SIZE]);
+
+#define CALL_TOKEN_SIZE 128
+
+/* The token of `Authorization: Bearer` or of `?token=`. False: none, and 401 was answered. A token
+ * that is too long or malformed becomes "", which permits nothing. */
+bool call_token(struct call *call, char out[CALL_TOKEN_SIZE]);
+
+/* Sets memory for a body aside until the call ends. False: too much is in use, 503 was answered. */
+bool call_reserve(struct call *call, size_t bytes);
+
+/* Answers with JSON; `body` is emptied. */
+void call_send_json(struct call *call, unsigned status, struct buf *body);
+
+/* Answers with a problem of the kind, with one line of detail (nullable). */
+void call_refuse(struct call *call, enum problem_kind kind, const char *detail);
+
+#endif

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatcher/dispatcher.h"
+
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/secret.h"
+#include "common/stop.h"
+#include "dispatcher/disowned.h"
+#include "dispatcher/events.h"
+#include "dispatcher/gate.h"
+#include "dispatcher/housekeeping.h"
+#include "dispatcher/http_server.h"
+#include "dispatcher/limits.h"
+#include "dispatcher/metrics.h"
+#include "dispatcher/offload.h"
+#include "dispatcher/pages.h"
+#include "dispatcher/routes.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define MAX_EVENTS 64
+#define REQUEST_MS (5 * 60 * 1000)
+#define DRAIN_BYTES ((size_t)64 * 1024 * 1024)
+#define OFFLOAD_CAPACITY 512
+/* After a stop was asked for, answers that are under way get so long. */
+#define STOP_MS 10000
+/* ... and what is only tidied up so long; a sweep of the store finds the rest. */
+#define TIDY_MS 2000
+#define STORE_TIMEOUT_MS 10000
+#define START_CHECK_MS 2000
+
+/* What an event of the loop is about: their addresses are the tags. */
+static char redis_tag, events_tag, http_tag, offload_tag, stop_tag;
+
+/* ---- start ---- */
+
+static int watch(const struct dispatcher *dispatcher, int fd, void *tag, struct err *err)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = tag};
+    if (epoll_ctl(dispatcher->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+        return err_set_errno(err, NULL, "epoll");
+    return 0;
+}
+
+static int load_keys(struct dispatcher *dispatcher, struct err *err)
+{
+    const struct settings *settings = dispatcher->settings;
+    struct secret secret;
+    if (!settings->secret_file)
+        return err_set(err, ERR_INVALID, "secret-file", "--secret-file is needed");
+    if (!settings->worker_token_file)
+        return err_set(err, ERR_INVALID, "worker-token-file", "--worker-token-file is needed");
+    int rc = secret_load(settings->secret_file, &secret, err);
+    if (rc < 0)
+        return rc;
+    rc = token_keys_create(&secret, &dispatcher->tokens);
+    if (rc == 0)
+        rc = address_keys_create(&secret, &dispatcher->addresses);
+    if (rc == 0)
+        rc = secret_mac(&secret, SECRET_VISITOR_FLOW, &dispatcher->flow_mac);
+    if (rc < 0)
+        err_set(err, rc, "secret-file", "no keys from the secret");
+    struct store_options store = {.url = settings->store,
+                                  .public_url = dispatcher->public_url,
+                                  .secret = &secret,
+                                  .endpoint = settings->s3_endpoint,
+                                  .region = settings->s3_region,
+                                  .credentials_file = settings->s3_credentials_file,
+                                  .virtual_host = settings->s3_virtual_host,
+                                  .timeout_ms = STORE_TIMEOUT_MS};
+    if (rc == 0)
+        rc = store_open(&store, &dispatcher->store, err);
+    secret_wipe(&secret);
+    if (rc == 0)
+        rc = secret_read_line(settings->worker_token_file, 32, dispatcher->worker_token,
+                              sizeof dispatcher->worker_token, err);
+    return rc;
+}
+
+static int open_http(struct dispatcher *dispatcher, struct err *err)
+{
+    const struct settings *settings = dispatcher->settings;
+    struct exchange_handlers handlers;
+    routes_handlers(dispatcher, &handlers);
+    struct http_server_options options = {.listen = settings->listen,
+                                          .connections = (unsigned)settings->connections,
+                                          .idle_seconds = (unsigned)settings->idle_seconds,
+                                          .request_ms = REQUEST_MS,
+                                          .drain_bytes = DRAIN_BYTES};
+    int rc = http_server_open(&options, &handlers, &dispatcher->server, err);
+    if (rc < 0)
+        return rc;
+    const char *colon = strrchr(settings->listen, ':');
+    if (settings->public_url)
+        snprintf(dispatcher->public_url, sizeof dispatcher->public_url, "%s", settings->public_url);
+    else
+        snprintf(dispatcher->public_url, sizeof dispatcher->public_url, "http://%.*s:%u",
+                 (int)(colon - settings->listen), settings->listen,
+                 http_server_port(dispatcher->server));
+    size_t size = strlen(dispatcher->public_url);
+    while (size > 0 && dispatcher->public_url[size - 1] == '/')
+        dispatcher->public_url[--size] = 0;
+    if (strncmp(dispatcher->public_url, "http://", 7) &&
+        strncmp(dispatcher->public_url, "https://", 8))
+        return err_set(err, ERR_INVALID, "public-url", "must start with http:// or https://");
+    if (strcspn(dispatcher->public_url, "\"\\<> \t\r\n") != size)
+        return err_set(err, ERR_INVALID, "public-url", "holds a character that a URL may not");
+    return watch(dispatcher, http_server_fd(dispatcher->server), &http_tag, err);
+}
+
+/* The scheme and host of S3, from where the pages show results; NULL with the local store. */
+static const char *image_origin(const struct settings *settings, char out[300])
+{
+    const char *url = settings->s3_endpoint;
+    const char *host = url ? strstr(url, "://") : NULL;
+    if (strncmp(settings->store, "s3:", 3) != 0)
+        return NULL;
+    if (!host)
+        return "https:";
+    snprintf(out, 300, "%.*s", (int)(host + 3 - url + (int)strcspn(host + 3, "/?# ;,")), url);
+    return out;
+}
+
+/* A server that is away may come; one that evicts keys is refused at once. */
+static int check_redis(const struct dispatcher *dispatcher, bool *out_present, struct err *err)
+{
+    struct redis *redis = NULL;
+    struct err why = {0};
+    int rc = redis_create(&dispatcher->redis_target, &redis, &why);
+    if (rc == 0)
+        rc = queue_check(&dispatcher->queue, redis, START_CHECK_MS, &why);
+    redis_destroy(&redis);
+    *out_present = rc == 0;
+    if (rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT) {
+        log_event(LOG_WARN, "redis.down", "detail", LOG_S, why.text, NULL);
+        return 0;
+    }
+    return rc < 0 ? err_set(err, rc, "redis", "%s", why.text) : 0;
+}
+
+static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct err *err)
+{
+    const struct settings *settings = dispatcher->settings;
+    queue_init(&dispatcher->queue, (unsigned)settings->shard, settings->lease_ms);
+    dispatcher->queue.retain_ms = settings->retain_ms;
+    dispatcher->queue.max_queued = settings->max_queued;
+    dispatcher->queue.max_flow_queued = settings->max_flow_queued;
+    redis_command_init(&dispatcher->command, QUEUE_COMMAND_MAX);
+    int rc = redis_target_init(&dispatcher->redis_target, settings->redis,
+                               settings->redis_password_file, err);
+    if (rc == 0)
+        rc = check_redis(dispatcher, out_present, err);
+    if (rc == 0)
+        rc = redis_async_create(&dispatcher->redis_target, dispatcher->epoll_fd, &redis_tag,
+                                &dispatcher->redis, err);
+    if (rc < 0)
+        return rc;
+    redis_async_set_timeout(dispatcher->redis, settings->redis_timeout_ms);
+    rc = gate_create(dispatcher, &dispatcher->gate);
+    if (rc == 0)
+        rc = housekeeping_create(dispatcher, &dispatcher->housekeeping);
+    if (rc == 0)
+        rc = disowned_create(dispatcher, &dispatcher->disowned);
+    if (rc == 0)
+        rc = events_create(dispatcher, &events_tag, &dispatcher->events, err);
+    return rc;
+}
+
+static int open_rest(struct dispatcher *dispatcher, struct err *err)
+{
+    const struct settings *settings = dispatcher->settings;
+    char origin[300];
+    int rc = client_proxies_parse(settings->trusted_proxies, &dispatcher->proxies, err);
+    if (rc == 0)
+        rc = manifest_set_load(settings->models, &dispatcher->models, err);
+    if (rc == 0)
+        rc = pages_open(settings->web, &dispatcher->models, image_origin(settings, origin),
+                        &dispatcher->pages, err);
+    if (rc == 0)
+        rc = limits_create(&(struct limits_options){.per_minute = settings->submits_per_minute,
+                                                    .burst = settings->submits_burst},
+                           &dispatcher->limits);
+    if (rc == 0)
+        rc = metrics_create(&dispatcher->metrics);
+    if (rc == 0)
+        rc = offload_open((unsigned)settings->store_threads, OFFLOAD_CAPACITY, &dispatcher->offload,
+                          err);
+    if (rc == 0)
+        rc = watch(dispatcher, offload_fd(dispatcher->offload), &offload_tag, err);
+    return rc;
+}
+
+/* ---- the loop ---- */
+
+bool dispatcher_redis_usable(const struct dispatcher *dispatcher)
+{
+    return dispatcher->redis_checked && redis_async_connected(dispatcher->redis);
+}
+
+int dispatcher_send(struct dispatcher *dispatcher, redis_async_done *done, void *data)
+{
+    if (!dispatcher_redis_usable(dispatcher))
+        return ERR_UNAVAILABLE;
+    return redis_async_send(dispatcher->redis, &dispatcher->command, done, data);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Does what is due; returns when the next thing will be. Redis comes last: what the others have
+ * asked leaves in one write. */
+static int64_t tick(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    int64_t next_ms = gate_tick(dispatcher->gate, now_ms);
+    next_ms = earlier(next_ms, housekeeping_tick(dispatcher->housekeeping, now_ms));
+    next_ms = earlier(next_ms, disowned_tick(dispatcher->disowned, now_ms));
+    next_ms = earlier(next_ms, events_tick(dispatcher->events, now_ms));
+    int wait_ms = http_server_run(dispatcher->server);
+    if (wait_ms >= 0)
+        next_ms = earlier(next_ms, now_ms + wait_ms);
+    return earlier(next_ms, redis_async_tick(dispatcher->redis, now_ms));
+}
+
+static void handle(struct dispatcher *dispatcher, const struct epoll_event *event)
+{
+    if (event->data.ptr == &redis_tag)
+        redis_async_handle(dispatcher->redis, event->events);
+    else if (event->data.ptr == &events_tag)
+        events_handle(dispatcher->events, event->events);
+    else if (event->data.ptr == &offload_tag)
+        offload_finish(dispatcher->offload);
+    /* HTTP is run in every turn, and the stop is looked at there, too. */
+}
+
+/* One turn of the loop, asleep until `until_ms` at the latest. */
+static void turn(struct dispatcher *dispatcher, int64_t until_ms)
+{
+    struct epoll_event events[MAX_EVENTS];
+    int64_t now_ms = clock_ms();
+    int64_t wait_ms = earlier(tick(dispatcher, now_ms), until_ms) - now_ms;
+    int count = epoll_wait(dispatcher->epoll_fd, events, MAX_EVENTS,
+                           wait_ms < 0 ? 0 : (int)earlier(wait_ms, 60000));
+    for (int i = 0; i < count; i++)
+        handle(dispatcher, &events[i]);
+}
+
+static bool is_idle(const struct dispatcher *dispatcher, bool tidy)
+{
+    return dispatcher->calls == 0 && (!tidy || (offload_pending(dispatcher->offload) == 0 &&
+                                                disowned_is_empty(dispatcher->disowned)));
+}
+
+/* No new connections; event streams end, so that their readers go to another dispatcher; what was
+ * begun is answered. */
+static void stop(struct dispatcher *dispatcher)
+{
+    log_event(LOG_INFO, "dispatcher.stopping", NULL);
+    epoll_ctl(dispatcher->epoll_fd, EPOLL_CTL_DEL, stop_fd(), NULL);
+    http_server_quiesce(dispatcher->server);
+    events_end_all(dispatcher->events);
+    int64_t deadline_ms = clock_ms() + STOP_MS, tidy_ms = clock_ms() + TIDY_MS;
+    while (!is_idle(dispatcher, clock_ms() < tidy_ms) && clock_ms() < deadline_ms)
+        turn(dispatcher, clock_ms() < tidy_ms ? tidy_ms : deadline_ms);
+}
+
+int dispatcher_open(const struct settings *settings, struct dispatcher *dispatcher, struct err *err)
+{
+    bool present = false;
+    *dispatcher = (struct dispatcher){.settings = settings};
+    dispatcher->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (dispatcher->epoll_fd < 0)
+        return err_set_errno(err, NULL, "epoll");
+    int rc = watch(dispatcher, stop_fd(), &stop_tag, err);
+    if (rc == 0)
+        rc = open_http(dispatcher, err);
+    if (rc == 0)
+        rc = load_keys(dispatcher, err);
+    if (rc == 0)
+        rc = open_rest(dispatcher, err);
+    if (rc == 0)
+        rc = open_queue(dispatcher, &present, err);
+    if (rc < 0) {
+        err_set(err, rc, NULL, "the dispatcher does not start");
+        dispatcher_close(dispatcher);
+        return rc;
+    }
+    /* Whoever reads that we are ready may submit at once. */
+    int64_t deadline_ms = clock_ms() + START_CHECK_MS;
+    while (present && !dispatcher->redis_checked && clock_ms() < deadline_ms)
+        turn(dispatcher, deadline_ms);
+    return 0;
+}
+
+int dispatcher_run(struct dispatcher *dispatcher)
+{
+    while (!stop_requested())
+        turn(dispatcher, INT64_MAX);
+    stop(dispatcher);
+    return 0;
+}
+
+/* ---- end ---- */
+
+/* Whatever still waits for Redis or a thread gets its answer now, for a connection that sleeps
+ * cannot be closed. */
+static void settle_all(struct dispatcher *dispatcher)
+{
+    redis_async_destroy(&dispatcher->redis);
+    while (dispatcher->offload && offload_pending(dispatcher->offload) > 0) {
+        struct pollfd wait = {.fd = offload_fd(dispatcher->offload), .events = POLLIN};
+        poll(&wait, 1, 1000);
+        offload_finish(dispatcher->offload);
+    }
+    http_server_run(dispatcher->server);
+}
+
+void dispatcher_close(struct dispatcher *dispatcher)
+{
+    dispatcher->redis_checked = false;
+    if (dispatcher->redis && dispatcher->server && dispatcher->events)
+        settle_all(dispatcher);
+    redis_async_destroy(&dispatcher->redis);
+    http_server_close(&dispatcher->server);
+    events_destroy(&dispatcher->events);
+    disowned_destroy(&dispatcher->disowned);
+    housekeeping_destroy(&dispatcher->housekeeping);
+    gate_destroy(&dispatcher->gate);
+    offload_close(&dispatcher->offload);
+    metrics_destroy(&dispatcher->metrics);
+    limits_destroy(&dispatcher->limits);
+    pages_close(&dispatcher->pages);
+    manifest_set_fini(&dispatcher->models);
+    store_close(&dispatcher->store);
+    crypto_mac_destroy(&dispatcher->flow_mac);
+    address_keys_destroy(&dispatcher->addresses);
+    token_keys_destroy(&dispatcher->tokens);
+    redis_command_fini(&dispatcher->command);
+    crypto_wipe(dispatcher->worker_token, sizeof dispatcher->worker_token);
+    crypto_wipe(dispatcher->redis_target.password, sizeof dispatcher->redis_target.password);
+    if (dispatcher->epoll_fd >= 0)
+        close(dispatcher->epoll_fd);
+    dispatcher->epoll_fd = -1;
+}

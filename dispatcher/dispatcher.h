@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the parts of the dispatcher share: one value, made by dispatcher_open(), that belongs to the
+ * loop's thread. Threads of the offload see `store`, `models` and the keys, which do not change.
+ *
+ *     rc = dispatcher_open(&settings, &dispatcher, &err);
+ *     rc = dispatcher_run(&dispatcher);      // until a stop is asked for
+ *     dispatcher_close(&dispatcher); */
+#ifndef DARKROOM_DISPATCHER_DISPATCHER_H
+#define DARKROOM_DISPATCHER_DISPATCHER_H
+
+#include "common/address.h"
+#include "common/manifest.h"
+#include "common/queue.h"
+#include "common/redis.h"
+#include "common/redis_async.h"
+#include "common/store.h"
+#include "common/token.h"
+#include "dispatcher/client.h"
+#include "dispatcher/settings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct call;
+struct crypto_mac;
+struct disowned;
+struct err;
+struct events;
+struct gate;
+struct housekeeping;
+struct http_server;
+struct limits;
+struct metrics;
+struct offload;
+struct pages;
+
+#define DISPATCHER_WORKER_TOKEN_SIZE 257
+
+struct dispatcher {
+    const struct settings *settings; /* borrowed */
+    int epoll_fd;
+    char public_url[512]; /* without a slash at its end */
+    char worker_token[DISPATCHER_WORKER_TOKEN_SIZE];
+
+    /* All owned. */
+    struct http_server *server;
+    struct redis_async *redis;
+    struct offload *offload;
+    struct store *store;
+    struct token_keys *tokens;
+    struct address_keys *addresses;
+    struct crypto_mac *flow_mac;
+    struct limits *limits;
+    struct events *events;
+    struct housekeeping *housekeeping;
+    struct metrics *metrics;
+    struct pages *pages;
+    struct disowned *disowned;
+    struct gate *gate;
+
+    struct redis_target redis_target;
+    struct manifest_set models;
+    struct client_proxies proxies;
+    struct queue queue;
+    struct redis_command command; /* scratch for dispatcher_send() */
+
+    bool redis_checked;    /* this connection leads to a Redis that we may use */
+    unsigned calls;        /* requests that are not done */
+    size_t buffered_bytes; /* of request bodies, see call_reserve() */
+};
+
+int dispatcher_open(const struct settings *settings, struct dispatcher *dispatcher,
+                    struct err *err);
+int dispatcher_run(struct dispatcher *dispatcher);
+void dispatcher_close(struct dispatcher *dispatcher);
+
+/* True while commands can be sent. */
+bool dispatcher_redis_usable(const struct dispatcher *dispatcher);
+
+/* Sends dispatcher->command, which the caller has just built. ERR_UNAVAILABLE: certainly not
+ * sent. Otherwise `done` is called exactly once. */
+int dispatcher_send(struct dispatcher *dispatcher, redis_async_done *done, void *data);
+
+#endif

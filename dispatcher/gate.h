@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * May we use the Redis at the other end? Every new connection is asked what kind of server it
+ * leads to before anything else is sent; one that evicts keys is never used. Loop's thread only. */
+#ifndef DARKROOM_DISPATCHER_GATE_H
+#define DARKROOM_DISPATCHER_GATE_H
+
+#include <stdint.h>
+
+struct dispatcher;
+struct gate;
+
+int gate_create(struct dispatcher *dispatcher, struct gate **out);
+void gate_destroy(struct gate **gate);
+
+/* Keeps dispatcher->redis_checked right. Returns when it wants to be called again. */
+int64_t gate_tick(struct gate *gate, int64_t now_ms);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatcher/housekeeping.h"
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/queue_outbox.h"
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/offload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TICK_MS 500 /* and at least three times in a lease */
+#define TRASH_MS 500
+/* A key whose deletion failed, or whose dispatcher died, is lent out again after so long. */
+#define TRASH_LEASE_MS 15000
+#define TRASH_KEYS 32
+
+struct housekeeping {
+    struct dispatcher *dispatcher;
+    int64_t tick_ms, trash_ms; /* when each is due */
+    bool ticking, taking, deleting;
+    char keys[TRASH_KEYS][JOB_KEY_SIZE];
+    bool deleted[TRASH_KEYS];
+    size_t key_count;
+    int rc; /* the last failure of the thread */
+    struct err err;
+};
+
+int housekeeping_create(struct dispatcher *dispatcher, struct housekeeping **out)
+{
+    struct housekeeping *housekeeping = calloc(1, sizeof *housekeeping);
+    if (!housekeeping)
+        return ERR_NOMEM;
+    housekeeping->dispatcher = dispatcher;
+    *out = housekeeping;
+    return 0;
+}
+
+void housekeeping_destroy(struct housekeeping **housekeeping)
+{
+    free(*housekeeping);
+    *housekeeping = NULL;
+}
+
+/* ---- the queue's own tick ---- */
+
+static void on_ticked(int rc, const struct redis_reply *reply, void *data)
+{
+    struct housekeeping *housekeeping = data;
+    struct queue_ticked ticked = {0};
+    struct err err = {0};
+    housekeeping->ticking = false;
+    if (rc == 0)
+        rc = queue_tick_reply(reply, &ticked, &err);
+    if (rc < 0 && rc != ERR_UNAVAILABLE)
+        log_event(LOG_ERROR, "queue.tick-failed", "code", LOG_S, err_name(rc), "detail", LOG_S,
+                  err.text, NULL);
+    if (rc < 0)
+        return;
+    if (ticked.more)
+        housekeeping->tick_ms = clock_ms();
+    if (ticked.graced)
+        log_event(LOG_WARN, "queue.gap", "detail", LOG_S,
+                  "nobody ticked for longer than a lease; every lease got one more term", NULL);
+    if (ticked.expired || ticked.buried)
+        log_event(LOG_WARN, "queue.leases-expired", "expired", LOG_I, (int64_t)ticked.expired,
+                  "buried", LOG_I, (int64_t)ticked.buried, NULL);
+    if (ticked.promoted || ticked.forgotten)
+        log_event(LOG_DEBUG, "queue.ticked", "promoted", LOG_I, (int64_t)ticked.promoted,
+                  "forgotten", LOG_I, (int64_t)ticked.forgotten, NULL);
+}
+
+static void tick_queue(struct housekeeping *housekeeping)
+{
+    struct dispatcher *dispatcher = housekeeping->dispatcher;
+    queue_tick_command(&dispatcher->queue, &dispatcher->command);
+    housekeeping->ticking = dispatcher_send(dispatcher, on_ticked, housekeeping) == 0;
+}
+
+/* ---- trash ---- */
+
+/* On a thread. One failure says enough about a store that is away: the rest waits. */
+static void delete_keys(void *task)
+{
+    struct housekeeping *housekeeping = task;
+    struct store *store = housekeeping->dispatcher->store;
+    housekeeping->rc = 0;
+    housekeeping->err = (struct err){0};
+    for (size_t i = 0; i < housekeeping->key_count; i++) {
+        housekeeping->deleted[i] = false;
+        if (housekeeping->rc == ERR_UNAVAILABLE || housekeeping->rc == ERR_TIMEOUT)
+            continue;
+        int rc = store_delete(store, housekeeping->keys[i], &housekeeping->err);
+        housekeeping->deleted[i] = rc == 0;
+        if (rc < 0)
+            housekeeping->rc = rc;
+    }
+}
+
+static void on_deleted(void *task)
+{
+    struct housekeeping *housekeeping = task;
+    struct dispatcher *dispatcher = housekeeping->dispatcher;
+    const char *keys[TRASH_KEYS];
+    size_t count = 0;
+    housekeeping->deleting = false;
+    for (size_t i = 0; i < housekeeping->key_count; i++)
+        if (housekeeping->deleted[i])
+            keys[count++] = housekeeping->keys[i];
+    if (housekeeping->rc < 0)
+        log_event(LOG_WARN, "trash.kept", "keys", LOG_I, (int64_t)(housekeeping->key_count - count),
+                  "code", LOG_S, err_name(housekeeping->rc), "detail", LOG_S,
+                  housekeeping->err.text, NULL);
+    if (housekeeping->rc == 0 && housekeeping->key_count == TRASH_KEYS)
+        housekeeping->trash_ms = clock_ms(); /* there is more, most likely */
+    if (count == 0)
+        return;
+    /* Whether this one arrives does not matter: the keys are lent out again, and deleting what is
+     * not there succeeds. */
+    queue_trash_done_command(&dispatcher->queue, keys, count, &dispatcher->command);
+    dispatcher_send(dispatcher, NULL, NULL);
+}
+
+static void on_taken(int rc, const struct redis_reply *reply, void *data)
+{
+    struct housekeeping *housekeeping = data;
+    const char *key;
+    housekeeping->taking = false;
+    housekeeping->key_count = 0;
+    while (rc == 0 && housekeeping->key_count < TRASH_KEYS &&
+           (key = queue_trash_key(reply, housekeeping->key_count)))
+        snprintf(housekeeping->keys[housekeeping->key_count++], JOB_KEY_SIZE, "%s", key);
+    if (housekeeping->key_count == 0)
+        return;
+    housekeeping->deleting = offload_submit(housekeeping->dispatcher->offload, delete_keys,
+                                            on_deleted, housekeeping) == 0;
+}
+
+static void take_trash(struct housekeeping *housekeeping)
+{
+    struct dispatcher *dispatcher = housekeeping->dispatcher;
+    queue_trash_take_command(&dispatcher->queue, TRASH_KEYS, TRASH_LEASE_MS, &dispatcher->command);
+    housekeeping->taking = dispatcher_send(dispatcher, on_taken, housekeeping) == 0;
+}
+
+int64_t housekeeping_tick(struct housekeeping *housekeeping, int64_t now_ms)
+{
+    if (!housekeeping->ticking && now_ms >= housekeeping->tick_ms) {
+        int64_t third_ms = housekeeping->dispatcher->queue.lease_ms / 3;
+        housekeeping->tick_ms = now_ms + (third_ms < TICK_MS ? third_ms : TICK_MS);
+        tick_queue(housekeeping);
+    }
+    bool busy = housekeeping->taking || housekeeping->deleting;
+    if (!busy && now_ms >= housekeeping->trash_ms) {
+        housekeeping->trash_ms = now_ms + TRASH_MS;
+        take_trash(housekeeping);
+        busy = housekeeping->taking;
+    }
+    int64_t next_ms = housekeeping->ticking ? INT64_MAX : housekeeping->tick_ms;
+    if (!busy && housekeeping->trash_ms < next_ms)
+        next_ms = housekeeping->trash_ms;
+    return next_ms;
+}
+
+bool housekeeping_is_idle(const struct housekeeping *housekeeping)
+{
+    return !housekeeping->deleting;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatcher/intake.h"
+
+#include "common/base64.h"
+#include "common/job.h"
+#include "common/json.h"
+#include "common/manifest.h"
+#include "common/picture.h"
+#include "dispatcher/form.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define MAX_JSON_DEPTH 8
+
+/* The members in one shape, whichever way they came. Texts are borrowed. */
+struct members {
+    const char *model, *email, *input; /* input: base64 or data URL, JSON only */
+    json_t *crop, *params;             /* borrowed */
+    json_t *body, *own_crop, *own_params;
+};
+
+static void members_fini(struct members *members)
+{
+    json_decref(members->body);
+    json_decref(members->own_crop);
+    json_decref(members->own_params);
+}
+
+static int from_json(struct form *form, struct members *members, struct intake_refusal *refusal)
+{
+    static const char *const known[] = {"model", "input", "crop", "params", "email", NULL};
+    struct err *err = &refusal->err;
+    struct json_limits limits = {.max_bytes = form->json.max_size, .max_depth = MAX_JSON_DEPTH};
+    int rc = json_parse(form->json.data, form->json.size, limits, &members->body, err);
+    if (rc < 0) {
+        refusal->malformed = rc != ERR_NOMEM;
+        return rc;
+    }
+    buf_fini(&form->json); /* up to 10 MB that jansson has copied */
+    if ((rc = json_check_members(members->body, NULL, known, err)) < 0 ||
+        (rc = json_get_text(members->body, "model", FORM_MAX_TEXT, &members->model, err)) < 0 ||
+        (rc = json_get_text(members->body, "input", SIZE_MAX, &members->input, err)) < 0 ||
+        (rc = json_opt_object(members->body, "crop", &members->crop, err)) < 0 ||
+        (rc = json_opt_object(members->body, "params", &members->params, err)) < 0)
+        return rc;
+    return json_opt_text(members->body, "email", FORM_MAX_TEXT, &members->email, err);
+}
+
+/* `text` is a part of its own: an object, or for a crop also x,y,width,height. */
+static int object_of(const struct buf *text, const char *field, json_t **out, struct err *err)
+{
+    struct json_limits limits = {.max_bytes = FORM_MAX_TEXT, .max_depth = MAX_JSON_DEPTH};
+    if (json_parse(text->data, text->size, limits, out, NULL) < 0 || !json_is_object(*out))
+        return err_set(err, ERR_INVALID, field, "%s must be a JSON object", field);
+    return 0;
+}
+
+static int crop_of(const struct buf *text, json_t **out, struct err *err)
+{
+    int value[4], used = 0;
+    const char *c = buf_text(text);
+    if (strlen(c) == text->size && strspn(c, "0123456789,") == text->size && text->size < 60 &&
+        sscanf(c, "%9d,%9d,%9d,%9d%n", &value[0], &value[1], &value[2], &value[3], &used) == 4 &&
+        (size_t)used == text->size) {
+        *out = json_pack("{s:i, s:i, s:i, s:i}", "x", value[0], "y", value[1], "width", value[2],
+                         "height", value[3]);
+        return *out ? 0 : err_set(err, ERR_NOMEM, NULL, "no memory for a crop");
+    }
+    if (text->size > 0 && *c == '{')
+        return object_of(text, "crop", out, err);
+    return err_set(err, ERR_INVALID, "crop", "crop must be x,y,width,height or a JSON object");
+}
+
+static int text_of(const struct form *form, enum form_field field, const char **out,
+                   struct err *err)
+{
+    const struct buf *text = &form->fields[field];
+    if (text->size == 0) /* browsers send the empty fields of a form, too */
+        return 0;
+    if (!json_text_is_clean(buf_text(text), text->size))
+        return err_set(err, ERR_INVALID, form_field_name(field), "%s holds a control character",
+                       form_field_name(field));
+    *out = buf_text(text);
+    return 0;
+}
+
+static int from_parts(struct form *form, struct members *members, struct err *err)
+{
+    int rc = text_of(form, FORM_MODEL, &members->model, err);
+    if (rc == 0 && !members->model)
+        rc = err_set(err, ERR_INVALID, "model", "model is required");
+    if (rc == 0 && !form->present[FORM_INPUT])
+        rc = err_set(err, ERR_INVALID, "input", "input is required");
+    if (rc == 0)
+        rc = text_of(form, FORM_EMAIL, &members->email, err);
+    if (rc == 0 && form->fields[FORM_CROP].size > 0)
+        rc = crop_of(&form->fields[FORM_CROP], &members->own_crop, err);
+    if (rc == 0 && form->fields[FORM_PARAMS].size > 0)
+        rc = object_of(&form->fields[FORM_PARAMS], "params", &members->own_params, err);
+    members->crop = members->own_crop;
+    members->params = members->own_params;
+    return rc;
+}
+
+/* base64, alone or behind "data:…;base64,". The announced type is not believed, so not read. */
+static int decode_input(const char *text, struct buf *out, struct err *err)
+{
+    if (strncasecmp(text, "data:", 5) == 0) {
+        const char *comma = strchr(text, ',');
+        if (!comma || comma - text < 12 || strncasecmp(comma - 7, ";base64", 7) != 0)
+            return err_set(err, ERR_INVALID, "input", "input: a data URL must be in base64");
+        text = comma + 1;
+    }
+    size_t length = strlen(text), size = 0;
+    int rc = buf_reserve(out, BASE64_MAX_DECODED(length));
+    if (rc < 0)
+        return err_set(err, ERR_NOMEM, NULL, "no memory for the input");
+    if (out->data &&
+        base64_decode(BASE64_STANDARD, text, length, out->data, out->capacity, &size) < 0)
+        return err_set(err, ERR_INVALID, "input", "input is neither base64 nor a data URL");
+    out->size = size;
+    return 0;
+}
+
+static int take_input(struct form *form, const struct members *members, struct intake *intake,
+                      struct err *err)
+{
+    if (members->input) {
+        buf_init(&intake->input, strlen(members->input) + 4);
+        return decode_input(members->input, &intake->input, err);
+    }
+    intake->input = form->fields[FORM_INPUT];
+    buf_init(&form->fields[FORM_INPUT], 0);
+    return 0;
+}
+
+static int check_picture(struct intake *intake, struct picture_info *info,
+                         struct intake_refusal *refusal)
+{
+    const struct picture_limits *limits = &intake->model->limits;
+    int rc = picture_probe(intake->input.data, intake->input.size, limits, info, &refusal->err);
+    if (rc == ERR_LIMIT) {
+        bool area = strstr(refusal->err.text, "megapixels") != NULL;
+        refusal->limit = intake->input.size > limits->max_bytes ? (int64_t)limits->max_bytes
+                         : area                                 ? limits->max_pixels
+                                                                : limits->max_side;
+    }
+    if (rc == 0)
+        intake->input_type = picture_content_type(info->format);
+    return rc;
+}
+
+static int check_crop(const json_t *crop, const struct picture_info *info, struct job_spec *spec,
+                      struct intake_refusal *refusal)
+{
+    static const char *const known[] = {"x", "y", "width", "height", NULL};
+    const int64_t most = PICTURE_MAX_SIDE;
+    struct err *err = &refusal->err;
+    int rc;
+    if (!crop)
+        return 0;
+    if ((rc = json_check_members(crop, "crop", known, err)) < 0 ||
+        (rc = json_get_int(crop, "crop.x", 0, most, &spec->crop.x, err)) < 0 ||
+        (rc = json_get_int(crop, "crop.y", 0, most, &spec->crop.y, err)) < 0 ||
+        (rc = json_get_int(crop, "crop.width", 1, most, &spec->crop.width, err)) < 0 ||
+        (rc = json_get_int(crop, "crop.height", 1, most, &spec->crop.height, err)) < 0) {
+        refusal->limit = most;
+        return rc;
+    }
+    struct picture_rect rect = {(int)spec->crop.x, (int)spec->crop.y, (int)spec->crop.width,
+                                (int)spec->crop.height};
+    rc = picture_check_crop(info->width, info->height, &rect, err);
+    if (rc < 0)
+        refusal->limit = spec->crop.x + spec->crop.width > info->width ? info->width : info->height;
+    spec->has_crop = true;
+    return rc;
+}
+
+static int check_params(const struct manifest *model, const json_t *given, struct job_spec *spec,
+                        struct err *err)
+{
+    json_t *params = NULL;
+    int rc = manifest_check_params(model, given, &params, err);
+    if (rc < 0)
+        return rc;
+    spec->params = json_dumps(params, JSON_COMPACT);
+    json_decref(params);
+    return spec->params ? 0 : err_set(err, ERR_NOMEM, NULL, "no memory for parameters");
+}
+
+static int check_members(const struct manifest_set *models, struct form *form,
+                         const struct members *members, const char *public_id,
+                         struct intake *intake, struct intake_refusal *refusal)
+{
+    struct picture_info info;
+    struct job_spec spec = {.input_bytes = 0};
+    struct err *err = &refusal->err;
+    int rc = 0;
+    intake->model = manifest_set_find(models, members->model);
+    if (!intake->model)
+        return err_set(err, ERR_INVALID, "model", "there is no model of this name");
+    if (members->email && (rc = address_check(members->email, intake->email, err)) < 0)
+        return rc;
+    rc = check_params(intake->model, members->params, &spec, err);
+    if (rc == 0)
+        rc = take_input(form, members, intake, err);
+    if (rc == 0)
+        rc = check_picture(intake, &info, refusal);
+    if (rc == 0)
+        rc = check_crop(members->crop, &info, &spec, refusal);
+    if (rc == 0) {
+        job_input_key(public_id, spec.input_key);
+        spec.input_bytes = (int64_t)intake->input.size;
+        snprintf(spec.input_type, sizeof spec.input_type, "%s", intake->input_type);
+        rc = job_spec_format(&spec, &intake->spec, err);
+    }
+    job_spec_fini(&spec);
+    return rc;
+}
+
+int intake_check(const struct manifest_set *models, struct form *form, const char *public_id,
+                 struct intake *out, struct intake_refusal *refusal)
+{
+    struct members members = {.model = NULL};
+    struct intake intake = {.model = NULL};
+    buf_init(&intake.spec, JOB_SPEC_MAX);
+    int rc = form->is_json ? from_json(form, &members, refusal)
+                           : from_parts(form, &members, &refusal->err);
+    if (rc == 0)
+        rc = check_members(models, form, &members, public_id, &intake, refusal);
+    members_fini(&members);
+    if (rc < 0)
+        intake_fini(&intake);
+    else
+        *out = intake;
+    return rc;
+}
+
+void intake_fini(struct intake *intake)
+{
+    buf_fini(&intake->input);
+    buf_fini(&intake->spec);
+}

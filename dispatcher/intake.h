@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Is this a job that we can do? A submission is checked here against its model's manifest, and
+ * becomes the description that the worker will read.
+ *
+ *     struct intake intake;
+ *     struct intake_refusal refusal = {0};
+ *     rc = intake_check(&models, form, public_id, &intake, &refusal);
+ *     ... intake.input is what to store, intake.spec what to enqueue ...
+ *     intake_fini(&intake);
+ *
+ * A picture is looked at from its header and structure; no pixel is decoded. Pure: any thread. */
+#ifndef DARKROOM_DISPATCHER_INTAKE_H
+#define DARKROOM_DISPATCHER_INTAKE_H
+
+#include "common/address.h"
+#include "common/buf.h"
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct form;
+struct manifest;
+struct manifest_set;
+
+struct intake {
+    const struct manifest *model; /* borrowed from the set */
+    struct buf input;             /* the picture's bytes */
+    const char *input_type;       /* static storage: what it is, not what it was called */
+    struct buf spec;              /* as job_spec_format() writes it */
+    char email[ADDRESS_SIZE];     /* "" where none was given */
+};
+
+struct intake_refusal {
+    struct err err;
+    bool malformed; /* the body as such cannot be read: 400 instead of 422 */
+    int64_t limit;  /* the number that was broken; 0: none */
+};
+
+/* Takes the picture's memory out of `form`. Fills `out` on success only. ERR_INVALID, ERR_LIMIT,
+ * ERR_CORRUPT, ERR_UNSUPPORTED: all of them the client's; ERR_NOMEM. */
+int intake_check(const struct manifest_set *models, struct form *form, const char *public_id,
+                 struct intake *out, struct intake_refusal *refusal);
+void intake_fini(struct intake *intake);
+
+#endif

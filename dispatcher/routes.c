@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatcher/routes.h"
+
+#include "common/err.h"
+#include "common/log.h"
+#include "dispatcher/call.h"
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/http_server.h"
+#include "dispatcher/metrics.h"
+
+#include <stdlib.h>
+
+#define GET (1u << METHOD_GET)
+#define POST (1u << METHOD_POST)
+#define PUT (1u << METHOD_PUT)
+#define DELETE (1u << METHOD_DELETE)
+
+const struct route routes[] = {
+    {POST, "/v1/jobs", "submit", submit_headers, submit},
+    {GET, "/v1/jobs/{}", "job", NULL, job_get},
+    {DELETE, "/v1/jobs/{}", "erase", NULL, job_erase},
+    {GET, "/v1/jobs/{}/events", "events", NULL, job_events},
+    {GET, "/v1/jobs/{}/result", "result", NULL, job_result},
+    {POST, "/v1/jobs/{}/cancel", "cancel", NULL, job_cancel},
+    {GET, "/v1/models", "models", NULL, models_get},
+    {POST, "/v1/grants", "grants", grants_headers, grants},
+    {GET, "/o/{*}", "object_get", NULL, object_get},
+    {PUT, "/o/{*}", "object_put", object_put_headers, object_put},
+    {GET, "/healthz", "healthz", NULL, healthz},
+    {GET, "/readyz", "readyz", NULL, readyz},
+    {GET, "/metrics", "metrics", NULL, metrics_get},
+    {GET, "/", "page", NULL, page_home},
+    {GET, "/m/{}", "page", NULL, page_model},
+    {GET, "/j/{}", "page", NULL, page_job},
+    {GET, "/j/{}/delete", "page", NULL, page_delete},
+    {GET, "/assets/{*}", "asset", NULL, page_asset},
+};
+const size_t route_count = sizeof routes / sizeof routes[0];
+
+static void refuse_method(struct call *call)
+{
+    char allow[64];
+    router_allow_text(call->match.allowed, allow);
+    problem_send(call->exchange, &(struct problem){.kind = PROBLEM_METHOD, .allow = allow});
+}
+
+static struct call *attach(struct dispatcher *dispatcher, struct exchange *exchange)
+{
+    struct call *call = calloc(1, sizeof *call);
+    if (call)
+        *call = (struct call){.dispatcher = dispatcher, .exchange = exchange};
+    dispatcher->calls += call != NULL;
+    exchange_set_user(exchange, call);
+    return call;
+}
+
+static void on_headers(void *context, struct exchange *exchange)
+{
+    struct dispatcher *dispatcher = context;
+    struct call *call = attach(dispatcher, exchange);
+    if (!call) {
+        problem_send(exchange, &(struct problem){.kind = PROBLEM_UNAVAILABLE});
+        return;
+    }
+    int rc = router_find(routes, route_count, exchange_method(exchange), exchange_path(exchange),
+                         &call->match);
+    if (rc == ERR_NOT_FOUND)
+        call_refuse(call, PROBLEM_NOT_FOUND, "no such route");
+    else if (rc < 0)
+        refuse_method(call);
+    else if (call->match.route->headers)
+        call->match.route->headers(dispatcher, call);
+}
+
+static void on_complete(void *context, struct exchange *exchange)
+{
+    struct dispatcher *dispatcher = context;
+    struct call *call = exchange_user(exchange);
+    call->match.route->complete(dispatcher, call);
+}
+
+static void on_refuse(void *context, struct exchange *exchange, int code, int64_t limit)
+{
+    if (code == ERR_LIMIT)
+        problem_send(exchange, &(struct problem){.kind = PROBLEM_TOO_LARGE,
+                                                 .detail = limit ? NULL : "no body is expected",
+                                                 .limit = limit});
+    else
+        problem_send(exchange, &(struct problem){.kind = PROBLEM_MALFORMED,
+                                                 .detail = "the target of the request is not one"});
+}
+
+static void on_done(void *context, struct exchange *exchange, unsigned status, int64_t ms)
+{
+    struct dispatcher *dispatcher = context;
+    struct call *call = exchange_user(exchange);
+    const char *route = call && call->match.route ? call->match.route->name : "none";
+    metrics_count_request(dispatcher->metrics, route, status, ms);
+    log_event(LOG_DEBUG, "http.request", "route", LOG_S, route, "method", LOG_S,
+              exchange_method_name(exchange), "status", LOG_I, (int64_t)status, "ms", LOG_I, ms,
+              NULL);
+    if (!call)
+        return;
+    if (call->free_state)
+        call->free_state(call->state);
+    dispatcher->buffered_bytes -= call->reserved;
+    dispatcher->calls--;
+    free(call);
+}
+
+void routes_handlers(struct dispatcher *dispatcher, struct exchange_handlers *out)
+{
+    *out = (struct exchange_handlers){.context = dispatcher,
+                                      .headers = on_headers,
+                                      .complete = on_complete,
+                                      .refuse = on_refuse,
+                                      .done = on_done};
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table of routes and the entry points that they name; what each one does is docs/api.md. A
+ * `_headers` function runs before the body is read and may refuse, a plain one when all is there.
+ * Either answers, now or later. */
+#ifndef DARKROOM_DISPATCHER_ROUTES_H
+#define DARKROOM_DISPATCHER_ROUTES_H
+
+#include "dispatcher/router.h"
+
+#include <stddef.h>
+
+struct call;
+struct dispatcher;
+struct exchange_handlers;
+
+extern const struct route routes[];
+extern const size_t route_count;
+
+/* How the HTTP server calls the dispatcher. */
+void routes_handlers(struct dispatcher *dispatcher, struct exchange_handlers *out);
+
+/* submit.c */
+void submit_headers(struct dispatcher *dispatcher, struct call *call);
+void submit(struct dispatcher *dispatcher, struct call *call);
+
+/* jobs.c */
+void job_get(struct dispatcher *dispatcher, struct call *call);
+void job_result(struct dispatcher *dispatcher, struct call *call);
+void job_cancel(struct dispatcher *dispatcher, struct call *call);
+void job_erase(struct dispatcher *dispatcher, struct call *call);
+
+/* events.c */
+void job_events(struct dispatcher *dispatcher, struct call *call);
+
+/* grants.c */
+void grants_headers(struct dispatcher *dispatcher, struct call *call);
+void grants(struct dispatcher *dispatcher, struct call *call);
+
+/* objects.c */
+void object_get(struct dispatcher *dispatcher, struct call *call);
+void object_put_headers(struct dispatcher *dispatcher, struct call *call);
+void object_put(struct dispatcher *dispatcher, struct call *call);
+
+/* pages.c */
+void models_get(struct dispatcher *dispatcher, struct call *call);
+void page_home(struct dispatcher *dispatcher, struct call *call);
+void page_model(struct dispatcher *dispatcher, struct call *call);
+void page_job(struct dispatcher *dispatcher, struct call *call);
+void page_delete(struct dispatcher *dispatcher, struct call *call);
+void page_asset(struct dispatcher *dispatcher, struct call *call);
+
+/* health.c */
+void healthz(struct dispatcher *dispatcher, struct call *call);
+void readyz(struct dispatcher *dispatcher, struct call *call);
+void metrics_get(struct dispatcher *dispatcher, struct call *call);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The dispatcher's options. */
+#ifndef DARKROOM_DISPATCHER_SETTINGS_H
+#define DARKROOM_DISPATCHER_SETTINGS_H
+
+#include "common/config.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct settings {
+    char *listen, *port_file, *public_url, *web, *log;
+    char *redis, *redis_password_file;
+    char *store, *s3_endpoint, *s3_region, *s3_credentials_file;
+    bool s3_virtual_host;
+    char *models, *secret_file, *worker_token_file;
+    char *trusted_proxies;
+    int64_t shard, lease_ms, retain_ms, max_queued, max_flow_queued;
+    int64_t max_body_bytes, max_buffered_bytes, max_upload_bytes;
+    int64_t submits_per_minute, submits_burst;
+    int64_t connections, idle_seconds, redis_timeout_ms, store_threads;
+    int64_t link_seconds, grant_seconds;
+};
+
+extern const struct config_spec settings_spec;
+
+#endif

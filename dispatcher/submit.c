@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * POST /v1/jobs. On its way a submission passes:
+ *
+ *     headers   limit of the client, Redis up, media type, room for the body      (loop)
+ *     body      into a form, piece by piece                                       (loop)
+ *     store     checked against the manifest, the picture written to the store    (thread)
+ *     enqueue   the submit script, under the public id that we made               (Redis)
+ *     answer    202 only when the script said so
+ *
+ * What was stored for a job that is not accepted is deleted again. If the connection to Redis
+ * breaks before the script's answer came, the job may or may not be there, and the client is told
+ * 503; then the id is disowned, so that nothing happens that the client was told would not. */
+#include "common/base64.h"
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "dispatcher/call.h"
+#include "dispatcher/disowned.h"
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/form.h"
+#include "dispatcher/http_server.h"
+#include "dispatcher/intake.h"
+#include "dispatcher/job_view.h"
+#include "dispatcher/limits.h"
+#include "dispatcher/offload.h"
+#include "dispatcher/routes.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How long a client is asked to wait before it looks at its job, at most. */
+#define MAX_RETRY_AFTER_S 30
+
+struct submission {
+    struct call *call; /* borrowed; valid until the answer */
+    struct form *form; /* owned */
+    char public_id[ID_PUBLIC_SIZE];
+    char input_key[JOB_KEY_SIZE];
+    char flow[JOB_FLOW_SIZE];
+    struct intake intake; /* filled once `checked` */
+    struct intake_refusal refusal;
+    bool checked;
+    int rc; /* of the thread's work */
+};
+
+static void free_submission(void *state)
+{
+    struct submission *submission = state;
+    form_destroy(&submission->form);
+    if (submission->checked)
+        intake_fini(&submission->intake);
+    free(submission);
+}
+
+/* ---- headers and body ---- */
+
+static void client_of(const struct dispatcher *dispatcher, const struct call *call,
+                      struct client_key *out)
+{
+    client_key(&dispatcher->proxies, exchange_peer(call->exchange),
+               exchange_header(call->exchange, "X-Forwarded-For"), out);
+}
+
+static bool within_limits(struct dispatcher *dispatcher, struct call *call)
+{
+    struct client_key key;
+    int64_t wait_ms;
+    client_of(dispatcher, call, &key);
+    if (limits_take(dispatcher->limits, &key, clock_ms(), &wait_ms))
+        return true;
+    problem_send(call->exchange,
+                 &(struct problem){.kind = PROBLEM_RATE_LIMITED,
+                                   .detail = "too many submissions from this address",
+                                   .limit = dispatcher->settings->submits_per_minute,
+                                   .retry_after_s = (wait_ms + 999) / 1000});
+    return false;
+}
+
+/* The unit of fairness: a visitor is an address, and Redis sees only a keyed hash of it. */
+static int flow_of(const struct dispatcher *dispatcher, const struct call *call,
+                   char out[JOB_FLOW_SIZE])
+{
+    struct client_key key;
+    unsigned char mac[CRYPTO_SHA256_SIZE];
+    client_of(dispatcher, call, &key);
+    int rc = crypto_mac_sign(dispatcher->flow_mac, key.bytes, sizeof key.bytes, mac);
+    if (rc == 0)
+        hex_encode(mac, 16, out);
+    return rc;
+}
+
+static void on_body(void *context, struct exchange *exchange, const void *data, size_t size)
+{
+    struct call *call = exchange_user(exchange);
+    struct submission *submission = call->state;
+    struct err err = {0};
+    int rc = form_feed(submission->form, data, size, &err);
+    if (rc == ERR_INVALID && !err.field[0])
+        call_refuse(call, PROBLEM_MALFORMED, err.text);
+    else if (rc == ERR_LIMIT && err.field[0])
+        problem_send(exchange, &(struct problem){.kind = PROBLEM_INVALID,
+                                                 .detail = err.text,
+                                                 .field = err.field,
+                                                 .limit = FORM_MAX_TEXT});
+    else if (rc == ERR_LIMIT)
+        call_refuse(call, PROBLEM_MALFORMED, err.text);
+    else if (rc < 0)
+        problem_send_err(exchange, rc, &err, NULL);
+}
+
+void submit_headers(struct dispatcher *dispatcher, struct call *call)
+{
+    size_t max_bytes = (size_t)dispatcher->settings->max_body_bytes;
+    int64_t size = exchange_body_size(call->exchange);
+    struct err err = {0};
+    if (!within_limits(dispatcher, call))
+        return;
+    if (size > (int64_t)max_bytes) {
+        problem_send(call->exchange,
+                     &(struct problem){.kind = PROBLEM_TOO_LARGE, .limit = (int64_t)max_bytes});
+        return;
+    }
+    if (!dispatcher_redis_usable(dispatcher)) {
+        call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+        return;
+    }
+    struct submission *submission = calloc(1, sizeof *submission);
+    if (!submission) {
+        call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
+        return;
+    }
+    submission->call = call;
+    call->state = submission;
+    call->free_state = free_submission;
+    int rc = form_create(exchange_header(call->exchange, "Content-Type"), max_bytes,
+                         &submission->form, &err);
+    if (rc == ERR_UNSUPPORTED)
+        call_refuse(call, PROBLEM_MEDIA_TYPE, "send application/json or multipart/form-data");
+    else if (rc == ERR_INVALID)
+        call_refuse(call, PROBLEM_MALFORMED, err.text);
+    else if (rc < 0)
+        problem_send_err(call->exchange, rc, &err, NULL);
+    else if (call_reserve(call, size < 0 ? max_bytes : (size_t)size))
+        exchange_set_body(call->exchange, max_bytes, on_body);
+}
+
+/* ---- the input goes to the store ---- */
+
+static void forget_input(struct dispatcher *dispatcher, struct submission *submission)
+{
+    /* Nobody but us knows of this object yet. */
+    disowned_add_object(dispatcher->disowned, submission->input_key);
+}
+
+static void refuse_intake(struct submission *submission)
+{
+    const struct intake_refusal *refusal = &submission->refusal;
+    struct exchange *exchange = submission->call->exchange;
+    if (refusal->malformed)
+        call_refuse(submission->call, PROBLEM_MALFORMED, refusal->err.text);
+    else if (problem_of(submission->rc) == PROBLEM_INVALID)
+        problem_send(exchange, &(struct problem){.kind = PROBLEM_INVALID,
+                                                 .detail = refusal->err.text,
+                                                 .field = refusal->err.field,
+                                                 .limit = refusal->limit});
+    else
+        problem_send_err(exchange, submission->rc, &refusal->err, NULL);
+}
+
+/* On a thread. */
+static void check_and_store(void *task)
+{
+    struct submission *submission = task;
+    const struct dispatcher *dispatcher = submission->call->dispatcher;
+    submission->rc = intake_check(&dispatcher->models, submission->form, submission->public_id,
+                                  &submission->intake, &submission->refusal);
+    form_destroy(&submission->form);
+    if (submission->rc < 0)
+        return;
+    submission->checked = true;
+    const struct buf *input = &submission->intake.input;
+    submission->rc = store_put(dispatcher->store, submission->input_key, input->data, input->size,
+                               submission->intake.input_type, &submission->refusal.err);
+    buf_fini(&submission->intake.input);
+}
+
+static void enqueue(struct submission *submission);
+
+static void on_stored(void *task)
+{
+    struct submission *submission = task;
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    if (submission->rc == 0) {
+        enqueue(submission);
+    } else if (!submission->checked) {
+        refuse_intake(submission);
+    } else {
+        log_event(LOG_WARN, "store.failed", "job", LOG_S, submission->public_id, "code", LOG_S,
+                  err_name(submission->rc), "detail", LOG_S, submission->refusal.err.text, NULL);
+        /* Half an upload may have arrived. */
+        forget_input(dispatcher, submission);
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the picture cannot be stored");
+    }
+}
+
+void submit(struct dispatcher *dispatcher, struct call *call)
+{
+    struct submission *submission = call->state;
+    struct err err = {0};
+    if (form_finish(submission->form, &err) < 0) {
+        call_refuse(call, PROBLEM_MALFORMED, err.text);
+        return;
+    }
+    id_public_create((unsigned)dispatcher->settings->shard, submission->public_id);
+    job_input_key(submission->public_id, submission->input_key);
+    int rc = flow_of(dispatcher, call, submission->flow);
+    if (rc == 0)
+        rc = offload_submit(dispatcher->offload, check_and_store, on_stored, submission);
+    if (rc < 0)
+        call_refuse(call, PROBLEM_UNAVAILABLE, "too many uploads at once");
+}
+
+/* ---- the job goes to the queue ---- */
+
+static void accept(struct submission *submission, const struct queue_submitted *submitted)
+{
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    struct queue_job job = {.state = submitted->state,
+                            .created_ms = submitted->created_ms,
+                            .updated_ms = submitted->created_ms,
+                            .position = submitted->position,
+                            .eta_ms = submitted->eta_ms};
+    struct buf body;
+    char location[640], retry_after[24];
+    memcpy(job.public_id, submission->public_id, sizeof job.public_id);
+    snprintf(job.model, sizeof job.model, "%s", submission->intake.model->name);
+    buf_init(&body, JOB_VIEW_MAX);
+    int rc = job_view_write(&job, dispatcher->public_url, dispatcher->tokens, true, &body);
+    if (rc < 0) {
+        /* Accepted, but we cannot say how to reach it: as good as lost for the client. */
+        disowned_add_job(dispatcher->disowned, submission->public_id);
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, NULL);
+        buf_fini(&body);
+        return;
+    }
+    int64_t wait_s = submitted->eta_ms < 0 ? 5 : 1 + submitted->eta_ms / 1000;
+    snprintf(location, sizeof location, "%s/v1/jobs/%s", dispatcher->public_url, job.public_id);
+    snprintf(retry_after, sizeof retry_after, "%" PRId64,
+             wait_s < MAX_RETRY_AFTER_S ? wait_s : MAX_RETRY_AFTER_S);
+    size_t size;
+    void *data = buf_steal(&body, &size);
+    struct answer *answer = answer_take(data, size);
+    answer_header(answer, "Content-Type", "application/json");
+    answer_header(answer, "Cache-Control", "no-store");
+    answer_header(answer, "X-Content-Type-Options", "nosniff");
+    answer_header(answer, "Location", location);
+    answer_header(answer, "Retry-After", retry_after);
+    exchange_respond(submission->call->exchange, 202, answer);
+    log_event(LOG_INFO, "job.accepted", "job", LOG_S, job.public_id, "model", LOG_S, job.model,
+              "position", LOG_I, submitted->position, NULL);
+}
+
+static void on_submitted(int rc, const struct redis_reply *reply, void *data)
+{
+    struct submission *submission = data;
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    struct queue_submitted submitted;
+    struct err err = {0};
+    bool unknown = rc < 0 && !reply;
+    if (rc == 0)
+        rc = queue_submit_reply(reply, 0, &submitted, &err);
+    if (rc == 0) {
+        accept(submission, &submitted);
+        return;
+    }
+    log_event(LOG_WARN, "job.refused", "job", LOG_S, submission->public_id, "code", LOG_S,
+              err_name(rc), "detail", LOG_S, err.text, NULL);
+    if (unknown)
+        disowned_add_job(dispatcher->disowned, submission->public_id);
+    forget_input(dispatcher, submission);
+    if (rc == ERR_LIMIT)
+        problem_send(submission->call->exchange,
+                     &(struct problem){.kind = PROBLEM_RATE_LIMITED,
+                                       .detail = "too many jobs of yours are waiting",
+                                       .limit = dispatcher->settings->max_flow_queued,
+                                       .retry_after_s = 10});
+    else
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE,
+                    unknown ? "the queue cannot be reached" : "the queue takes no jobs now");
+}
+
+static void enqueue(struct submission *submission)
+{
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    const struct intake *intake = &submission->intake;
+    char sealed[ADDRESS_SEALED_SIZE] = "", hash[ADDRESS_HASH_SIZE] = "";
+    int rc = 0;
+    if (intake->email[0]) {
+        rc = address_seal(dispatcher->addresses, intake->email, submission->public_id, sealed);
+        if (rc == 0)
+            rc = address_hash(dispatcher->addresses, intake->email, hash);
+    }
+    struct queue_submit job = {.public_id = submission->public_id,
+                               .model = intake->model->name,
+                               .flow = submission->flow,
+                               .priority = JOB_PRIORITY_NORMAL,
+                               .cost_ms = intake->model->cost_ms,
+                               .weight = 1,
+                               .max_attempts = intake->model->max_attempts,
+                               .has_input = true,
+                               .extension = "png",
+                               .notify_address = hash,
+                               .notify_blob = sealed,
+                               .notify_blob_size = strlen(sealed),
+                               .spec = intake->spec.data,
+                               .spec_size = intake->spec.size};
+    if (rc == 0) {
+        queue_submit_command(&dispatcher->queue, &job, 1, &dispatcher->command);
+        rc = dispatcher_send(dispatcher, on_submitted, submission);
+    }
+    if (rc < 0) { /* certainly not sent */
+        forget_input(dispatcher, submission);
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+    }
+}

@@ -147,8 +147,7 @@ int queue_submit(const struct queue *queue, struct redis *redis, const struct qu
     return rc;
 }
 
-/* ---- verbs of one public id -------------------------------------------------------------------
- */
+/* ---- verbs of one public id ------------------------------------------------------------------ */
 
 static void begin_with_id(const struct queue *queue, const char *public_id,
                           const struct redis_script *script, struct redis_command *command)
@@ -272,8 +271,7 @@ int queue_erase(const struct queue *queue, struct redis *redis, const char *publ
     return rc;
 }
 
-/* ---- verbs of many jobs -----------------------------------------------------------------------
- */
+/* ---- verbs of many jobs ---------------------------------------------------------------------- */
 
 void queue_positions_command(const struct queue *queue, const char *const *public_ids, size_t count,
                              struct redis_command *command)

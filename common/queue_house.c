@@ -12,8 +12,7 @@
 
 #define PROTOCOL_VERSION "1"
 
-/* ---- check ------------------------------------------------------------------------------------
- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 enum { CHECK_MEMORY, CHECK_SERVER, CHECK_STAMP, CHECK_VERSION, CHECK_END };
 
@@ -110,8 +109,7 @@ int queue_check(const struct queue *queue, struct redis *redis, int64_t timeout_
     return rc;
 }
 
-/* ---- events -----------------------------------------------------------------------------------
- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 void queue_events_command(const struct queue *queue, const char *after_id, int64_t block_ms,
                           int64_t max_entries, struct redis_command *command)
@@ -211,8 +209,7 @@ int queue_events_range_reply(const struct redis_reply *reply, const char *after_
     return 0;
 }
 
-/* ---- housekeeping ------------------------------------------------------------------------------
- */
+/* ---- housekeeping ---------------------------------------------------------------------------- */
 
 void queue_tick_command(const struct queue *queue, struct redis_command *command)
 {
@@ -250,8 +247,7 @@ int queue_tick(const struct queue *queue, struct redis *redis, int64_t timeout_m
     return rc;
 }
 
-/* ---- counters ----------------------------------------------------------------------------------
- */
+/* ---- counters -------------------------------------------------------------------------------- */
 
 void queue_counters_command(const struct queue *queue, const char *const *models, size_t count,
                             struct redis_command *command)

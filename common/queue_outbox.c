@@ -11,8 +11,7 @@
 
 #define BLOCK_MARGIN_MS 2000
 
-/* ---- notifications ----------------------------------------------------------------------------
- */
+/* ---- notifications --------------------------------------------------------------------------- */
 
 void queue_notify_intake_command(const struct queue *queue, struct redis_command *command)
 {
@@ -208,8 +207,7 @@ int queue_notify_settle(const struct queue *queue, struct redis *redis,
     return rc;
 }
 
-/* ---- trash ------------------------------------------------------------------------------------
- */
+/* ---- trash ----------------------------------------------------------------------------------- */
 
 void queue_trash_take_command(const struct queue *queue, size_t max, int64_t lease_ms,
                               struct redis_command *command)

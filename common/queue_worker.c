@@ -15,8 +15,7 @@
 /* What a socket gives a blocking command beyond the time for which Redis holds it. */
 #define BLOCK_MARGIN_MS 2000
 
-/* ---- claim ------------------------------------------------------------------------------------
- */
+/* ---- claim ----------------------------------------------------------------------------------- */
 
 void queue_claim_command(const struct queue *queue, const char *worker, const char *nonce,
                          const char *const *models, size_t model_count, size_t max,
@@ -112,8 +111,7 @@ void queue_claim_fini(struct queue_claim *claim)
     *claim = (struct queue_claim){0};
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------
- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static void add_seconds(struct redis_command *command, int64_t wait_ms)
 {
@@ -171,8 +169,7 @@ int queue_push(const struct queue *queue, struct redis *redis, const char *worke
     return block(redis, &command, wait_ms, err);
 }
 
-/* ---- heartbeat ---------------------------------------------------------------------------------
- */
+/* ---- heartbeat ------------------------------------------------------------------------------- */
 
 static int clamp_progress(int progress)
 {
@@ -227,8 +224,7 @@ int queue_heartbeat(const struct queue *queue, struct redis *redis, const char *
     return rc;
 }
 
-/* ---- registry ----------------------------------------------------------------------------------
- */
+/* ---- registry -------------------------------------------------------------------------------- */
 
 /* The registry's own separators must not come from a device's name. */
 static void add_device(struct redis_command *command, const char *device)

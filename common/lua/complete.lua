@@ -23,8 +23,8 @@ local function sweep(r, public_id, epoch, extension)
 end
 
 local function settle(r, outcome, start)
-  move(r, 'S')
   r.progress = 1000
+  move(r, 'S')
   left[#left + 1] = r.id
   if r.epoch > 1 then
     throw_away_results(r, 1, r.epoch - 1, now + UPLOAD_WINDOW_MS)

@@ -174,6 +174,22 @@ static inline struct queue_job get_job(const char *public_id)
     return job;
 }
 
+static inline enum job_state cancel_job(const char *id)
+{
+    enum job_state state = 0;
+    CHECK_INT(queue_cancel(&queue, redis, id, CALL_MS, &state, &err), 0);
+    return state;
+}
+
+static inline void erase_job(const char *id)
+{
+    bool found = false;
+    CHECK_INT(queue_erase(&queue, redis, id, CALL_MS, &found, &err), 0);
+    CHECK(found);
+    CHECK_INT(queue_erase(&queue, redis, id, CALL_MS, &found, &err), 0);
+    CHECK(!found);
+}
+
 static inline void nap(void)
 {
     struct timespec time = {.tv_nsec = 2000000};

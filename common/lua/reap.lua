@@ -29,18 +29,24 @@ end
 
 local function expire(limit, retain_ms)
   local ids = call('ZRANGEBYSCORE', P .. 'lease', '-inf', now, 'LIMIT', 0, limit)
-  local buried = 0
-  -- Last first: each goes to the head of its lane, so the oldest ends up in front.
-  for i = #ids, 1, -1 do
+  local lost, buried = {}, 0
+  for i = 1, #ids do
     local r = load(ids[i])
     call('ZREM', P .. 'lease', ids[i])
     call('HDEL', P .. 'run', ids[i])
     if r and r.state == 'R' then
-      if requeue_lost(r, retain_ms) then
-        buried = buried + 1
-      end
+      lost[#lost + 1] = r
     elseif r == false then
       quarantine(ids[i])
+    end
+  end
+  -- Last first: each goes to the head of its lane, so that they end up in their old order.
+  table.sort(lost, function(a, b)
+    return a.place > b.place
+  end)
+  for i = 1, #lost do
+    if requeue_lost(lost[i], retain_ms) then
+      buried = buried + 1
     end
   end
   return #ids, buried

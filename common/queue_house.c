@@ -4,7 +4,7 @@
 #include "common/err.h"
 #include "common/queue.h"
 #include "common/queue_record.h"
-#include "queue_scripts.h"
+#include "common/queue_scripts.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 
 #include "common/err.h"
 #include "common/queue_record.h"
-#include "queue_scripts.h"
+#include "common/queue_scripts.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * How a worker lets go of its jobs: complete, fail, release. */
 #include "common/err.h"
 #include "common/queue_record.h"
+#include "common/queue_scripts.h"
 #include "common/queue_worker.h"
-#include "queue_scripts.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "queue_scripts.h"
+#include "common/queue_scripts.h"
 #include "tests/unit/check.h"
 
 #define STATES 6

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The command line against a server that answers whatever a test wants: refusals, dropped streams,
-hostile texts. What it does against the real dispatcher is in test_notifier.py and test_main_job.py."""
+hostile texts. What it does against the real dispatcher is in test_visitor.py."""
 import email
 import email.policy
 import http.server

@@ -352,8 +352,12 @@ static struct value compile_conv(struct compiler *c, int i)
                               .other = nothing,
                               .pad = l->pad});
     } else {
-        if (!has_form(&v, form))
+        if (!has_form(&v, form)) {
             v = apply(c, l, &v, NULL, form);
+            /* Whoever reads the same layer later finds it computed. */
+            if (source->kind != LAYER_UPSAMPLE && source->kind != LAYER_CAM)
+                c->values[l->input] = v;
+        }
         src = v.at;
         src.origin = 0;
     }

@@ -4,6 +4,7 @@
 #include "common/err.h"
 #include "gpu/cpu/connected.h"
 #include "gpu/cpu/planes.h"
+#include "gpu/cpu/rows.h"
 
 #include <math.h>
 #include <omp.h>
@@ -79,12 +80,19 @@ static int run_mean(struct plan *plan, const struct step *s, struct err *err)
 
 static int run_output(const struct step *s, float *output, struct err *err)
 {
+    enum { PIECE = 4096 };
     const float *from = s->in_vector ? s->in_vector : s->src.view.data;
     int bad = 0;
 #pragma omp parallel for schedule(static) reduction(| : bad)
-    for (int64_t i = 0; i < s->count; i++) {
-        bad |= !isfinite(from[i]);
-        output[i] = s->tanh ? tanhf(from[i]) : from[i];
+    for (int64_t i = 0; i < s->count; i += PIECE) {
+        int64_t n = s->count - i < PIECE ? s->count - i : PIECE;
+        if (s->tanh)
+            bad |= !rows_functions()->tanh(from + i, output + i, n);
+        else
+            for (int64_t j = i; j < i + n; j++) {
+                bad |= !isfinite(from[j]);
+                output[j] = from[j];
+            }
     }
     return bad ? not_finite(s->layer, err) : 0;
 }

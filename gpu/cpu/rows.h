@@ -31,6 +31,7 @@ struct row_conv {
 
 #define ROWS_CONV_ROWS 6 /* rows of output at once */
 #define ROWS_CONV_PIXELS 16
+#define ROWS_CONV_KERNEL 7 /* the size that is unrolled; others work, slower */
 
 struct row_functions {
     void (*apply)(const struct row_apply *task);
@@ -41,6 +42,8 @@ struct row_functions {
     void (*conv3)(const struct row_conv *task);
     /* sum of a[i] * b[i] in a fixed order */
     float (*dot)(const float *a, const float *b, int64_t n);
+    /* False where `in` holds NaN or infinity. */
+    bool (*tanh)(const float *in, float *out, int64_t n);
 };
 
 extern const struct row_functions rows_plain, rows_avx2, rows_avx512;

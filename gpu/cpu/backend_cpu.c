@@ -14,6 +14,13 @@ struct cpu_state {
     size_t in_values, out_values; /* of one picture */
 };
 
+/* OpenMP's threads would spin for another 10 ms in case more comes. Starting them again with the
+ * next batch takes a tenth of a millisecond. */
+static void end_threads(void)
+{
+    omp_pause_resource_all(omp_pause_soft);
+}
+
 static void close_cpu(void *state)
 {
     struct cpu_state *s = state;
@@ -48,6 +55,7 @@ static int open_cpu(const struct network *network, const struct backend_options 
         rc = err_set(err, ERR_INTERNAL, "device", "oneDNN has no CPU engine");
     if (rc == 0)
         rc = plan_compile(&s->plan, network, err);
+    end_threads();
     if (rc < 0)
         close_cpu(s);
     else
@@ -66,6 +74,7 @@ static int run(void *state, int batch, const float *input, float *output, struct
     int rc = 0;
     for (size_t n = 0; rc == 0 && n < (size_t)batch; n++)
         rc = plan_run(&s->plan, input + n * s->in_values, output + n * s->out_values, err);
+    end_threads();
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
@@ -28,9 +29,19 @@ static OSSL_PARAM digest_param(void)
     return OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0);
 }
 
+/* libcrypto queues its errors for the thread; left there, a later user of it (libcurl's TLS) would
+ * take them for its own. */
+static int report(bool ok, int code)
+{
+    if (ok)
+        return 0;
+    ERR_clear_error();
+    return code;
+}
+
 int crypto_random(void *out, size_t size)
 {
-    return size <= INT_MAX && RAND_bytes(out, (int)size) == 1 ? 0 : ERR_INTERNAL;
+    return report(size <= INT_MAX && RAND_bytes(out, (int)size) == 1, ERR_INTERNAL);
 }
 
 bool crypto_equal(const void *a, const void *b, size_t size)
@@ -45,7 +56,7 @@ void crypto_wipe(void *data, size_t size)
 
 int crypto_sha256(const void *data, size_t size, unsigned char out[CRYPTO_SHA256_SIZE])
 {
-    return EVP_Digest(data, size, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : ERR_INTERNAL;
+    return report(EVP_Digest(data, size, out, NULL, EVP_sha256(), NULL) == 1, ERR_INTERNAL);
 }
 
 int crypto_sha256_hex(const void *data, size_t size, char out[CRYPTO_SHA256_HEX_SIZE])
@@ -62,10 +73,10 @@ int crypto_sha256_create(struct crypto_sha256 **out_hash)
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     if (!context)
-        return ERR_NOMEM;
+        return report(false, ERR_NOMEM);
     if (EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1) {
         EVP_MD_CTX_free(context);
-        return ERR_INTERNAL;
+        return report(false, ERR_INTERNAL);
     }
     *out_hash = (struct crypto_sha256 *)context;
     return 0;
@@ -73,12 +84,12 @@ int crypto_sha256_create(struct crypto_sha256 **out_hash)
 
 int crypto_sha256_update(struct crypto_sha256 *hash, const void *data, size_t size)
 {
-    return EVP_DigestUpdate((EVP_MD_CTX *)hash, data, size) == 1 ? 0 : ERR_INTERNAL;
+    return report(EVP_DigestUpdate((EVP_MD_CTX *)hash, data, size) == 1, ERR_INTERNAL);
 }
 
 int crypto_sha256_final(struct crypto_sha256 *hash, unsigned char out[CRYPTO_SHA256_SIZE])
 {
-    return EVP_DigestFinal_ex((EVP_MD_CTX *)hash, out, NULL) == 1 ? 0 : ERR_INTERNAL;
+    return report(EVP_DigestFinal_ex((EVP_MD_CTX *)hash, out, NULL) == 1, ERR_INTERNAL);
 }
 
 void crypto_sha256_destroy(struct crypto_sha256 **hash)
@@ -95,7 +106,7 @@ int crypto_mac_create(const void *key, size_t key_size, struct crypto_mac **out_
     const OSSL_PARAM params[] = {digest_param(), OSSL_PARAM_construct_end()};
     if (!context || EVP_MAC_init(context, key, key_size, params) != 1) {
         EVP_MAC_CTX_free(context);
-        return ERR_INTERNAL;
+        return report(false, ERR_INTERNAL);
     }
     *out_mac = (struct crypto_mac *)context;
     return 0;
@@ -110,7 +121,7 @@ int crypto_mac_sign(const struct crypto_mac *mac, const void *data, size_t size,
     bool ok = context && EVP_MAC_update(context, data, size) == 1 &&
               EVP_MAC_final(context, out, &written, CRYPTO_SHA256_SIZE) == 1;
     EVP_MAC_CTX_free(context);
-    return ok ? 0 : ERR_INTERNAL;
+    return report(ok, ERR_INTERNAL);
 }
 
 void crypto_mac_destroy(struct crypto_mac **mac)
@@ -150,7 +161,7 @@ int crypto_derive(const void *secret, size_t secret_size, const char *label,
     };
     bool ok = context && EVP_KDF_derive(context, out_key, CRYPTO_KEY_SIZE, params) == 1;
     EVP_KDF_CTX_free(context);
-    return ok ? 0 : ERR_INTERNAL;
+    return report(ok, ERR_INTERNAL);
 }
 
 int crypto_seal(const unsigned char key[CRYPTO_KEY_SIZE], const void *data, size_t size,
@@ -173,7 +184,7 @@ int crypto_seal(const unsigned char key[CRYPTO_KEY_SIZE], const void *data, size
               EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, tag) == 1;
     EVP_CIPHER_CTX_free(context);
     if (!ok)
-        return ERR_INTERNAL;
+        return report(false, ERR_INTERNAL);
     out->size += size + CRYPTO_SEAL_OVERHEAD;
     out->data[out->size] = 0;
     return 0;
@@ -204,7 +215,7 @@ int crypto_open(const unsigned char key[CRYPTO_KEY_SIZE], const void *sealed, si
     EVP_CIPHER_CTX_free(context);
     if (!genuine) {
         crypto_wipe(out->data + out->size, size + 1);
-        return ready ? ERR_DENIED : ERR_INTERNAL;
+        return report(false, ready ? ERR_DENIED : ERR_INTERNAL);
     }
     out->size += size;
     out->data[out->size] = 0;

@@ -129,11 +129,13 @@ local function take(model, priority)
     end
     sift(heap, size)
   end
-  local tags = {}
+  local tags, any_tombs = {}, (tonumber(call('HGET', P .. 'c:' .. model, 'tombs')) or 0) > 0
   for i = 1, #touched do
     local flow = touched[i]
-    if flow.left == 0 then
+    local tombs = any_tombs and call('ZCARD', P .. 'tomb:' .. set .. ':' .. flow.flow) or 0
+    if flow.left <= tombs then
       lane_close(set, flow.flow, flow.tag, clock)
+      count(model, 'tombs', -tombs)
     else
       tags[#tags + 1] = flow.tag
       tags[#tags + 1] = flow.flow

@@ -90,9 +90,11 @@ static void print_usage(FILE *out)
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].purpose);
     fputs("\nID is a job's id or the first characters of one that was submitted from here.\n"
           "DARKROOM_SERVER stands for --server, and so on for every option.\n"
-          "Exit status: 0 done, 1 the job failed, 2 it was cancelled, 64 wrong usage or refused\n"
-          "input, 65 too large, 66 no such file or job, 69 server away, 74 cannot read or write,\n"
-          "75 not now, 77 not allowed, 130 interrupted.\n",
+          "Exit status: 0 done, 1 the job failed, 2 it was cancelled, 64 wrong usage, 65 input "
+          "refused\n"
+          "by the server, 66 no such file or job, 69 server away, 74 cannot read or write, 75 not "
+          "now,\n"
+          "77 not allowed, 130 interrupted.\n",
           out);
 }
 
@@ -136,6 +138,18 @@ static int run(const struct command *command, struct cli *cli, const char *word,
     return rc;
 }
 
+/* What the server refused is no wrong usage, and too many requests is no absent server. */
+static int exit_status(const struct cli *cli, int rc)
+{
+    if (rc == ERR_CANCELLED)
+        return CLI_EXIT_INTERRUPTED;
+    if (rc < 0 && cli->refusal == 429)
+        return err_exit_status(ERR_TIMEOUT);
+    if (rc == ERR_INVALID && cli->refusal)
+        return err_exit_status(ERR_CORRUPT);
+    return rc < 0 ? err_exit_status(rc) : cli->exit_status;
+}
+
 /* argv[0] is the command's own name. */
 static int run_command(const struct command *command, int argc, char **argv, int *out_status,
                        struct err *err)
@@ -153,14 +167,16 @@ static int run_command(const struct command *command, int argc, char **argv, int
         .max_arguments = command->words,
     };
     int rc = config_load(&spec, argc, argv, &cli.settings, &next, &words, err);
-    if (rc < 0 || next == CONFIG_EXIT)
+    if (rc < 0 || next == CONFIG_EXIT) {
+        *out_status = exit_status(&cli, rc);
         return rc;
+    }
     if (words < command->words)
         rc = err_set(err, ERR_INVALID, NULL, "usage: %s %s", argv[0], command->usage);
     else
         rc = run(command, &cli, command->words ? argv[1] : NULL, err);
     config_fini(&spec, &cli.settings);
-    *out_status = cli.exit_status;
+    *out_status = exit_status(&cli, rc);
     return rc;
 }
 
@@ -187,9 +203,7 @@ int main(int argc, char **argv)
     snprintf(name, sizeof name, "darkroom %s", command->name);
     argv[1] = name;
     int rc = run_command(command, argc - 1, argv + 1, &status, &err);
-    if (rc == ERR_CANCELLED)
-        return CLI_EXIT_INTERRUPTED;
-    if (rc < 0)
+    if (rc < 0 && rc != ERR_CANCELLED)
         fprintf(stderr, "darkroom: %s\n", err.text[0] ? err.text : err_name(rc));
-    return rc < 0 ? err_exit_status(rc) : status;
+    return status;
 }

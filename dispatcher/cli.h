@@ -48,6 +48,7 @@ struct cli {
     struct http_client *http; /* owned */
     struct cli_view view;
     int64_t deadline_ms;  /* of clock_ms(); 0: none */
+    int refusal;          /* HTTP status of what the server refused; 0: nothing */
     int64_t upload_bytes; /* of the request under way */
     int exit_status;      /* of a command that did what it was told, such as CLI_EXIT_FAILED */
 };

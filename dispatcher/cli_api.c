@@ -48,9 +48,10 @@ static size_t add_authorization(struct http_header *headers, size_t count, const
 }
 
 /* The problem document in one line: detail, limit, when to come back. */
-static int read_problem(const struct http_response *response, int code, const struct err *plain,
-                        struct err *err)
+static int read_problem(struct cli *cli, const struct http_response *response, int code,
+                        const struct err *plain, struct err *err)
 {
+    cli->refusal = response->status;
     const char *detail = NULL, *title = NULL, *field = "";
     int64_t limit = 0;
     char retry[64] = "", limits[64] = "";
@@ -125,7 +126,7 @@ int cli_call(struct cli *cli, const struct cli_request *request, json_t **out_an
                               &response, &plain);
     rc = why_cancelled(cli, rc, err);
     if (rc < 0)
-        read_problem(&response, rc, &plain, err);
+        read_problem(cli, &response, rc, &plain, err);
     else if (out_answer && json_parse(response.body.data, response.body.size, answer_limits,
                                       out_answer, NULL) < 0)
         rc = err_set(err, ERR_CORRUPT, NULL, "what answers at %.100s is no Darkroom",
@@ -249,10 +250,9 @@ static int follow_once(struct follow *follow, const struct cli_job *job, struct 
     else if (rc == 0)
         rc = ERR_UNAVAILABLE; /* the stream ended before the job did */
     else if (follow->err->code < 0)
-        rc = err_set(err, follow->err->code, NULL, "the server sent no event: %.150s",
-                     follow->err->text);
+        rc = err_set(err, ERR_CORRUPT, NULL, "the server sent no event: %.150s", follow->err->text);
     else if ((rc = why_cancelled(follow->cli, rc, err)) < 0)
-        read_problem(&response, rc, &plain, err);
+        read_problem(follow->cli, &response, rc, &plain, err);
     http_response_fini(&response);
     return rc;
 }
@@ -315,7 +315,7 @@ static int find_result(struct cli *cli, const struct cli_job *job, char out[MAX_
     else if (rc == 0 || response.status / 100 == 3)
         rc = err_set(err, ERR_CORRUPT, NULL, "the server sent no link to the result");
     else
-        read_problem(&response, rc, &plain, err);
+        read_problem(cli, &response, rc, &plain, err);
     http_response_fini(&response);
     return rc;
 }

@@ -198,8 +198,8 @@ class CliTest(unittest.TestCase):
     def test_a_refusal_is_one_line_with_field_and_limit_and_its_own_status(self):
         cases = [
             (problem(422, "invalid", detail="the crop reaches outside the picture", field="crop",
-                     limit=512), 64, "crop", "512"),
-            (problem(400, "malformed", detail="the form is cut off"), 64, "cut off", ""),
+                     limit=512), 65, "crop", "512"),
+            (problem(400, "malformed", detail="the form is cut off"), 65, "cut off", ""),
             (problem(413, "too-large", detail="more than is taken", field="input", limit=1000), 65,
              "input", "1000"),
             (problem(401, "unauthorized"), 77, "unauthorized", ""),
@@ -224,7 +224,7 @@ class CliTest(unittest.TestCase):
         self.serve(lambda request: (429, {"Content-Type": "application/problem+json",
                                           "Retry-After": "17"},
                                     '{"title": "rate", "status": 429, "detail": "too many"}'))
-        self.assertIn("try again in 17 s", self.submit(status=69).stderr)
+        self.assertIn("try again in 17 s", self.submit(status=75).stderr)
 
     def test_a_server_that_is_away_or_no_darkroom_is_named(self):
         self.serve(lambda request: (200, {"Content-Type": "text/html"}, "<h1>hello</h1>"))
@@ -235,7 +235,7 @@ class CliTest(unittest.TestCase):
 
     def test_nothing_from_the_server_moves_the_cursor(self):
         self.serve(lambda request: problem(422, "invalid", detail="\x1b[2J\x1b]0;title\x07", field="\x1b[H"))
-        done = self.submit(status=64)
+        done = self.submit(status=65)
         self.assertNotIn("\x1b", done.stderr)
         self.stub.close()
         self.serve(lambda request: (202, {}, json.dumps({**job(state="\x1b[2J"), "tokens": TOKENS})))
@@ -354,7 +354,7 @@ class CliTest(unittest.TestCase):
         self.assertEqual(child.returncode, 130)
 
     def test_an_event_that_is_no_job_is_an_error(self):
-        self.follow(["event: job\ndata: {broken\n\n"], status=64)
+        self.follow(["event: job\ndata: {broken\n\n"], status=65)
         self.stub.close()
         self.follow(["data: " + "x" * 70000], status=65)
 

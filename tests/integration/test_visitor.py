@@ -137,7 +137,7 @@ class VisitorTest(unittest.TestCase):
         for name, data in bad.items():
             path = self.lab.path / name
             path.write_bytes(data)
-            said = self.run_cli("submit", path, "--model", "test-model", status=64)
+            said = self.run_cli("submit", path, "--model", "test-model", status=65)
             self.assertIn("input", said)
         for words, field in [
                 (("--crop", "0,0,65,64"), "crop"), (("--crop", "1,2,3"), "crop"),
@@ -145,10 +145,10 @@ class VisitorTest(unittest.TestCase):
                 (("--email", "a@b.example\r\nBcc: c@d.example"), "email"),
                 (("--param", "strength=2"), "strength"), (("--param", "strength=big"), "strength"),
                 (("--param", "unknown=1"), "unknown")]:
-            said = self.submit(*words, status=64)
+            said = self.submit(*words, status=65)
             self.assertIn(field, said)
             self.assertNotIn("d.example", said)
-        said = self.run_cli("submit", self.picture, "--model", "no-such-model", status=64)
+        said = self.run_cli("submit", self.picture, "--model", "no-such-model", status=65)
         self.assertIn("model", said)
         self.assertEqual(self.lab.redis_cli("xlen", "{q:00}out"), "0")
 

@@ -4,11 +4,13 @@
 import email
 import email.policy
 import email.utils
+import importlib.util
 import os
 import pathlib
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -95,8 +97,10 @@ class NotifierTest(unittest.TestCase):
         return texts
 
     def test_a_real_mail_server_receives_the_mail_of_a_picture(self):
+        if not importlib.util.find_spec("aiosmtpd"):
+            self.skipTest("aiosmtpd is not installed")
         port, folder = free_port(), self.lab.path / "mailbox"
-        self.lab.start("aiosmtpd", ["/usr/bin/python3", "-m", "aiosmtpd", "-n", "-l", f"127.0.0.1:{port}",
+        self.lab.start("aiosmtpd", [sys.executable, "-m", "aiosmtpd", "-n", "-l", f"127.0.0.1:{port}",
                                     "-c", "aiosmtpd.handlers.Mailbox", folder])
 
         def listens():
@@ -236,6 +240,33 @@ class NotifierTest(unittest.TestCase):
         self.assertTrue(server.wait_for(1)[0].encrypted)
         self.assertEqual(server.commands[:5], ["EHLO", "STARTTLS", "EHLO", "AUTH", "MAIL"])
 
+    def test_a_real_mail_server_that_wants_starttls_and_a_login_gets_them(self):
+        if not importlib.util.find_spec("aiosmtpd"):
+            self.skipTest("aiosmtpd is not installed")
+        from aiosmtpd.controller import Controller
+        from aiosmtpd.smtp import AuthResult
+        taken = []
+
+        class Handler:
+            async def handle_DATA(self, server, session, envelope):
+                taken.append((session.ssl is not None, session.authenticated, envelope))
+                return "250 taken"
+
+        def authenticator(server, session, envelope, mechanism, login):
+            return AuthResult(success=(login.login, login.password) == (b"lab", b"p4ss-word"))
+        _, options = self.with_login()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.lab.path / "certificate.pem", self.lab.path / "key.pem")
+        controller = Controller(Handler(), hostname="127.0.0.1", port=free_port(), tls_context=context,
+                                require_starttls=True, auth_required=True, authenticator=authenticator)
+        controller.start()
+        self.addCleanup(controller.stop)
+        self.notifier(*options, "--smtp", f"smtp+starttls://localhost:{controller.port}")
+        self.end_job()
+        encrypted, authenticated, envelope = wait_until(lambda: taken, "a mail")[0]
+        self.assertTrue(encrypted and authenticated)
+        self.assertEqual((envelope.mail_from, envelope.rcpt_tos), ("darkroom@example.org", [SOMEBODY]))
+
     def test_tls_from_the_first_byte_works_too(self):
         server, options = self.with_login(implicit_tls=True)
         self.notifier(*options)
@@ -297,6 +328,36 @@ class NotifierTest(unittest.TestCase):
         mails = self.killed_at("TAKEN")
         self.assertEqual(len(mails), 2)
         self.assertEqual(len({mail.message["Message-ID"] for mail in mails}), 1)
+
+    def test_killed_again_and_again_it_loses_no_mail(self):
+        server = self.server()
+        options = ("--smtp", server.url, "--mail-lease-ms", "1000", "--smtp-timeout-ms", "900")
+        jobs = set()
+        countdown, victim = [], []
+
+        def refuse(command, argument):
+            # Each notifier dies a little further on in the conversation than the one before it.
+            if countdown and victim:
+                countdown[0] -= 1
+                if countdown[0] == 0:
+                    countdown.clear()
+                    os.kill(victim.pop().pid, signal.SIGKILL)
+        server.refuse = refuse
+        for kills in range(6):
+            countdown[:] = [9 + kills]
+            notifier = self.notifier(*options, name=f"notifier{kills}")
+            victim.append(notifier)
+            jobs |= {self.end_job(to=f"private{kills}.{i}@example.org") for i in range(4)}
+            wait_until(lambda: not notifier.running(), "the end of a notifier")
+            self.lab.programs.pop(notifier.name)
+            notifier.stop()
+        last = self.notifier(*options)
+        wait_until(lambda: self.lab.redis_cli("zcard", "{q:00}due") == "0", "an empty outbox")
+        self.settled(last, "mail.sent")
+        ids = [mail.message["Message-ID"] for mail in server.mails]
+        self.assertEqual({mail_id[1:35] for mail_id in ids}, jobs)
+        self.assertEqual(len(set(ids)), len(jobs))
+        self.assertLessEqual(len(ids), len(jobs) + 6)  # each kill doubles one mail at most
 
     def test_an_address_gets_so_many_mails_an_hour_and_the_rest_later(self):
         notifier = self.notifier("--mail-per-address-hour", "2")

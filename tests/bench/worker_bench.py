@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What the worker costs beside the network: its start, its CPU per job, the way to an idle one.
 
-    tests/bench/worker_bench.py [--jobs 200] [--model portrait-drawing]
+    tests/bench/worker_bench.py [--jobs 200] [--model portrait-drawing] [--models DIR]
 
 Needs a release build in $DARKROOM_BUILD and python3-pil. Input: a 256 x 256 JPEG of the sample
 portrait; output: PNG; store: local. Prints one line per figure."""
@@ -66,9 +66,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--model", default="portrait-drawing")
+    parser.add_argument("--models", default=ROOT / "models", help="folder of manifests")
     arguments = parser.parse_args()
     options = ("--model", arguments.model)
-    with Lab(models=ROOT / "models") as lab:
+    with Lab(models=arguments.models) as lab:
         start(lab, options)
         jobs(lab, options, arguments.model, arguments.jobs)
 

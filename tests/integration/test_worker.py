@@ -176,9 +176,11 @@ class Worker(unittest.TestCase):
             worker = lab.worker_start(*SLOW)
             job = self.submit(lab, noise_png(20, 20, 1), "slow")
             lab.wait_for_state(job, "running")
+            lab.stop("redis")  # the drain waits for it, to complete the job
             worker.process.send_signal(signal.SIGTERM)
             worker.wait_for_log("worker.drain")
             self.assertEqual(lab.stop("worker"), 128 + signal.SIGTERM)
+            lab.redis_start()
 
     def test_an_idle_worker_drains_and_is_forgotten(self):
         with self.lab() as lab:

@@ -2,7 +2,7 @@
  *
  * What a device has to offer to run a network; model.c calls nothing else of it.
  *
- * Each backend that the build leaves out is replaced by absent_*.c, whose open() says so: which
+ * Each backend that the build leaves out is replaced by absent_*.c, whose check() says so: which
  * ones exist is known to gpu/meson.build alone. A state belongs to one thread at a time. */
 #ifndef DARKROOM_GPU_BACKEND_H
 #define DARKROOM_GPU_BACKEND_H
@@ -18,7 +18,10 @@ struct backend_options {
 };
 
 struct backend {
-    /* `network` and what it borrows stay until close(). *out_state is owned by the caller. */
+    /* Can this build, on this machine, compute so at all? Cheap. ERR_UNSUPPORTED says what not. */
+    int (*check)(const struct backend_options *options, struct err *err);
+    /* After a check. `network` and what it borrows stay until close(). *out_state is owned by the
+     * caller. */
     int (*open)(const struct network *network, const struct backend_options *options,
                 void **out_state, struct err *err);
     /* Pays now what the first run of this batch size would pay. */

@@ -17,7 +17,8 @@ struct model {
     struct weights *weights; /* owned */
     struct network *network; /* owned; borrows from weights */
     const struct backend *backend;
-    void *state; /* owned; the backend's */
+    struct backend_options backend_options;
+    void *state; /* owned; the backend's; NULL until it is needed */
     struct model_info info;
 };
 
@@ -137,16 +138,24 @@ static int build_network(struct model *model, const struct model_options *option
     return rc;
 }
 
-static int open_backend(struct model *model, const struct model_options *options, struct err *err)
+static int choose_backend(struct model *model, const struct model_options *options, struct err *err)
 {
     static const struct backend *const backends[] = {
         [MODEL_CPU] = &backend_cpu, [MODEL_CUDA] = &backend_cuda, [MODEL_REF] = &backend_ref};
-    struct backend_options backend_options = {
+    model->backend_options = (struct backend_options){
         .precision = options->precision,
         .threads = options->threads ? options->threads : usable_cores(),
     };
     model->backend = backends[options->device];
-    return model->backend->open(model->network, &backend_options, &model->state, err);
+    return model->backend->check(&model->backend_options, err);
+}
+
+/* In the thread that runs the model, as OpenMP's settings and a GPU's context belong to one. */
+static int open_backend(struct model *model, struct err *err)
+{
+    if (model->state)
+        return 0;
+    return model->backend->open(model->network, &model->backend_options, &model->state, err);
 }
 
 int model_open(const char *path, const struct model_options *options, struct model **out_model,
@@ -165,7 +174,7 @@ int model_open(const char *path, const struct model_options *options, struct mod
     if (rc == 0)
         rc = build_network(model, options, err);
     if (rc == 0)
-        rc = open_backend(model, options, err);
+        rc = choose_backend(model, options, err);
     if (rc == 0) {
         *out_model = model;
         model = NULL;
@@ -206,11 +215,15 @@ static int check_batch(int batch, struct err *err)
 int model_prepare(struct model *model, int batch, struct err *err)
 {
     int rc = check_batch(batch, err);
+    if (rc == 0)
+        rc = open_backend(model, err);
     return rc < 0 ? rc : model->backend->prepare(model->state, batch, err);
 }
 
 int model_run(struct model *model, int batch, const float *input, float *output, struct err *err)
 {
     int rc = check_batch(batch, err);
+    if (rc == 0)
+        rc = open_backend(model, err);
     return rc < 0 ? rc : model->backend->run(model->state, batch, input, output, err);
 }

@@ -82,7 +82,9 @@ void model_close(struct model **model);
 /* Borrowed until model_close(). */
 const struct model_info *model_info(const struct model *model);
 
-/* Builds and keeps the plan for this batch size, so that the first run is as fast as the next. */
+/* Builds and keeps the plan for this batch size, so that the first run is as fast as the next.
+ * Opening a model only maps and checks its weights; what costs time happens here, or in the first
+ * run, in the calling thread: let it be the one that runs the model. */
 int model_prepare(struct model *model, int batch, struct err *err);
 
 /* `input` and `output`: [batch, 3, size, size] floats in [-1,1], both borrowed, no overlap.

@@ -3,10 +3,9 @@
 
 #include "common/err.h"
 
-static int open_absent(const struct network *network, const struct backend_options *options,
-                       void **out_state, struct err *err)
+static int check_absent(const struct backend_options *options, struct err *err)
 {
     return err_set(err, ERR_UNSUPPORTED, "device", "this build has no CPU backend (oneDNN)");
 }
 
-const struct backend backend_cpu = {.open = open_absent};
+const struct backend backend_cpu = {.check = check_absent};

@@ -32,13 +32,18 @@ static void close_cpu(void *state)
     free(s);
 }
 
-static int open_cpu(const struct network *network, const struct backend_options *options,
-                    void **out_state, struct err *err)
+static int check_cpu(const struct backend_options *options, struct err *err)
 {
     if (options->precision != MODEL_F32)
         return err_set(err, ERR_UNSUPPORTED, "precision",
                        "precision %s is not available on the CPU; f32 is",
                        model_precision_name(options->precision));
+    return 0;
+}
+
+static int open_cpu(const struct network *network, const struct backend_options *options,
+                    void **out_state, struct err *err)
+{
     struct cpu_state *s = calloc(1, sizeof *s);
     if (!s)
         return ERR_NOMEM;
@@ -78,4 +83,4 @@ static int run(void *state, int batch, const float *input, float *output, struct
     return rc;
 }
 
-const struct backend backend_cpu = {open_cpu, prepare, run, close_cpu};
+const struct backend backend_cpu = {check_cpu, open_cpu, prepare, run, close_cpu};

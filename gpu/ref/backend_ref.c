@@ -7,12 +7,17 @@
 
 #include <stdint.h>
 
+static int check_ref(const struct backend_options *options, struct err *err)
+{
+    if (options->precision != MODEL_F32)
+        return err_set(err, ERR_UNSUPPORTED, "precision", "device ref computes in f32 only");
+    return 0;
+}
+
 /* The state is the network itself. */
 static int open_ref(const struct network *network, const struct backend_options *options,
                     void **out_state, struct err *err)
 {
-    if (options->precision != MODEL_F32)
-        return err_set(err, ERR_UNSUPPORTED, "precision", "device ref computes in f32 only");
     *out_state = (void *)(uintptr_t)network;
     return 0;
 }
@@ -37,4 +42,4 @@ static void close_ref(void *state)
 {
 }
 
-const struct backend backend_ref = {open_ref, prepare, run, close_ref};
+const struct backend backend_ref = {check_ref, open_ref, prepare, run, close_ref};

@@ -115,24 +115,28 @@ static void run_batch(struct infer *infer)
             run_alone(infer, i);
 }
 
-/* Pays for the plan while the first job is still on its way. Failing here fails no job: the run
- * will tell. */
-static void prepare(struct pipeline *pipeline)
+/* Pays for the plan while the first job is still on its way. The weights were checked before: what
+ * fails here is this machine's fault, and must not become that of people's jobs. */
+static int prepare(struct pipeline *pipeline)
 {
     struct resident *resident = &pipeline->residents->items[0];
     struct err err = {0};
     int64_t before_ms = clock_ms();
     int rc = model_prepare(resident->model, 1, &err);
-    log_event(rc < 0 ? LOG_WARN : LOG_INFO, "worker.prepared", "model", LOG_S,
-              resident->manifest->name, "ms", LOG_I, clock_ms() - before_ms, "error", LOG_S,
-              rc < 0 ? err.text : NULL, NULL);
+    if (rc < 0)
+        pipeline_fail(pipeline, rc, &err);
+    else
+        log_event(LOG_INFO, "worker.prepared", "model", LOG_S, resident->manifest->name, "ms",
+                  LOG_I, clock_ms() - before_ms, NULL);
+    return rc;
 }
 
 void stage_infer_run(struct pipeline *pipeline)
 {
     struct infer infer = {.pipeline = pipeline};
     int64_t before_us = pipeline_thread_cpu_us();
-    prepare(pipeline);
+    if (prepare(pipeline) < 0)
+        return;
     infer.network_cpu_us = pipeline_thread_cpu_us() - before_us;
 
     while (gather(&infer)) {

@@ -119,7 +119,8 @@ start_everything() {
     until_true dispatcher log_says_ready dispatcher
     start notifier "$BUILD/dispatcher/darkroom-notifier" --redis "unix:$STATE/redis.sock" \
         --public-url "$url" --models "$ROOT/models" --secret-file "$STATE/secret" \
-        --mail-from "darkroom@example.org" --outbox "$STATE/outbox"
+        --mail-from "darkroom@example.org" --outbox "$STATE/outbox" \
+        --mail-per-address-hour 1000
     until_true notifier log_says_ready notifier
     start worker "$BUILD/worker/darkroom-worker" --redis "unix:$STATE/redis.sock" \
         --dispatcher "$url" --models "$ROOT/models" --worker-token-file "$STATE/worker-token"

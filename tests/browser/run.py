@@ -27,7 +27,7 @@ def missing():
 
 
 def run():
-    options = ["--web", ROOT / "dispatcher" / "web", "--submit-burst", "1000"]
+    options = ["--web", ROOT / "dispatcher" / "web"]
     with Lab(models=ROOT / "models", dispatcher_options=options) as lab:
         lab.worker_start()
         lab.notifier_start()

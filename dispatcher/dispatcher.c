@@ -18,7 +18,7 @@
 #include "dispatcher/pages.h"
 #include "dispatcher/routes.h"
 
-#include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +36,8 @@
 #define TIDY_MS 2000
 #define STORE_TIMEOUT_MS 10000
 #define START_CHECK_MS 2000
+#define TRIM_MS 10000
+#define TRIM_CONNECTIONS 256
 
 /* What an event of the loop is about: their addresses are the tags. */
 static char redis_tag, events_tag, http_tag, offload_tag, stop_tag;
@@ -217,10 +219,27 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* What ten thousand streams held goes back to the system once they are gone: the heap keeps freed
+ * pages in its middle unless it is told. */
+static void trim_memory(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    unsigned now = http_server_connections(dispatcher->server);
+    if (now > dispatcher->peak_connections)
+        dispatcher->peak_connections = now;
+    if (now_ms < dispatcher->trim_ms)
+        return;
+    dispatcher->trim_ms = now_ms + TRIM_MS;
+    if (dispatcher->peak_connections < TRIM_CONNECTIONS || now > dispatcher->peak_connections / 2)
+        return;
+    dispatcher->peak_connections = now;
+    malloc_trim(0);
+}
+
 /* Does what is due; returns when the next thing will be. Redis comes last: what the others have
  * asked leaves in one write. */
 static int64_t tick(struct dispatcher *dispatcher, int64_t now_ms)
 {
+    trim_memory(dispatcher, now_ms);
     int64_t next_ms = gate_tick(dispatcher->gate, now_ms);
     next_ms = earlier(next_ms, housekeeping_tick(dispatcher->housekeeping, now_ms));
     next_ms = earlier(next_ms, disowned_tick(dispatcher->disowned, now_ms));

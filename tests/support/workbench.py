@@ -71,8 +71,13 @@ class Workbench:
 
 def noise_png(width, height, seed):
     """A picture that differs from every other one."""
-    rng = random.Random(seed)
-    rows = b"".join(b"\0" + rng.randbytes(3 * width) for _ in range(height))
+    return rgb_png(width, height, random.Random(seed).randbytes(3 * width * height))
+
+
+def rgb_png(width, height, pixels):
+    """A PNG of [height][width][3] bytes."""
+    stride = 3 * width
+    rows = b"".join(b"\0" + pixels[y * stride:(y + 1) * stride] for y in range(height))
 
     def chunk(kind, data):
         body = kind + data
@@ -80,6 +85,13 @@ def noise_png(width, height, seed):
     return (b"\x89PNG\r\n\x1a\n"
             + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
             + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+
+
+def read_ppm(data):
+    """(width, height, RGB bytes) of a binary PPM without comments."""
+    kind, width, height, most, pixels = data.split(None, 4)
+    assert kind == b"P6" and most == b"255" and len(pixels) == 3 * int(width) * int(height)
+    return int(width), int(height), pixels
 
 
 def read_png(data):

@@ -105,7 +105,7 @@ int ugatit_build(const struct weights *weights, const struct ugatit_shape *shape
         x = network_add(b, y, x);
     }
     x = up_block(b, 2, x, 2 * ch);
-    x = up_block(b, 6, x, ch);
+    x = up_block(b, 7, x, ch);
     network_tanh(b, network_conv(b, "UpBlock2.11", x, conv7(3)));
     return b->rc;
 }

@@ -41,7 +41,7 @@ def generator(ch, light, size=8, blocks=1):
         for part in (1, 2):
             shapes["UpBlock1_%d.conv%d.weight" % (i + 1, part)] = [c, c, 3, 3]
             shapes["UpBlock1_%d.norm%d.rho" % (i + 1, part)] = [1, c, 1, 1]
-    for position, out, inner in ((2, 2 * ch, c), (6, ch, 2 * ch)):
+    for position, out, inner in ((2, 2 * ch, c), (7, ch, 2 * ch)):
         shapes["UpBlock2.%d.weight" % position] = [out, inner, 3, 3]
         for name in ("rho", "gamma", "beta"):
             shapes["UpBlock2.%d.%s" % (position + 1, name)] = [1, out, 1, 1]

@@ -94,7 +94,7 @@ class Ugatit(nn.Module):
                 block.add_module("norm" + half, Norms(inner, own=False))
             layers[f"UpBlock1_{i}"] = block
         up = nn.Module()
-        for place, outputs in ((2, 2 * ch), (6, ch)):
+        for place, outputs in ((2, 2 * ch), (7, ch)):
             up.add_module(str(place), nn.Conv2d(2 * outputs, outputs, 3, bias=False))
             up.add_module(str(place + 1), Norms(outputs, own=True))
         up.add_module("11", nn.Conv2d(ch, 3, 7, bias=False))
@@ -146,7 +146,7 @@ class Ugatit(nn.Module):
             y = keep(trace, gamma * block.norm2.mixed(y) + beta)
             x = keep(trace, x + y)
         up = self.UpBlock2._modules
-        for place in (2, 6):
+        for place in (2, 7):
             norm = up[str(place + 1)]
             x = keep(trace, self.padded(up[str(place)], keep(trace, self.twice(x))))
             x = keep(trace, norm.gamma * norm.mixed(x) + norm.beta)

@@ -36,7 +36,7 @@ def shapes(channels, blocks, full):
     pixels = (full // 4) ** 2 if full else 1
     yield "FC.0.weight", (inner, inner * pixels)
     yield "FC.2.weight", (inner, inner)
-    for position, out in ((2, 2 * ch), (6, ch)):
+    for position, out in ((2, 2 * ch), (7, ch)):
         yield f"UpBlock2.{position}.weight", (out, 2 * out, 3, 3)
         for part in ("rho", "gamma", "beta"):
             yield f"UpBlock2.{position + 1}.{part}", (1, out, 1, 1)

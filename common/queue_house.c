@@ -125,34 +125,42 @@ void queue_events_command(const struct queue *queue, const char *after_id, int64
     redis_command_text(command, after_id);
 }
 
-/* `<letter><progress> <model>` */
-static int parse_change(const struct redis_reply *id, const struct redis_reply *value,
-                        struct queue_event *event)
+/* `<public id> <letter><progress> <model>` and the line's end. */
+static int parse_change(const char *line, size_t length, struct queue_event *event)
 {
-    const char *text = redis_reply_text(value);
+    char text[ID_PUBLIC_SIZE + JOB_MODEL_SIZE + 16];
     char *end = NULL;
-    if (queue_copy(event->public_id, sizeof event->public_id, id) < 0 || !text[0])
+    const size_t id_length = ID_PUBLIC_SIZE - 1;
+    if (length >= sizeof text || length < id_length + 3)
         return ERR_INTERNAL;
-    event->state = job_state_from_letter(text[0]);
-    event->progress = (int)strtol(text + 1, &end, 10);
-    if ((!event->state && text[0] != 'X') || *end != ' ')
+    memcpy(text, line, length);
+    text[length] = 0;
+    char letter = text[id_length + 1];
+    event->state = job_state_from_letter(letter);
+    event->progress = (int)strtol(text + id_length + 2, &end, 10);
+    if ((!event->state && letter != 'X') || text[id_length] != ' ' || *end != ' ' ||
+        strlen(end + 1) >= sizeof event->model)
         return ERR_INTERNAL;
+    memcpy(event->public_id, text, id_length);
+    event->public_id[id_length] = 0;
     snprintf(event->model, sizeof event->model, "%s", end + 1);
     return 0;
 }
 
+/* An entry has one field, whose value is a line for each change. */
 static int parse_entry(const struct redis_reply *entry, queue_event_fn *each, void *data)
 {
-    const struct redis_reply *fields = redis_reply_at(entry, 1);
-    size_t count = redis_reply_count(fields);
     struct queue_event event = {.event_id = redis_reply_text(redis_reply_at(entry, 0))};
-    if (!event.event_id[0] || count % 2)
+    const char *at = redis_reply_text(redis_reply_at(redis_reply_at(entry, 1), 1));
+    if (!event.event_id[0] || !at[0])
         return ERR_INTERNAL;
-    for (size_t i = 0; i < count; i += 2) {
-        if (parse_change(redis_reply_at(fields, i), redis_reply_at(fields, i + 1), &event) < 0)
+    while (*at) {
+        size_t length = strcspn(at, "\n");
+        if (parse_change(at, length, &event) < 0)
             return ERR_INTERNAL;
         if (each)
             each(&event, data);
+        at += length + (at[length] == '\n');
     }
     return 0;
 }

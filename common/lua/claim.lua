@@ -12,11 +12,13 @@
 local worker, nonce, lease_ms, retain_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local limit = tonumber(ARGV[5])
 local POPS_MAX = 2000 -- dead places that one claim clears away at most
-local pops = 0
+local pops, started = 0, 0
 local claimed, leases, runs, remembered = {}, {}, {}, {}
 
+local deadline, run_value = format('%d', now + lease_ms), worker .. ' ' .. format('%d', now)
+
 local function lease(id, epoch)
-  leases[#leases + 1] = now + lease_ms
+  leases[#leases + 1] = deadline
   leases[#leases + 1] = id
   remembered[#remembered + 1] = id .. ':' .. epoch
 end
@@ -35,18 +37,41 @@ local function replay(known)
   end
 end
 
-local function start(r)
+-- The usual job, without the detour over a table; its charge and place, or nil where it is not usual.
+local function start(id, raw, model)
+  if peek_state(raw) ~= 'Q' then
+    return nil
+  end
+  local flags, priority, epoch, charge, place, id1, id2, id3, model_size, flow_size, extension_size,
+    address_size, blob_size, spec_size = struct.unpack(PEEK, raw)
+  if flags >= FLAG_SUSPECT or model_size ~= #model or flow_size > 64 or extension_size > 8 or
+    #raw < HEAD_SIZE + model_size + flow_size + extension_size + address_size + blob_size + spec_size then
+    return nil
+  end
+  epoch = epoch + 1
+  local head = patched(raw, 'R', flags, priority, epoch, '\0\0')
+  call('SETRANGE', P .. 'j:' .. id, 0, head)
+  lease(id, epoch)
+  runs[#runs + 1] = id
+  runs[#runs + 1] = run_value
+  claimed[#claimed + 1] = id
+  claimed[#claimed + 1] = head .. sub(raw, 33)
+  events[#events + 1] = sub(P, 4, 5) .. id .. format('%08x%06x%06x R0 ', id1, id2, id3) .. model
+  return charge, place
+end
+
+-- The same for a suspect.
+local function start_alone(r)
   r.epoch = r.epoch + 1
   r.progress = 0
-  set_flag(r, FLAG_ALONE, has(r, FLAG_SUSPECT))
+  set_flag(r, FLAG_ALONE, true)
   move(r, 'R')
-  local head = head_of(r)
-  call('SETRANGE', P .. 'j:' .. r.id, 0, head)
+  save(r)
   lease(r.id, r.epoch)
   runs[#runs + 1] = r.id
-  runs[#runs + 1] = worker .. ' ' .. now
+  runs[#runs + 1] = run_value
   claimed[#claimed + 1] = r.id
-  claimed[#claimed + 1] = head .. sub(r.raw, HEAD_SIZE + 1)
+  claimed[#claimed + 1] = head_of(r) .. sub(r.raw, HEAD_SIZE + 1)
 end
 
 -- A popped id that is not waiting: cancelled, erased, unreadable or deleted by hand.
@@ -81,70 +106,111 @@ local function sift(heap, size)
   end
 end
 
+-- Takes the head of the top flow's lane. Sets top.dry once the lane is empty; true when a suspect ends
+-- the batch.
+local function serve(top, model, set, priority)
+  local lane = P .. 'r:' .. set .. ':' .. top.flow
+  local id = call('LPOP', lane)
+  if not id then
+    top.dry = true
+    return false
+  end
+  pops = pops + 1
+  local charge, place = start(id, call('GET', P .. 'j:' .. id), model)
+  if charge then
+    started = started + 1
+    top.tag = top.tag + charge
+    -- The last place of the lane: nothing is behind it.
+    top.dry = place == top.tail
+    return false
+  end
+  local r = load(id)
+  local alone = false
+  if not r or r.state ~= 'Q' then
+    skip(r, id, model, set, top.flow, priority)
+  elseif #claimed > 0 then
+    call('LPUSH', lane, id)
+    return true
+  else
+    start_alone(r)
+    top.tag = top.tag + r.charge
+    alone = true
+  end
+  top.dry = call('LLEN', lane) == 0
+  return alone
+end
+
+local function lowest_flows(set)
+  -- So many flows, lowest first, are all that can be served by this claim.
+  local lowest = call('ZRANGE', P .. 'ring:' .. set, 0, limit - #claimed / 2 - 1, 'WITHSCORES')
+  local heap, names = {}, {}
+  for i = 1, #lowest, 2 do
+    names[#names + 1] = lowest[i]
+  end
+  local tails = #names > 0 and call('HMGET', P .. 'tail:' .. set, unpack(names)) or {}
+  for i = 1, #names do
+    heap[i] = {flow = names[i], tag = tonumber(lowest[2 * i]), tail = tonumber(tails[i])}
+  end
+  return heap, #names
+end
+
+-- What is served is written back: dry lanes close, the others move on in the ring.
+local function put_back(touched, model, set, clock)
+  local tags, any_tombs = {}, (tonumber(call('HGET', P .. 'c:' .. model, 'tombs')) or 0) > 0
+  for i = 1, #touched do
+    local flow = touched[i]
+    local tombs = 0
+    if any_tombs and not flow.dry then
+      tombs = call('ZCARD', P .. 'tomb:' .. set .. ':' .. flow.flow)
+      flow.dry = tombs > 0 and tombs >= call('LLEN', P .. 'r:' .. set .. ':' .. flow.flow)
+    end
+    if flow.dry then
+      lane_close(set, flow.flow, flow.tag, clock)
+      count(model, 'tombs', -tombs)
+    else
+      tags[#tags + 1] = format('%d', flow.tag)
+      tags[#tags + 1] = flow.flow
+    end
+  end
+  if #tags > 0 then
+    call('ZADD', P .. 'ring:' .. set, unpack(tags))
+  end
+end
+
 -- Serves flows until `limit` jobs are claimed; true when a suspect ended the batch.
 local function take(model, priority)
   local set = model .. ':' .. priority
-  local ring, clock_key = P .. 'ring:' .. set, P .. 'clock:' .. set
-  -- So many flows, lowest first, are all that can be served by this claim.
-  local lowest = call('ZRANGE', ring, 0, limit - 1, 'WITHSCORES')
-  if #lowest == 0 then
+  local heap, size = lowest_flows(set)
+  if size == 0 then
     return false
   end
+  local clock_key = P .. 'clock:' .. set
   local clock = tonumber(call('GET', clock_key)) or 0
-  local heap, touched, size = {}, {}, 0
-  for i = 1, #lowest, 2 do
-    size = size + 1
-    heap[size] = {flow = lowest[i], tag = tonumber(lowest[i + 1])}
-  end
-  local full, alone = limit * 2, false
+  local touched, full, alone = {}, limit * 2, false
+  started = 0
   while size > 0 and #claimed < full and pops < POPS_MAX and not alone do
     local top = heap[1]
-    local lane = P .. 'r:' .. set .. ':' .. top.flow
-    if not top.left then
-      top.left = call('LLEN', lane)
+    local before, held = top.tag, #claimed
+    if not top.touched then
+      top.touched = true
       touched[#touched + 1] = top
     end
-    local id = top.left > 0 and call('LPOP', lane)
-    if id then
-      pops = pops + 1
-      top.left = top.left - 1
-      local r = load(id)
-      if not r or r.state ~= 'Q' then
-        skip(r, id, model, set, top.flow, priority)
-      elseif has(r, FLAG_SUSPECT) and #claimed > 0 then
-        call('LPUSH', lane, id)
-        top.left = top.left + 1
-        alone = true
-      else
-        alone = has(r, FLAG_SUSPECT)
-        start(r)
-        clock = max(clock, top.tag)
-        top.tag = top.tag + r.charge
-      end
+    alone = serve(top, model, set, priority)
+    if #claimed > held then
+      clock = max(clock, before)
     end
-    if top.left == 0 then
+    if top.dry then
       heap[1] = heap[size]
       heap[size] = nil
       size = size - 1
     end
     sift(heap, size)
   end
-  local tags, any_tombs = {}, (tonumber(call('HGET', P .. 'c:' .. model, 'tombs')) or 0) > 0
-  for i = 1, #touched do
-    local flow = touched[i]
-    local tombs = any_tombs and call('ZCARD', P .. 'tomb:' .. set .. ':' .. flow.flow) or 0
-    if flow.left <= tombs then
-      lane_close(set, flow.flow, flow.tag, clock)
-      count(model, 'tombs', -tombs)
-    else
-      tags[#tags + 1] = flow.tag
-      tags[#tags + 1] = flow.flow
-    end
-  end
-  if #tags > 0 then
-    call('ZADD', ring, unpack(tags))
-  end
-  call('SET', clock_key, clock)
+  count(model, 'queued' .. priority, -started)
+  count('', 'queued', -started)
+  count(model, 'running', started)
+  put_back(touched, model, set, clock)
+  call('SET', clock_key, format('%d', clock))
   call('ZREMRANGEBYSCORE', P .. 'idle:' .. set, '-inf', clock)
   return alone
 end

@@ -19,7 +19,7 @@ local HISTORY_KEPT = 16
 local NEXT = {Q = 'RC', R = 'QDSFC', D = 'QC', S = '', F = 'Q', C = ''}
 local FINAL_COUNTER = {S = 'succeeded', F = 'failed', C = 'cancelled'}
 
-local counts, events, trash, outbox = {}, {}, {}, {}
+local counts, events, trash, outbox, kept = {}, {}, {}, {}, {}
 
 local function has(r, flag)
   return floor(r.flags / flag) % 2 == 1
@@ -46,8 +46,9 @@ local function load(id)
     address_size, blob_size, spec_size = struct.unpack(HEAD, raw)
   local body_end = HEAD_SIZE + model_size + flow_size + extension_size + address_size + blob_size +
     spec_size
-  if version ~= '1' or not NEXT[state] or priority > 2 or model_size == 0 or flow_size == 0 then
-    return false, 'CORRUPT ' .. key .. ': version, state or priority, expected 1, one of QRDSFC, 0 to 2'
+  if version ~= '1' or not NEXT[state] or priority > 2 or model_size == 0 or model_size > 48 or
+    flow_size == 0 or flow_size > 64 or extension_size > 8 then
+    return false, 'CORRUPT ' .. key .. ': the head, expected version 1, a state of QRDSFC, names that fit'
   end
   if #raw < body_end then
     return false, 'CORRUPT ' .. key .. ': ' .. #raw .. ' bytes, expected at least ' .. body_end
@@ -67,6 +68,22 @@ local function head_of(r)
   return struct.pack(HEAD, '1', r.state, r.flags, r.priority, r.epoch, r.attempts, r.max_attempts,
     r.losses, r.crashes, r.progress, r.cost, r.charge, r.created, r.updated, r.place, r.id1, r.id2,
     r.id3, r.model_size, r.flow_size, r.extension_size, r.address_size, r.blob_size, r.spec_size)
+end
+
+-- Claim and complete see every job, so they do without the table above: they read what they need
+-- with PEEK and patch the first 32 bytes, up to `updated`. Returns flags, priority, epoch, charge,
+-- place, id1, id2, id3 and the six lengths. load() and move() are the rule; these two the exception.
+local PEEK = '>xxBBI3xxxxxxxxxxI3xxxxxxxxxxxxI5I4I3I3BBBBI2I2'
+local UPDATED_NOW = struct.pack('>I6', now)
+
+local function patched(raw, state, flags, priority, epoch, progress)
+  return struct.pack('>c1c1BBI3', '1', state, flags, priority, epoch) .. sub(raw, 8, 12) .. progress ..
+    sub(raw, 15, 26) .. UPDATED_NOW
+end
+
+-- The state letter of a record that PEEK may read; nil where load() has to say what is wrong.
+local function peek_state(raw)
+  return raw and #raw >= HEAD_SIZE and sub(raw, 1, 1) == '1' and sub(raw, 2, 2) or nil
 end
 
 local function save(r)
@@ -147,8 +164,7 @@ local function count_state(r, by)
 end
 
 local function note_event(r, letter)
-  events[#events + 1] = public_id_of(r)
-  events[#events + 1] = letter .. r.progress .. ' ' .. r.model
+  events[#events + 1] = public_id_of(r) .. ' ' .. letter .. r.progress .. ' ' .. r.model
 end
 
 -- The one place where a state changes. The record is not saved yet.
@@ -178,8 +194,12 @@ local function finish(reply)
   for i = 1, #outbox do
     call('XADD', P .. 'out', '*', unpack(outbox[i]))
   end
+  if #kept > 0 then
+    call('ZADD', P .. 'done', unpack(kept))
+  end
+  -- One entry for the whole script: a line for each change. Readers see all of it or nothing.
   if #events > 0 then
-    local id = call('XADD', P .. 'ev', 'MAXLEN', '~', EVENTS_KEPT, '*', unpack(events))
+    local id = call('XADD', P .. 'ev', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', table.concat(events, '\n'))
     call('SET', P .. 'evid', id)
   end
   return reply

@@ -39,7 +39,8 @@ end
 local function settle_final(r, retain_ms, outcome)
   set_flag(r, FLAG_SUSPECT, false)
   set_flag(r, FLAG_ALONE, false)
-  call('ZADD', P .. 'done', now + retain_ms, r.id)
+  kept[#kept + 1] = format('%d', now + retain_ms)
+  kept[#kept + 1] = r.id
   -- The dead letter keeps its input, or it could not be replayed.
   if not has(r, FLAG_DEAD) then
     throw_away_input(r)

@@ -362,11 +362,11 @@ static void released_jobs_return_to_the_head_in_order_and_are_not_charged(void)
 
 static void a_record_edited_by_hand_is_named_and_blocks_nobody(void)
 {
-    char ids[3][ID_PUBLIC_SIZE], key[64];
+    char ids[4][ID_PUBLIC_SIZE], key[64];
     struct queue_job job;
     enum job_state state;
     begin(30000);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         submit_to("alice", ids[i]);
     snprintf(key, sizeof key, "{q:00}j:%.12s", ids[0] + 2);
     RAW("SET", key, "hello");
@@ -380,10 +380,12 @@ static void a_record_edited_by_hand_is_named_and_blocks_nobody(void)
     err = (struct err){0};
     CHECK_INT(queue_get(&queue, redis, ids[1], CALL_MS, &job, &err), ERR_CORRUPT);
     CHECK_HAS(err.text, "QRDSFC");
-    CHECK_TEXT(claim_one(WORKER).public_id, ids[2]);
-    CHECK_INT(raw_int("ZCARD", "{q:00}corrupt"), 2);
+    snprintf(key, sizeof key, "{q:00}j:%.12s", ids[2] + 2);
+    RAW("SETRANGE", key, "53", "zz"); /* says that its spec is longer than the record */
+    CHECK_TEXT(claim_one(WORKER).public_id, ids[3]);
+    CHECK_INT(raw_int("ZCARD", "{q:00}corrupt"), 3);
     erase_job(ids[0]);
-    CHECK_INT(raw_int("ZCARD", "{q:00}corrupt"), 1);
+    CHECK_INT(raw_int("ZCARD", "{q:00}corrupt"), 2);
 }
 
 static void a_foreign_key_under_ours_is_a_clear_error(void)

@@ -81,27 +81,26 @@ void queue_submit_command(const struct queue *queue, const struct queue_submit *
     redis_command_int(command, queue->max_flow_queued);
     redis_command_int(command, count == 1);
     redis_command_int(command, (int64_t)count);
+    struct buf record;
+    buf_init(&record, 4 * JOB_SPEC_MAX);
     for (size_t i = 0; i < count; i++) {
         const struct queue_submit *job = &jobs[i];
         int rc = queue_submit_check(queue, job, NULL);
+        buf_clear(&record);
+        if (rc == 0)
+            rc = queue_record_pack(job, charge_of(job), &record);
         if (rc < 0) {
             command->failure = rc;
-            return;
+            break;
         }
         redis_command_text(command, job->public_id);
         redis_command_text(command, job->model);
         redis_command_text(command, job->flow);
         redis_command_int(command, (int64_t)job->priority);
-        redis_command_int(command, job->cost_ms);
-        redis_command_int(command, charge_of(job));
-        redis_command_int(command, job->max_attempts);
         redis_command_int(command, job->run_at_ms);
-        redis_command_int(command, job->has_input);
-        redis_command_text(command, job->extension);
-        redis_command_text(command, job->notify_address ? job->notify_address : "");
-        redis_command_bytes(command, job->notify_blob, job->notify_blob_size);
-        redis_command_bytes(command, job->spec, job->spec_size);
+        redis_command_bytes(command, record.data, record.size);
     }
+    buf_fini(&record);
 }
 
 int queue_submit_reply(const struct redis_reply *reply, size_t index, struct queue_submitted *out,

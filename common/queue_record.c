@@ -116,6 +116,48 @@ int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t siz
     return 0;
 }
 
+static void put_int(struct buf *out, uint64_t value, int bytes)
+{
+    while (bytes-- > 0) {
+        unsigned char byte = (unsigned char)(value >> (8 * bytes));
+        buf_append(out, &byte, 1);
+    }
+}
+
+int queue_record_pack(const struct queue_submit *job, int64_t charge_ms, struct buf *out)
+{
+    const char *address = job->notify_address ? job->notify_address : "";
+    const size_t sizes[] = {strlen(job->model), strlen(job->flow), strlen(job->extension),
+                            strlen(address)};
+    size_t body = sizes[0] + sizes[1] + sizes[2] + sizes[3] + job->notify_blob_size;
+    int rc = buf_reserve(out, QUEUE_RECORD_HEAD + body + job->spec_size);
+    if (rc < 0)
+        return rc;
+    buf_append(out, "1Q", 2); /* the script decides whether it is due */
+    put_int(out, job->has_input ? FLAG_INPUT : 0, 1);
+    put_int(out, (uint64_t)job->priority, 1);
+    put_int(out, 0, 3 + 1); /* epoch, attempts */
+    put_int(out, (uint64_t)job->max_attempts, 1);
+    put_int(out, 0, 2 + 1 + 2); /* losses, crashes, progress */
+    put_int(out, (uint64_t)job->cost_ms, 3);
+    put_int(out, (uint64_t)charge_ms, 3);
+    put_int(out, 0, 6);
+    put_int(out, 0, 6);
+    put_int(out, 0, 5);
+    for (const char *hex = job->public_id + 14; *hex; hex += 2)
+        put_int(out, strtoul((char[]){hex[0], hex[1], 0}, NULL, 16), 1);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        put_int(out, sizes[i], 1);
+    put_int(out, job->notify_blob_size, 2);
+    put_int(out, job->spec_size, 2);
+    buf_append_text(out, job->model);
+    buf_append_text(out, job->flow);
+    buf_append_text(out, job->extension);
+    buf_append_text(out, address);
+    buf_append(out, job->notify_blob, job->notify_blob_size);
+    return buf_append(out, job->spec, job->spec_size);
+}
+
 /* ---- what all verbs share -------------------------------------------------------------------- */
 
 void queue_prefix(const struct queue *queue, char out[QUEUE_PREFIX_SIZE])

@@ -15,6 +15,12 @@
 int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t size,
                        struct queue_job *out, struct err *err);
 
+struct buf;
+
+/* Packs a job that is to be submitted: created, updated and place are left zero for the script. The
+ * job has passed queue_submit_check(). ERR_NOMEM, ERR_LIMIT. */
+int queue_record_pack(const struct queue_submit *job, int64_t charge_ms, struct buf *out);
+
 /* "{q:00}" */
 #define QUEUE_PREFIX_SIZE 8
 void queue_prefix(const struct queue *queue, char out[QUEUE_PREFIX_SIZE]);

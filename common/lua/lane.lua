@@ -21,6 +21,20 @@ local function wake(model)
   end
 end
 
+-- A lane got its first job: its flow enters the ring.
+local function lane_open(set, flow, cost, charge, refund)
+  if charge ~= cost then
+    call('HSET', P .. 'tail:' .. set, '$' .. flow, charge)
+  end
+  local tag = tonumber(call('GET', P .. 'clock:' .. set)) or 0
+  local idle = tonumber(call('ZSCORE', P .. 'idle:' .. set, flow))
+  if idle then
+    tag = refund and idle or max(tag, idle)
+    call('ZREM', P .. 'idle:' .. set, flow)
+  end
+  call('ZADD', P .. 'ring:' .. set, refund and max(0, tag - charge) or tag, flow)
+end
+
 -- Puts a job whose state is Q already into its lane; sets r.place, which the caller saves.
 -- `refund`: it was charged when it was claimed, and did not get what it paid for.
 local function lane_push(r, at_head, refund)
@@ -40,16 +54,7 @@ local function lane_push(r, at_head, refund)
   end
   r.place = FIRST_PLACE
   call('HSET', tails, flow, FIRST_PLACE)
-  if r.charge ~= r.cost then
-    call('HSET', tails, '$' .. flow, r.charge)
-  end
-  local tag = tonumber(call('GET', P .. 'clock:' .. set)) or 0
-  local idle = tonumber(call('ZSCORE', P .. 'idle:' .. set, flow))
-  if idle then
-    tag = refund and idle or max(tag, idle)
-    call('ZREM', P .. 'idle:' .. set, flow)
-  end
-  call('ZADD', P .. 'ring:' .. set, refund and max(0, tag - r.charge) or tag, flow)
+  lane_open(set, flow, r.cost, r.charge, refund)
 end
 
 -- A lane has nothing left to run: its keys go, its tag is kept while it is ahead of the clock.

@@ -3,16 +3,25 @@
 -- submit: admit jobs, write their records, put them into their lanes.
 --
 -- ARGV  max queued of the shard, max queued of a flow and model, 1 to answer with positions, count;
---       then of each job: public id, model, flow, priority, cost ms, charge, max attempts, run at
---       (ms since 1970, 0 now), 1 if it has an input, extension, address hash, blob, spec
+--       then of each job: public id, model, flow, priority, run at (ms since 1970, 0 now), and the
+--       record, packed by the caller as in record.lua with zeros for created, updated and place
 -- Reply of each job: {status, state letter, created ms, position, eta ms}; status 0 accepted, 1 was
 --       there already (a repeated call; nothing changed), 2 the shard is full, 3 the flow is full,
 --       4 the id belongs to another job
--- Crash: all or nothing. At maxmemory refused with OOM before anything is written.
--- First write is RPUSH or SET, which Redis refuses when out of memory: keep it so.
+-- Crash: all or nothing. At maxmemory refused with OOM before anything is written: the first write
+-- must be a command that Redis refuses then (SET, HINCRBY).
 local max_queued, max_flow, want_position = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
 local queued = tonumber(call('HGET', P .. 'c:', 'queued')) or 0
-local seen, replies = {}, {}
+local created = struct.pack('>I6I6', now, now)
+local submitted, replies = {}, {}
+
+local function reply_to(status, r)
+  local position, eta = -1, -1
+  if want_position then
+    position, eta = position_of(r, 16)
+  end
+  return {status, r.state, r.created, position, eta}
+end
 
 local function repeated(public_id, id)
   local r, problem = load(id)
@@ -22,73 +31,113 @@ local function repeated(public_id, id)
   if public_id_of(r) ~= public_id then
     return {4, r.state, 0, -1, -1}
   end
-  local position, eta = -1, -1
-  if want_position then
-    position, eta = position_of(r, 16)
-  end
-  return {1, r.state, r.created, position, eta}
+  return reply_to(1, r)
 end
 
-local function accept(i, public_id, id, model, flow)
-  local run_at = tonumber(ARGV[i + 7])
-  local r = {
-    id = id, state = run_at > now and 'D' or 'Q', flags = ARGV[i + 8] == '1' and FLAG_INPUT or 0,
-    priority = tonumber(ARGV[i + 3]), epoch = 0, attempts = 0,
-    max_attempts = tonumber(ARGV[i + 6]), losses = 0, crashes = 0, progress = 0,
-    cost = tonumber(ARGV[i + 4]), charge = tonumber(ARGV[i + 5]), created = now, updated = now,
-    place = 0, id1 = tonumber(sub(public_id, 15, 22), 16), id2 = tonumber(sub(public_id, 23, 28), 16),
-    id3 = tonumber(sub(public_id, 29, 34), 16), model_size = #model, flow_size = #flow,
-    extension_size = #ARGV[i + 9], address_size = #ARGV[i + 10], blob_size = #ARGV[i + 11],
-    spec_size = #ARGV[i + 12], model = model,
-  }
-  local body = model .. flow .. ARGV[i + 9] .. ARGV[i + 10] .. ARGV[i + 11] .. ARGV[i + 12]
-  -- flow_of() reads the flow behind the head; the head itself is packed once the place is known.
-  r.raw = string.rep(' ', HEAD_SIZE) .. body
-  if r.state == 'Q' then
-    lane_push(r, false, false)
-  else
-    call('ZADD', P .. 'delay', run_at, id)
+-- Takes the next place of a lane, which is new when it has none yet.
+local function next_place(tails, flow)
+  local place = call('HINCRBY', tails, flow, 1)
+  if place == 1 then
+    call('HSET', tails, flow, FIRST_PLACE)
+    return FIRST_PLACE
   end
-  call('SET', P .. 'j:' .. id, head_of(r) .. body)
-  count_state(r, 1)
-  count(model, 'submitted', 1)
-  if not seen[model] then
-    seen[model] = true
+  return place
+end
+
+local function give_place_back(tails, flow, place)
+  if place == FIRST_PLACE then
+    call('HDEL', tails, flow)
+  else
+    call('HINCRBY', tails, flow, -1)
+  end
+end
+
+-- 0 accepted, 1 the id is taken, 3 the lane is full.
+local function enqueue(id, model, flow, priority, packed)
+  local set = model .. ':' .. priority
+  local lane, tails, key = P .. 'r:' .. set .. ':' .. flow, P .. 'tail:' .. set, P .. 'j:' .. id
+  local place = next_place(tails, flow)
+  if not call('SET', key, sub(packed, 1, 20) .. created .. struct.pack('>I5', place) .. sub(packed, 38),
+      'NX') then
+    give_place_back(tails, flow, place)
+    return 1
+  end
+  local length = call('RPUSH', lane, id)
+  if length > max_flow then
+    call('RPOP', lane)
+    call('DEL', key)
+    give_place_back(tails, flow, place)
+    return 3
+  end
+  if length == 1 then
+    local cost, charge = struct.unpack('>I3I3', packed, 15)
+    lane_open(set, flow, cost, charge, false)
+  end
+  return 0
+end
+
+local function delay(id, run_at, packed)
+  if not call('SET', P .. 'j:' .. id, '1D' .. sub(packed, 3, 20) .. created .. sub(packed, 33), 'NX') then
+    return 1
+  end
+  call('ZADD', P .. 'delay', run_at, id)
+  return 0
+end
+
+local function admitted(model, field, packed)
+  local of_model = submitted[model]
+  if not of_model then
+    of_model = {}
+    submitted[model] = of_model
     call('SADD', P .. 'models', model)
-    call('HSET', P .. 'c:' .. model, 'cost', r.cost)
+    call('HSET', P .. 'c:' .. model, 'cost', (struct.unpack('>I3', packed, 15)))
   end
-  return r
+  of_model[field] = (of_model[field] or 0) + 1
 end
 
-for i = 5, 4 + 13 * ARGV[4], 13 do
-  local public_id, model, flow = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local id = sub(public_id, 3, 14)
-  local lane = P .. 'r:' .. model .. ':' .. ARGV[i + 3] .. ':' .. flow
+local function submit(i)
+  local public_id, model, packed = ARGV[i], ARGV[i + 1], ARGV[i + 5]
+  local id, run_at = sub(public_id, 3, 14), tonumber(ARGV[i + 4])
+  local status, field = 2, nil
+  if run_at > now then
+    status, field = delay(id, run_at, packed), 'delayed'
+  elseif queued < max_queued then
+    status, field = enqueue(id, model, ARGV[i + 2], ARGV[i + 3], packed), 'queued' .. ARGV[i + 3]
+  elseif call('EXISTS', P .. 'j:' .. id) == 1 then
+    status = 1
+  end
+  if status == 1 then
+    return repeated(public_id, id)
+  elseif status > 1 then
+    return {status, 'Q', 0, -1, -1}
+  end
+  admitted(model, field, packed)
+  if field == 'delayed' then
+    return {0, 'D', now, -1, -1}
+  end
+  queued = queued + 1
+  return want_position and reply_to(0, load(id)) or {0, 'Q', now, -1, -1}
+end
+
+local problem
+for i = 5, 4 + 6 * ARGV[4], 6 do
   local reply
-  if call('EXISTS', P .. 'j:' .. id) == 1 then
-    local problem
-    reply, problem = repeated(public_id, id)
-    if not reply then
-      -- Earlier jobs of this call stay accepted: repeating the call finds them.
-      finish()
-      return redis.error_reply(problem)
-    end
-  elseif queued >= max_queued then
-    reply = {2, 'Q', 0, -1, -1}
-  elseif call('LLEN', lane) >= max_flow then
-    reply = {3, 'Q', 0, -1, -1}
-  else
-    local r = accept(i, public_id, id, model, flow)
-    queued = queued + 1
-    local position, eta = -1, -1
-    if want_position then
-      position, eta = position_of(r, 16)
-    end
-    reply = {0, r.state, now, position, eta}
+  reply, problem = submit(i)
+  if not reply then
+    break
   end
   replies[#replies + 1] = reply
 end
-for model in pairs(seen) do
+for model, fields in pairs(submitted) do
+  for field, n in pairs(fields) do
+    count(model, field, n)
+    count(model, 'submitted', n)
+    if field ~= 'delayed' then
+      count('', 'queued', n)
+    end
+  end
   wake(model)
 end
-return finish(replies)
+finish()
+-- What was accepted before a record that cannot be read stays: repeating the call finds it.
+return problem and redis.error_reply(problem) or replies

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * queue_bench [JOBS [FLOWS [AOF]]]: the queue's yardsticks on a Redis of its own (unix socket, one
- * connection, one thread): bulk submit, memory per queued job, drain, wake-up of an idle worker.
- * AOF: off (default), everysec or always. Jobs carry a description of 300 bytes. */
+ * queue_bench [JOBS [FLOWS [AOF]]]: the queue's yardsticks on a Redis of its own (unix socket, two
+ * connections of one process): bulk submit, memory per queued job, drain, wake-up of an idle
+ * worker. AOF: off (default), everysec or always. Jobs carry a description of 300 bytes. */
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/queue.h"
@@ -97,9 +97,20 @@ static struct queue_submit make_job(long n, long flows, const char *address, cha
                                  .spec_size = sizeof spec};
 }
 
-static void submit_all(long jobs, long flows, const char *address)
+struct share {
+    pthread_t thread;
+    long first, jobs, flows;
+    const char *address;
+    size_t batch;
+    long settled;
+};
+
+static void *submit_share(void *data)
 {
-    static char ids[BATCH][ID_PUBLIC_SIZE], names[BATCH][JOB_FLOW_SIZE];
+    struct share *share = data;
+    const long flows = share->flows, end = share->first + share->jobs;
+    struct redis *mine = connect_to_server();
+    char ids[BATCH][ID_PUBLIC_SIZE], names[BATCH][JOB_FLOW_SIZE];
     struct queue_submit list[BATCH];
     struct redis_command commands[DEPTH];
     const struct redis_command *pointers[DEPTH];
@@ -109,15 +120,15 @@ static void submit_all(long jobs, long flows, const char *address)
         redis_command_init(&commands[i], QUEUE_COMMAND_MAX);
         pointers[i] = &commands[i];
     }
-    for (long done = 0; done < jobs;) {
+    for (long done = share->first; done < end;) {
         size_t depth = 0;
-        for (; depth < DEPTH && done < jobs; depth++) {
+        for (; depth < DEPTH && done < end; depth++) {
             size_t count = 0;
-            for (; count < BATCH && done < jobs; count++, done++)
-                list[count] = make_job(done, flows, address, ids[count], names[count]);
+            for (; count < BATCH && done < end; count++, done++)
+                list[count] = make_job(done, flows, share->address, ids[count], names[count]);
             queue_submit_command(&queue, list, count, &commands[depth]);
         }
-        must(redis_pipeline(redis, pointers, depth, CALL_MS, replies, &err));
+        must(redis_pipeline(mine, pointers, depth, CALL_MS, replies, &err));
         for (size_t i = 0; i < depth; i++) {
             must(queue_submit_reply(replies[i], 0, &submitted, &err));
             redis_reply_free(&replies[i]);
@@ -125,18 +136,41 @@ static void submit_all(long jobs, long flows, const char *address)
     }
     for (int i = 0; i < DEPTH; i++)
         redis_command_fini(&commands[i]);
+    redis_destroy(&mine);
+    return NULL;
+}
+
+/* Two connections, so that this program and Redis work at the same time. */
+static void share_out(void *(*work)(void *), struct share shares[2])
+{
+    for (int i = 0; i < 2; i++)
+        pthread_create(&shares[i].thread, NULL, work, &shares[i]);
+    for (int i = 0; i < 2; i++)
+        pthread_join(shares[i].thread, NULL);
+}
+
+static void submit_all(long jobs, long flows, const char *address)
+{
+    struct share shares[2] = {
+        {.jobs = jobs / 2, .flows = flows, .address = address},
+        {.first = jobs / 2, .jobs = jobs - jobs / 2, .flows = flows, .address = address}};
+    share_out(submit_share, shares);
 }
 
 /* Completes one batch and claims the next in one round trip. */
-static long drain(size_t batch)
+static void *drain_share(void *data)
 {
+    struct share *share = data;
+    const size_t batch = share->batch;
+    struct redis *mine = connect_to_server();
+    char worker[ID_NAME_SIZE];
     struct redis_command complete, claim_command;
     struct queue_claim claim = {0};
     struct queue_done *done = calloc(batch, sizeof *done);
     const char *models[] = {MODEL};
-    long settled = 0;
     if (!done)
         exit(EXIT_FAILURE);
+    id_worker_create(worker);
     redis_command_init(&complete, QUEUE_COMMAND_MAX);
     redis_command_init(&claim_command, QUEUE_COMMAND_MAX);
     do {
@@ -153,16 +187,16 @@ static long drain(size_t batch)
                                           "image/png",
                                           12345};
         if (held) {
-            queue_complete_command(&queue, WORKER, done, held, &complete);
+            queue_complete_command(&queue, worker, done, held, &complete);
             commands[count++] = &complete;
         }
         id_nonce_create(nonce);
-        queue_claim_command(&queue, WORKER, nonce, models, 1, batch, &claim_command);
+        queue_claim_command(&queue, worker, nonce, models, 1, batch, &claim_command);
         commands[count++] = &claim_command;
-        must(redis_pipeline(redis, commands, count, CALL_MS, replies, &err));
+        must(redis_pipeline(mine, commands, count, CALL_MS, replies, &err));
         for (size_t i = 0; i < held; i++) {
             must(queue_settle_reply(replies[0], i, &verdict, &err));
-            settled += verdict == QUEUE_OK;
+            share->settled += verdict == QUEUE_OK;
         }
         queue_claim_fini(&claim);
         must(redis_reply_check(replies[count - 1], &err));
@@ -174,8 +208,16 @@ static long drain(size_t batch)
     queue_claim_fini(&claim);
     redis_command_fini(&complete);
     redis_command_fini(&claim_command);
+    redis_destroy(&mine);
     free(done);
-    return settled;
+    return NULL;
+}
+
+static long drain(size_t batch)
+{
+    struct share shares[2] = {{.batch = batch}, {.batch = batch}};
+    share_out(drain_share, shares);
+    return shares[0].settled + shares[1].settled;
 }
 
 static void measure_drain(long jobs, long flows, size_t batch, const char *address)

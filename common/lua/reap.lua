@@ -60,7 +60,7 @@ local function promote(limit)
     if r and r.state == 'D' then
       move(r, 'Q')
       -- A retry is older than what its flow handed in since; a job for later is not.
-      lane_push(r, r.attempts > 0, r.attempts > 0)
+      lane_push(r, r.attempts > 0, false)
       save(r)
       wake(r.model)
     elseif r == false then

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The GPU backend against PyTorch's recorded outputs and against itself. Skipped without a GPU. */
+#include "common/err.h"
+#include "gpu/model.h"
+#include "gpu/weights/weights.h"
+#include "tests/unit/check.h"
+
+#include <math.h>
+
+static char path_text[256];
+
+static const char *data_file(const char *name)
+{
+    const char *tests = getenv("DARKROOM_TESTS");
+    snprintf(path_text, sizeof path_text, "%s/models/data/%s.safetensors", tests ? tests : "tests",
+             name);
+    return path_text;
+}
+
+static int open_as(const char *name, enum model_precision precision, int size, struct model **out,
+                   struct err *err)
+{
+    struct model_options options = model_options_default();
+    options.device = MODEL_CUDA;
+    options.precision = precision;
+    options.size = size;
+    return model_open(data_file(name), &options, out, err);
+}
+
+static void read_golden(const char *name, const char *tensor_name, float *out, size_t count)
+{
+    char file[64];
+    struct weights *weights = NULL;
+    struct tensor tensor;
+    snprintf(file, sizeof file, "%s-golden", name);
+    CHECK_INT(weights_open(data_file(file), &weights, NULL), 0);
+    CHECK_INT(weights_find(weights, tensor_name, &tensor), 0);
+    CHECK_INT(tensor_count(&tensor), count);
+    tensor_to_f32(&tensor, out);
+    weights_close(&weights);
+}
+
+static void equals_pytorch(const char *name, int size, enum model_precision precision, double limit)
+{
+    static float in[3 * 20 * 20], want[3 * 20 * 20], out[3 * 20 * 20];
+    struct model *model = NULL;
+    struct err err = {0};
+    CHECK_INT(open_as(name, precision, size, &model, &err), 0);
+    size_t count = model_info(model)->values;
+    read_golden(name, "input", in, count);
+    read_golden(name, "output", want, count);
+    CHECK_INT(model_run(model, 1, in, out, &err), 0);
+    double worst = 0;
+    for (size_t i = 0; i < count; i++)
+        worst = fmax(worst, fabs((double)out[i] - (double)want[i]));
+    printf("# %s in %s: %.2g\n", name, model_precision_name(precision), worst);
+    model_close(&model);
+    CHECK(worst < limit);
+}
+
+static void light_equals_the_recorded_pytorch(void)
+{
+    equals_pytorch("light", 20, MODEL_F32, 1e-3);
+    equals_pytorch("light", 20, MODEL_F16, 0.05);
+}
+
+static void full_equals_the_recorded_pytorch(void)
+{
+    equals_pytorch("full", 16, MODEL_F32, 1e-3);
+    equals_pytorch("full", 16, MODEL_F16, 0.05);
+}
+
+static void a_picture_has_the_same_bytes_in_any_batch_and_slot(void)
+{
+    enum { PICTURES = 8, SIZE = 32, COUNT = 3 * SIZE * SIZE };
+    static float in[2 * PICTURES * COUNT], out[PICTURES * COUNT], alone[PICTURES * COUNT];
+    struct model *model = NULL;
+    struct err err = {0};
+    int different = 0;
+    CHECK_INT(open_as("light", MODEL_F16, SIZE, &model, &err), 0);
+    for (int i = 0; i < 2 * PICTURES * COUNT; i++)
+        in[i] = sinf((float)(i % (PICTURES * COUNT)) * 0.37f);
+    for (int p = 0; p < PICTURES; p++)
+        CHECK_INT(model_run(model, 1, in + p * COUNT, alone + p * COUNT, &err), 0);
+    for (int batch = 1; batch <= PICTURES; batch++)
+        for (int first = 0; first < PICTURES; first++) {
+            CHECK_INT(model_run(model, batch, in + first * COUNT, out, &err), 0);
+            for (int slot = 0; slot < batch; slot++)
+                different += memcmp(out + slot * COUNT, alone + (first + slot) % PICTURES * COUNT,
+                                    COUNT * sizeof *out) != 0;
+        }
+    model_close(&model);
+    CHECK_INT(different, 0);
+}
+
+int main(void)
+{
+    struct model *model = NULL;
+    struct err err = {0};
+    if (open_as("light", MODEL_F32, 20, &model, &err) == ERR_UNSUPPORTED)
+        check_skip(err.text);
+    model_close(&model);
+    RUN(light_equals_the_recorded_pytorch);
+    RUN(full_equals_the_recorded_pytorch);
+    RUN(a_picture_has_the_same_bytes_in_any_batch_and_slot);
+    return check_report();
+}

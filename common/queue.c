@@ -180,7 +180,7 @@ int queue_get_reply(const struct redis_reply *reply, struct queue_job *out, stru
         return queue_bad_reply("get", err);
     shard = (uint64_t)redis_reply_int(redis_reply_at(reply, 6));
     int rc = queue_record_parse(id, (unsigned)shard, redis_reply_text(raw), redis_reply_size(raw),
-                                &job, err);
+                                NULL, 0, &job, err);
     if (rc < 0)
         return rc;
     job.position = redis_reply_int(redis_reply_at(reply, 1));

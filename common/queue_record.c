@@ -66,13 +66,17 @@ static int corrupt(uint64_t id, unsigned shard, const char *expected, struct err
 
 enum { FLAG_INPUT = 1, FLAG_SUSPECT = 2, FLAG_ALONE = 4, FLAG_DEAD = 8 };
 
-int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t size,
-                       struct queue_job *out, struct err *err)
+int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t size, const void *head,
+                       size_t head_size, struct queue_job *out, struct err *err)
 {
     struct queue_job job = {.id = id, .position = -1, .eta_ms = -1};
-    struct reader reader = {data, size};
-    if (size < QUEUE_RECORD_HEAD)
+    unsigned char first[QUEUE_RECORD_HEAD];
+    struct reader reader = {first, sizeof first};
+    if (size < QUEUE_RECORD_HEAD || head_size > sizeof first)
         return corrupt(id, shard, "at least 55 bytes", err);
+    memcpy(first, data, sizeof first);
+    if (head_size)
+        memcpy(first, head, head_size);
     if (read_int(&reader, 1) != '1')
         return corrupt(id, shard, "record version 1", err);
     job.state = job_state_from_letter((char)read_int(&reader, 1));
@@ -102,6 +106,7 @@ int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t siz
     size_t model = read_int(&reader, 1), flow = read_int(&reader, 1);
     size_t extension = read_int(&reader, 1), address = read_int(&reader, 1);
     size_t blob = read_int(&reader, 2), spec = read_int(&reader, 2);
+    reader = (struct reader){(const unsigned char *)data + sizeof first, size - sizeof first};
     if (!read_text(&reader, model, job.model, sizeof job.model) ||
         !read_text(&reader, flow, job.flow, sizeof job.flow) ||
         !read_text(&reader, extension, job.extension, sizeof job.extension) ||

@@ -10,10 +10,11 @@
 
 #define QUEUE_RECORD_HEAD 55
 
-/* Reads a record into `out`: everything but position, ETA, due time and event id. out->spec is
- * borrowed from `data`. ERR_CORRUPT says which key and what was expected. */
-int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t size,
-                       struct queue_job *out, struct err *err);
+/* Reads a record into `out`: everything but position, ETA, due time and event id. The first bytes
+ * are taken from `head` instead as far as it reaches (head_size up to QUEUE_RECORD_HEAD). out->spec
+ * is borrowed from `data`. ERR_CORRUPT says which key and what was expected. */
+int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t size, const void *head,
+                       size_t head_size, struct queue_job *out, struct err *err);
 
 struct buf;
 

@@ -33,14 +33,18 @@ void queue_claim_command(const struct queue *queue, const char *worker, const ch
         redis_command_text(command, models[i]);
 }
 
-static int parse_claimed(const struct redis_reply *id_reply, const struct redis_reply *raw,
-                         unsigned shard, struct queue_claimed *out, struct err *err)
+/* The reply holds the record as it was before the claim, and the first bytes as they are now. */
+static int parse_claimed(const struct redis_reply *triples, size_t index, unsigned shard,
+                         struct queue_claimed *out, struct err *err)
 {
     uint64_t id;
     struct queue_job job;
-    if (queue_parse_id(id_reply, &id) < 0)
+    const struct redis_reply *raw = redis_reply_at(triples, 3 * index + 1);
+    const struct redis_reply *head = redis_reply_at(triples, 3 * index + 2);
+    if (queue_parse_id(redis_reply_at(triples, 3 * index), &id) < 0)
         return queue_bad_reply("claim", err);
-    int rc = queue_record_parse(id, shard, redis_reply_text(raw), redis_reply_size(raw), &job, err);
+    int rc = queue_record_parse(id, shard, redis_reply_text(raw), redis_reply_size(raw),
+                                redis_reply_text(head), redis_reply_size(head), &job, err);
     if (rc < 0)
         return rc;
     *out = (struct queue_claimed){
@@ -62,9 +66,9 @@ static int parse_claimed(const struct redis_reply *id_reply, const struct redis_
 
 int queue_claim_reply(const struct redis_reply *reply, struct queue_claim *out, struct err *err)
 {
-    const struct redis_reply *pairs = redis_reply_at(reply, 0);
-    size_t count = redis_reply_count(pairs) / 2;
-    if (redis_reply_count(reply) != 4 || redis_reply_count(pairs) % 2)
+    const struct redis_reply *triples = redis_reply_at(reply, 0);
+    size_t count = redis_reply_count(triples) / 3;
+    if (redis_reply_count(reply) != 4 || redis_reply_count(triples) % 3)
         return queue_bad_reply("claim", err);
     struct queue_claim claim = {
         .count = count,
@@ -75,8 +79,7 @@ int queue_claim_reply(const struct redis_reply *reply, struct queue_claim *out, 
     if (count && !(claim.jobs = calloc(count, sizeof *claim.jobs)))
         return err_set(err, ERR_NOMEM, NULL, "no memory for %zu claimed jobs", count);
     for (size_t i = 0; i < count; i++) {
-        int rc = parse_claimed(redis_reply_at(pairs, 2 * i), redis_reply_at(pairs, 2 * i + 1),
-                               shard, &claim.jobs[i], err);
+        int rc = parse_claimed(triples, i, shard, &claim.jobs[i], err);
         if (rc < 0) {
             queue_claim_fini(&claim);
             return rc;

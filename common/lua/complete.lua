@@ -23,16 +23,16 @@ local function sweep(r, public_id, epoch, extension)
   end
 end
 
-local function note_elapsed(model, start)
+-- One sample of a call is enough: what is completed together was mostly claimed together.
+local function note_elapsed(model, run)
+  local start = run and not elapsed[model] and tonumber(string.match(run, ' (%d+)$'))
   if start then
-    local of_model = elapsed[model] or {sum = 0, n = 0}
-    of_model.sum, of_model.n = of_model.sum + max(0, now - start), of_model.n + 1
-    elapsed[model] = of_model
+    elapsed[model] = max(0, now - start)
   end
 end
 
 -- The usual job, without the detour over a table; nil where it is not running under this epoch.
-local function settle(id, raw, epoch, outcome, start)
+local function settle(id, raw, epoch, outcome, run)
   if peek_state(raw) ~= 'R' then
     return nil
   end
@@ -65,7 +65,7 @@ local function settle(id, raw, epoch, outcome, start)
   if epoch > 1 then
     throw_away_results(load(id), 1, epoch - 1, now + UPLOAD_WINDOW_MS)
   end
-  note_elapsed(model, start)
+  note_elapsed(model, run)
   return true
 end
 
@@ -83,9 +83,7 @@ end
 
 for i = 3, #ARGV, 5 do
   local id, epoch = ARGV[i], tonumber(ARGV[i + 1])
-  local run = started_at[(i + 2) / 5]
-  local done = settle(id, call('GET', P .. 'j:' .. id), epoch, ARGV[i + 4],
-    run and tonumber(string.match(run, ' (%d+)$')))
+  local done = settle(id, call('GET', P .. 'j:' .. id), epoch, ARGV[i + 4], started_at[(i + 2) / 5])
   reply[#reply + 1] = done and 1 or refuse(id, epoch, ARGV[i + 2], ARGV[i + 3])
 end
 for model, n in pairs(succeeded) do
@@ -96,9 +94,8 @@ if #left > 0 then
   call('ZREM', P .. 'lease', unpack(left))
   call('HDEL', P .. 'run', unpack(left))
 end
-for model, sample in pairs(elapsed) do
+for model, new in pairs(elapsed) do
   local old = tonumber(call('HGET', P .. 'c:' .. model, 'service'))
-  local new = sample.sum / sample.n
   call('HSET', P .. 'c:' .. model, 'service', floor((old and old * 0.9 + new * 0.1 or new) * 10 + 0.5) / 10)
 end
 return finish(reply)

@@ -172,7 +172,7 @@ static void a_record_is_read(void)
     unsigned char raw[80];
     struct queue_job job;
     size_t size = make_record(raw);
-    CHECK_INT(queue_record_parse(0xabc, 3, raw, size, &job, NULL), 0);
+    CHECK_INT(queue_record_parse(0xabc, 3, raw, size, NULL, 0, &job, NULL), 0);
     CHECK_TEXT(job.public_id, "03000000000abc00000000000000000000");
     CHECK_TEXT(job.model, "m");
     CHECK_TEXT(job.extension, "png");
@@ -192,7 +192,7 @@ static void every_prefix_of_a_record_is_corrupt(void)
         CHECK(copy != NULL);
         memcpy(copy, raw, cut);
         struct err err = {0};
-        int rc = queue_record_parse(0xabc, 3, copy, cut, &job, &err);
+        int rc = queue_record_parse(0xabc, 3, copy, cut, NULL, 0, &job, &err);
         free(copy);
         CHECK_INT(rc, ERR_CORRUPT);
         CHECK_HAS(err.text, "{q:03}j:000000000abc");
@@ -207,7 +207,7 @@ static void every_damaged_byte_is_survived(void)
         for (int value = 0; value < 256; value += 5) {
             size_t size = make_record(raw);
             raw[at] = (unsigned char)value;
-            int rc = queue_record_parse(1, 0, raw, size, &job, NULL);
+            int rc = queue_record_parse(1, 0, raw, size, NULL, 0, &job, NULL);
             CHECK(rc == 0 || rc == ERR_CORRUPT);
         }
 }

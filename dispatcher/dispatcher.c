@@ -52,6 +52,14 @@ static int watch(const struct dispatcher *dispatcher, int fd, void *tag, struct 
     return 0;
 }
 
+/* A file that cannot be read says so; which option named it, only we know. */
+static int blame(int rc, const char *option, struct err *err)
+{
+    if (rc < 0 && err && !err->field[0])
+        snprintf(err->field, sizeof err->field, "%s", option);
+    return rc;
+}
+
 static int load_keys(struct dispatcher *dispatcher, struct err *err)
 {
     const struct settings *settings = dispatcher->settings;
@@ -60,7 +68,7 @@ static int load_keys(struct dispatcher *dispatcher, struct err *err)
         return err_set(err, ERR_INVALID, "secret-file", "--secret-file is needed");
     if (!settings->worker_token_file)
         return err_set(err, ERR_INVALID, "worker-token-file", "--worker-token-file is needed");
-    int rc = secret_load(settings->secret_file, &secret, err);
+    int rc = blame(secret_load(settings->secret_file, &secret, err), "secret-file", err);
     if (rc < 0)
         return rc;
     rc = token_keys_create(&secret, &dispatcher->tokens);
@@ -79,11 +87,12 @@ static int load_keys(struct dispatcher *dispatcher, struct err *err)
                                   .virtual_host = settings->s3_virtual_host,
                                   .timeout_ms = STORE_TIMEOUT_MS};
     if (rc == 0)
-        rc = store_open(&store, &dispatcher->store, err);
+        rc = blame(store_open(&store, &dispatcher->store, err), "store", err);
     secret_wipe(&secret);
     if (rc == 0)
-        rc = secret_read_line(settings->worker_token_file, 32, dispatcher->worker_token,
-                              sizeof dispatcher->worker_token, err);
+        rc = blame(secret_read_line(settings->worker_token_file, 32, dispatcher->worker_token,
+                                    sizeof dispatcher->worker_token, err),
+                   "worker-token-file", err);
     return rc;
 }
 
@@ -156,8 +165,9 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
     dispatcher->queue.max_queued = settings->max_queued;
     dispatcher->queue.max_flow_queued = settings->max_flow_queued;
     redis_command_init(&dispatcher->command, QUEUE_COMMAND_MAX);
-    int rc = redis_target_init(&dispatcher->redis_target, settings->redis,
-                               settings->redis_password_file, err);
+    int rc = blame(redis_target_init(&dispatcher->redis_target, settings->redis,
+                                     settings->redis_password_file, err),
+                   "redis", err);
     if (rc == 0)
         rc = check_redis(dispatcher, out_present, err);
     if (rc == 0)
@@ -182,7 +192,7 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
     char origin[300];
     int rc = client_proxies_parse(settings->trusted_proxies, &dispatcher->proxies, err);
     if (rc == 0)
-        rc = manifest_set_load(settings->models, &dispatcher->models, err);
+        rc = blame(manifest_set_load(settings->models, &dispatcher->models, err), "models", err);
     if (rc == 0)
         rc = pages_open(settings->web, &dispatcher->models, image_origin(settings, origin),
                         &dispatcher->pages, err);

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes the seeds in corpus/weights and corpus/multipart. Files called crash-* were found by
+"""Makes the seeds in corpus/weights, corpus/multipart and corpus/submission. Files called crash-* were found by
 fuzzers and are not made here. (Seeds for pictures are tests/data/make_pictures.py's, copied.)"""
 import json
 import os
 import struct
+import sys
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 
@@ -76,6 +77,26 @@ def part(name, data, extra=""):
         + data + b"\r\n"
 
 
+def make_submissions():
+    sys.path.insert(0, os.path.join(HERE, "..", "..", "support"))
+    import darkroom
+    picture = darkroom.png(16, 16)
+    whole = {"model": "m", "input": darkroom.data_url(picture), "email": "a.b@example.org",
+             "crop": {"x": 1, "y": 2, "width": 8, "height": 8}, "params": {"s": 0.25, "p": "cream"}}
+    for name, change in (("whole", {}), ("unknown_model", {"model": "x"}), ("bad_address", {"email": "a@b@c"}),
+                         ("crop_outside", {"crop": {"x": 9, "y": 9, "width": 8, "height": 8}}),
+                         ("bad_param", {"params": {"s": 2}}), ("no_base64", {"input": "data:image/png;base64,*"}),
+                         ("no_picture", {"input": "AAAA"})):
+        body = json.dumps({**whole, **change}).encode()
+        write("submission", "json_" + name, b"application/json\n" + body)
+    write("submission", "json_cut_off", b"application/json\n" + json.dumps(whole).encode()[:-9])
+    parts = [("model", "m"), ("email", "a@example.org"), ("crop", "1,2,8,8"), ("params", '{"s":1}'),
+             ("input", picture, "x.png")]
+    for name, some in (("whole", parts), ("least", parts[::4]), ("twice", parts[:1] + parts)):
+        kind, body = darkroom.multipart(some, "XyZ")
+        write("submission", "form_" + name, kind.encode() + b"\n" + body)
+
+
 def make_multipart():
     kind = b"multipart/form-data; boundary=XyZ\n"
     body = part('"model"', b"portrait-drawing") + part(
@@ -94,7 +115,8 @@ def make_multipart():
 
 
 if __name__ == "__main__":
-    for corpus in ("weights", "multipart"):
+    for corpus in ("weights", "multipart", "submission"):
         os.makedirs(os.path.join(HERE, corpus), exist_ok=True)
     make_weights()
     make_multipart()
+    make_submissions()

@@ -2,8 +2,13 @@
 """The student's layers, for speed on a CPU: pictures lie channels-last, convolutions run in bfloat16 while training,
 and each layer whose textbook form wastes memory traffic has its gradient written out by hand.
 
-Everything equals the textbook form up to rounding: `python3 layers.py` checks that.
+Everything equals the textbook form up to rounding: `python3 layers.py` checks that. With a C compiler at hand, the
+norms of bfloat16 training run in norm.c, at about half the time of a whole step's PyTorch form; without, in PyTorch.
 """
+import ctypes
+import os
+import subprocess
+
 import torch
 from torch import nn
 import torch.nn.functional as F
@@ -15,6 +20,30 @@ CONV_DTYPE = torch.float32
 def set_conv_dtype(dtype: torch.dtype) -> None:
     global CONV_DTYPE
     CONV_DTYPE = dtype
+
+
+def compile_norms():
+    """norm.c as a library, or None where there is no compiler."""
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "norm.c")
+    library = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "darkroom-norm.so")
+    try:
+        if not os.path.exists(library) or os.path.getmtime(library) < os.path.getmtime(source):
+            os.makedirs(os.path.dirname(library), exist_ok=True)
+            flags = ["-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC"]
+            subprocess.run(["cc", *flags, source, "-o", library + ".part"], check=True)
+            os.replace(library + ".part", library)
+        return ctypes.CDLL(library)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+NORMS = compile_norms()
+
+
+def call_norm(name: str, *arguments) -> None:
+    """Call norm.c with tensors as addresses and integers as long or int: (…, n, c, …)."""
+    values = [ctypes.c_void_p(a.data_ptr()) if isinstance(a, torch.Tensor) else ctypes.c_long(a) for a in arguments]
+    getattr(NORMS, name)(*values)
 
 
 def empty_nhwc(b: int, c: int, h: int, w: int, like: torch.Tensor) -> torch.Tensor:
@@ -98,6 +127,53 @@ class Interleave(torch.autograd.Function):
         return out
 
 
+class FastAffine(torch.autograd.Function):
+    """Affine in norm.c. Takes bfloat16; gives bfloat16 after a ReLU, for the next convolution, or else float."""
+
+    @staticmethod
+    def forward(ctx, x, relu, coefficients, *parameters):
+        x = x.contiguous(memory_format=torch.channels_last)
+        b, c, h, w = x.shape
+        total, square = torch.empty(b, c), torch.empty(b, c)
+        for i in range(b):
+            call_norm("norm_sums", x[i], h * w, c, total[i], square[i])
+        with torch.enable_grad():
+            total.requires_grad_(), square.requires_grad_()
+            inputs = [p.detach().requires_grad_() for p in parameters]
+            slope, offset = coefficients(total, square, h * w, *inputs)
+        ctx.small = (total, square, inputs, slope, offset)
+        ctx.relu = relu
+        ctx.save_for_backward(x)
+        y = torch.empty_like(x, dtype=torch.bfloat16 if relu else torch.float32)
+        slope, offset = slope.detach().contiguous(), offset.detach().contiguous()
+        for i in range(b):
+            call_norm("norm_apply_relu" if relu else "norm_apply", x[i], h * w, c, slope[i], offset[i], y[i])
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        b, c, h, w = x.shape
+        suffix = "_relu" if ctx.relu else ""
+        g = g.to(torch.bfloat16 if ctx.relu else torch.float32).contiguous(memory_format=torch.channels_last)
+        total, square, inputs, slope, offset = ctx.small
+        a, o = slope.detach().contiguous(), offset.detach().contiguous()
+        plain, product = torch.empty(b, c), torch.empty(b, c)
+        for i in range(b):
+            call_norm("norm_gradient_sums" + suffix, g[i], x[i], h * w, c, a[i], o[i], plain[i], product[i])
+        small = torch.autograd.grad((slope, offset), [total, square, *inputs], (product, plain))
+        constant, linear = small[0].contiguous(), (2 * small[1]).contiguous()
+        out = torch.empty_like(x)
+        for i in range(b):
+            call_norm("norm_gradient_apply" + suffix, g[i], x[i], h * w, c, a[i], o[i], constant[i], linear[i], out[i])
+        return (out, None, None, *small[2:])
+
+
+def affine(x, relu, coefficients, *parameters):
+    fast = NORMS is not None and x.dtype == torch.bfloat16
+    return (FastAffine if fast else Affine).apply(x, relu, coefficients, *parameters)
+
+
 class Affine(torch.autograd.Function):
     """Normalise, scale, shift and, if asked, ReLU.
 
@@ -157,7 +233,7 @@ def mixed_coefficients(total, square, n, rho, gamma, beta):
 
 
 def instance_norm(x, relu: bool):
-    return Affine.apply(x, relu, instance_coefficients)
+    return affine(x, relu, instance_coefficients)
 
 
 class Conv(nn.Module):
@@ -195,6 +271,18 @@ class UpConv(nn.Module):
         return Interleave.apply(F.conv2d(EdgePad.apply(x.to(CONV_DTYPE)), kernel))
 
 
+def check_fast() -> None:
+    x = torch.randn(2, 16, 20, 24).bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
+    parameters = [torch.rand(s, requires_grad=True) for s in ((1, 16, 1, 1), (2, 16), (2, 16))]
+    for relu in (True, False):
+        ours, plain = (kind.apply(x, relu, mixed_coefficients, *parameters) for kind in (FastAffine, Affine))
+        seed = torch.randn_like(plain).bfloat16().float()
+        p = (ours, *torch.autograd.grad(ours, [x, *parameters], seed.to(ours.dtype)))
+        q = (plain, *torch.autograd.grad(plain, [x, *parameters], seed))
+        for a, b in zip(p, q):
+            assert torch.allclose(a.float(), b.float(), rtol=2e-2, atol=2e-2), (a.float() - b.float()).abs().max()
+
+
 def check() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 8, 12, 16).contiguous(memory_format=torch.channels_last)
@@ -223,6 +311,8 @@ def check() -> None:
     rho, gamma, beta = (torch.rand(s, requires_grad=True) for s in ((1, 8, 1, 1), (2, 8), (2, 8)))
     same(lambda: Affine.apply(x, True, mixed_coefficients, rho, gamma, beta), lambda: mixed(rho, gamma, beta),
          [x, rho, gamma, beta])
+    if NORMS is not None:
+        check_fast()
     print("layers equal their textbook forms")
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 
-from layers import Affine, Conv, UpConv, instance_norm, mixed_coefficients
+from layers import Conv, UpConv, affine, instance_norm, mixed_coefficients
 
 
 class ResnetBlock(nn.Module):
@@ -30,7 +30,7 @@ class AdaILN(nn.Module):
         self.rho = nn.Parameter(torch.full((1, c, 1, 1), 0.9))
 
     def forward(self, x, gamma, beta, relu: bool):
-        return Affine.apply(x, relu, mixed_coefficients, self.rho, gamma, beta)
+        return affine(x, relu, mixed_coefficients, self.rho, gamma, beta)
 
 
 class ILN(nn.Module):
@@ -43,7 +43,7 @@ class ILN(nn.Module):
         self.beta = nn.Parameter(torch.zeros(1, c, 1, 1))
 
     def forward(self, x):
-        return Affine.apply(x, True, mixed_coefficients, self.rho, self.gamma.flatten(1), self.beta.flatten(1))
+        return affine(x, True, mixed_coefficients, self.rho, self.gamma.flatten(1), self.beta.flatten(1))
 
 
 class AdaILNBlock(nn.Module):

@@ -18,6 +18,27 @@
 /* And how long this worker then leaves the queue alone. */
 #define PAUSE_MS 5000
 
+/* What one request is for, to break it off when nobody wants that any more. */
+struct wanted {
+    struct task **tasks;
+    size_t count;
+};
+
+/* One that is still wanted, to wait beside; NULL where there is none. */
+static struct task *find_wanted(struct task **tasks, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!task_is_over(tasks[i]))
+            return tasks[i];
+    return NULL;
+}
+
+static int on_progress(void *context, int64_t sent_bytes, int64_t received_bytes)
+{
+    const struct wanted *wanted = context;
+    return find_wanted(wanted->tasks, wanted->count) == NULL;
+}
+
 static int request(struct pipeline *pipeline, struct http_client *client, struct task **tasks,
                    size_t count, bool *out_lost, struct err *err)
 {
@@ -26,6 +47,7 @@ static int request(struct pipeline *pipeline, struct http_client *client, struct
         {"Content-Type", "application/json"},
     };
     struct buf body;
+    struct wanted wanted = {tasks, count};
     struct http_response response;
     buf_init(&body, 65536);
     http_response_init(&response, grants_max_bytes(count));
@@ -37,22 +59,15 @@ static int request(struct pipeline *pipeline, struct http_client *client, struct
                                                      .headers = headers,
                                                      .header_count = 2,
                                                      .body = body.data,
-                                                     .body_size = body.size},
+                                                     .body_size = body.size,
+                                                     .on_progress = on_progress,
+                                                     .context = &wanted},
                               &response, err);
     if (rc == 0)
         rc = grants_parse(response.body.data, response.body.size, tasks, count, out_lost, err);
     http_response_fini(&response);
     buf_fini(&body);
     return rc;
-}
-
-/* One that is still wanted, to wait beside; NULL where there is none. */
-static struct task *find_wanted(struct task **tasks, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!task_is_over(tasks[i]))
-            return tasks[i];
-    return NULL;
 }
 
 /* Asks until there is an answer or patience ends. Any failure is the dispatcher's or the way's to
@@ -65,7 +80,8 @@ static int get_grants(struct pipeline *pipeline, struct http_client *client, str
     for (;;) {
         struct err err = {0};
         int rc = request(pipeline, client, tasks, count, out_lost, &err);
-        outage_note(&pipeline->dispatcher, rc < 0 ? ERR_UNAVAILABLE : 0, &err);
+        if (rc != ERR_CANCELLED)
+            outage_note(&pipeline->dispatcher, rc < 0 ? ERR_UNAVAILABLE : 0, &err);
         struct task *wanted = find_wanted(tasks, count);
         if (rc == 0 || !wanted || clock_ms() >= give_up_ms)
             return rc;
@@ -78,7 +94,7 @@ static void grant_batch(struct pipeline *pipeline, struct http_client *client, s
 {
     bool lost[QUEUE_GRANTS_MAX] = {false};
     int rc = get_grants(pipeline, client, tasks, count, lost);
-    if (rc < 0)
+    if (rc < 0 && rc != ERR_CANCELLED)
         atomic_store(&pipeline->no_grants_ms, (long long)(clock_ms() + PAUSE_MS));
     for (size_t i = 0; i < count; i++) {
         tasks[i]->release = rc < 0;

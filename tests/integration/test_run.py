@@ -151,6 +151,10 @@ class Run(unittest.TestCase):
         wrong = weights(self.path / "wrong.safetensors", change={"DownBlock.5.weight": (8, 4, 3, 5)})
         self.refused(DATA, ["DownBlock.5.weight", "8x4x3x5", "8x4x3x3"], str(wrong))
 
+    def test_an_output_that_is_no_number_names_the_layer(self):
+        wild = weights(self.path / "wild.safetensors", factor={"DownBlock.1.weight": 3e38})
+        self.refused(DATA, ["layer", "NaN or infinity"], str(wild), "--size", "64")
+
     def test_a_device_that_this_build_lacks_is_refused(self):
         got, error = self.bench.run("quick", "--input", self.photo, "--output", self.out,
                                     device="cuda")

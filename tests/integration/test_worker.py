@@ -11,10 +11,11 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from darkroom import Lab, main, wait_until  # noqa: E402
-from workbench import DEVICE, PICTURES, Workbench, noise_png, read_ppm, rgb_png  # noqa: E402
+from workbench import DEVICE, PICTURES, Workbench, noise_png, read_ppm, rgb_png, weights  # noqa: E402
 
 LEASE = ("--lease-ms", "1000")
 QUICK = (*LEASE, "--model", "quick", "--device", DEVICE, "--retry-ms", "50")
+LONG = ("--lease-ms", "30000")  # no lease runs out in between
 SLOW = (*LEASE, "--model", "slow", "--device", "ref", "--retry-ms", "50")
 
 
@@ -128,6 +129,29 @@ class Worker(unittest.TestCase):
             for job in good:
                 self.done(lab, job)
 
+    def test_a_network_that_gives_no_numbers_fails_the_job_with_the_layer(self):
+        weights(self.bench.models / "wild.safetensors", factor={"DownBlock.1.weight": 3e38})
+        self.bench.manifest("wild", 64)
+        with self.lab() as lab:
+            lab.worker_start(*LEASE, "--device", DEVICE, "--batch", "4")
+            wild = [self.submit(lab, noise_png(20, 20, seed), "wild") for seed in range(3)]
+            good = [self.submit(lab, noise_png(20, 20, seed)) for seed in range(3)]
+            for job in wild:
+                now = lab.wait_for_state(job, "failed")
+                self.assertEqual(now["error"]["code"], "corrupt")
+                self.assertRegex(now["error"]["detail"], r"layer \S+ .*NaN or infinity")
+            for job in good:
+                self.done(lab, job)
+
+    def test_a_job_past_its_model_s_limit_is_given_up(self):
+        self.bench.manifest("slow", 320, timeout_ms=1000, max_attempts=1)
+        with self.lab() as lab:
+            lab.worker_start(*SLOW)
+            job = self.submit(lab, noise_png(20, 20, 1), "slow")
+            now = lab.wait_for_state(job, "failed")
+            self.assertEqual(now["error"]["code"], "timeout")
+            self.assertIn("1000 ms", now["error"]["detail"])
+
     # ---- workers that vanish ----
 
     def test_a_killed_worker_s_job_runs_elsewhere_with_one_result(self):
@@ -141,6 +165,19 @@ class Worker(unittest.TestCase):
             self.assertEqual(result, self.bench.expected("slow", noise_png(20, 20, 1), device="ref"))
             self.assertEqual(lab.job(job)["attempts"], 0)
             self.assertEqual(self.uploads(lab, job), ["2"])
+
+    def test_jobs_of_a_killed_batch_all_run_and_pay_no_attempt(self):
+        with self.lab() as lab:
+            jobs = [self.submit(lab, noise_png(20, 20, seed), "slow") for seed in range(4)]
+            lab.worker_start(*SLOW, name="first")
+            for job in jobs:
+                lab.wait_for_state(job, "running")
+            lab.programs.pop("first").stop(signal.SIGKILL)
+            lab.worker_start(*SLOW, name="second")
+            for job in jobs:
+                lab.wait_for_state(job, "succeeded", deadline_s=60)
+                self.assertEqual(lab.job(job)["attempts"], 0)
+                self.assertEqual(self.uploads(lab, job), ["2"])
 
     def test_a_stopped_worker_s_late_completion_is_refused(self):
         with self.lab() as lab:
@@ -168,7 +205,7 @@ class Worker(unittest.TestCase):
             states = [lab.job(job) for job in jobs]
             self.assertEqual({now["state"] for now in states}, {"succeeded", "queued"})
             self.assertEqual({now["attempts"] for now in states}, {0})
-            self.assertEqual(lab.redis_cli("zcard", "{q:00}:workers"), "0")
+            self.assertEqual(lab.redis_cli("zcard", "{q:00}workers"), "0")
             lab.worker_start(*SLOW, name="next")
             for job in jobs:
                 lab.wait_for_state(job, "succeeded", deadline_s=60)
@@ -184,12 +221,45 @@ class Worker(unittest.TestCase):
             worker.wait_for_log("worker.drain")
             self.assertEqual(lab.stop("worker"), 128 + signal.SIGTERM)
 
+    def test_a_drain_does_not_wait_for_grants(self):
+        with self.lab() as lab:
+            worker = lab.worker_start(*QUICK, *LONG)
+            job = self.submit(lab, noise_png(20, 20, 1))
+            self.done(lab, job)
+            dispatcher = lab.programs["dispatcher"].process
+            waits = self.submit(lab, noise_png(20, 20, 2), "slow")
+            dispatcher.send_signal(signal.SIGSTOP)
+            try:
+                other = lab.worker_start(*SLOW, *LONG, name="other")
+                other.wait_for_log("worker.first-claim")
+                wait_until(lambda: lab.redis_cli("zcard", "{q:00}lease") == "1", "a lease")
+                self.assertEqual(lab.stop("other"), 0)
+                self.assertEqual(lab.redis_cli("zcard", "{q:00}lease"), "0")
+                self.assertIn("released=1", other.log)
+            finally:
+                dispatcher.send_signal(signal.SIGCONT)
+            now = lab.job(waits)
+            self.assertEqual((now["state"], now["attempts"]), ("queued", 0))
+            self.assertTrue(worker.running())
+
+    def test_an_operator_can_pause_a_worker(self):
+        with self.lab() as lab:
+            worker = lab.worker_start(*QUICK)
+            name = re.search(r"worker=(w-[0-9a-f]+)", worker.log)[1]
+            lab.redis_cli("set", f"{{q:00}}drain:{name}", "1")
+            worker.wait_for_log("worker.paused")
+            job = self.submit(lab, noise_png(20, 20, 1))
+            self.assertEqual(lab.job(job)["state"], "queued")
+            lab.redis_cli("del", f"{{q:00}}drain:{name}")
+            worker.wait_for_log("worker.resumed")
+            self.done(lab, job)
+
     def test_an_idle_worker_drains_and_is_forgotten(self):
         with self.lab() as lab:
             worker = lab.worker_start(*QUICK)
             self.assertEqual(lab.stop("worker"), 0)
             self.assertIn("worker.end", worker.log)
-            self.assertEqual(lab.redis_cli("zcard", "{q:00}:workers"), "0")
+            self.assertEqual(lab.redis_cli("zcard", "{q:00}workers"), "0")
 
     # ---- owners who change their mind ----
 

@@ -25,13 +25,16 @@ PICTURES = ROOT / "tests" / "data" / "pictures"
 DEVICE = os.environ.get("DARKROOM_TEST_DEVICE", "cpu")
 
 
-def weights(path, channels=4, blocks=2, seed=1, change=None):
-    """Random weights; `change` maps a tensor's name to another shape."""
-    rng = random.Random(seed)
-    random_ugatit.write(path, [
-        (name, "F32", shape, random_ugatit.encode(random_ugatit.values(name, shape, rng), "F32"))
-        for name, shape in ((name, (change or {}).get(name, shape))
-                            for name, shape in random_ugatit.shapes(channels, blocks, 0))])
+def weights(path, channels=4, blocks=2, seed=1, change=None, factor=None):
+    """Random weights; `change` maps a tensor's name to another shape, `factor` to a multiplier."""
+    rng, tensors = random.Random(seed), []
+    for name, shape in random_ugatit.shapes(channels, blocks, 0):
+        shape = (change or {}).get(name, shape)
+        values = random_ugatit.values(name, shape, rng)
+        for i in range(len(values) if name in (factor or {}) else 0):
+            values[i] *= factor[name]
+        tensors.append((name, "F32", shape, random_ugatit.encode(values, "F32")))
+    random_ugatit.write(path, tensors)
     return path
 
 

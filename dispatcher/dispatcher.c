@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define MAX_EVENTS 64
@@ -37,6 +38,7 @@
 #define STORE_TIMEOUT_MS 10000
 #define START_CHECK_MS 2000
 #define TRIM_MS 10000
+#define SPARE_FILES 64 /* for Redis, epoll, objects on their way */
 #define TRIM_CONNECTIONS 256
 
 /* What an event of the loop is about: their addresses are the tags. */
@@ -96,13 +98,26 @@ static int load_keys(struct dispatcher *dispatcher, struct err *err)
     return rc;
 }
 
+/* As many as the process may have files for: one that cannot be accepted would wait for ever. */
+static unsigned connection_limit(int64_t wanted)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < (rlim_t)wanted + SPARE_FILES) {
+        wanted =
+            limit.rlim_cur > 2 * SPARE_FILES ? (int64_t)limit.rlim_cur - SPARE_FILES : SPARE_FILES;
+        log_event(LOG_WARN, "http.connections-limited", "connections", LOG_I, wanted, "detail",
+                  LOG_S, "raise the limit of open files (RLIMIT_NOFILE)", NULL);
+    }
+    return (unsigned)wanted;
+}
+
 static int open_http(struct dispatcher *dispatcher, struct err *err)
 {
     const struct settings *settings = dispatcher->settings;
     struct exchange_handlers handlers;
     routes_handlers(dispatcher, &handlers);
     struct http_server_options options = {.listen = settings->listen,
-                                          .connections = (unsigned)settings->connections,
+                                          .connections = connection_limit(settings->connections),
                                           .idle_seconds = (unsigned)settings->idle_seconds,
                                           .request_ms = REQUEST_MS,
                                           .drain_bytes = DRAIN_BYTES};

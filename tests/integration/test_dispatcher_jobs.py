@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import signal
 import sys
 import tempfile
@@ -86,6 +87,8 @@ class Work(Shared):
         self.assertEqual(got.headers["X-Content-Type-Options"], "nosniff")
         self.assertIn("sandbox", got.headers["Content-Security-Policy"])
         self.assertRegex(got.headers["Content-Disposition"], r'^inline; filename="darkroom-[0-9a-f]{8}\.png"$')
+        head = self.lab.request("HEAD", answer.headers["Location"])
+        self.assertEqual((head.status, head.body, head.headers["Content-Length"]), (200, b"", str(len(result))))
         cancel = self.lab.request("POST", f"/v1/jobs/{job['id']}/cancel", token=job["tokens"]["manage"])
         self.refused(cancel, 409, "conflict")
         wait_until(lambda: not [p for p in (self.lab.objects).rglob("*")
@@ -275,6 +278,17 @@ class Events(Shared):
         self.lab.request("DELETE", f"/v1/jobs/{job['id']}", token=job["tokens"]["delete"])
         for _ in stream:
             pass
+
+    def open_streams(self):
+        text = self.lab.get("/metrics").body.decode()
+        return int(re.search(r"^darkroom_event_streams (\d+)", text, re.M)[1])
+
+    def test_head_of_a_stream_ends_at_once(self):
+        job = self.lab.submit().json
+        before = self.open_streams()
+        answer = self.lab.request("HEAD", f"/v1/jobs/{job['id']}/events", token=job["tokens"]["view"])
+        self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, "text/event-stream"))
+        wait_until(lambda: self.open_streams() <= before, "closed")
 
     def test_many_watch_one_job(self):
         job = self.lab.submit().json

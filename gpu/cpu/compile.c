@@ -8,9 +8,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Fully connected weights up to this many are kept as floats whatever the file has. */
-#define CONNECTED_KEEP (INT64_C(4) << 20)
-
 /* How a picture has to lie for whoever reads it. */
 struct form {
     enum view_layout layout;
@@ -488,11 +485,6 @@ static struct value compile_connected(struct compiler *c, const struct layer *l)
         struct value settled = v.doubled || v.cam ? settle(c, l, &v) : v;
         step.src = planes(c, &c->network->layers[l->input], &settled, 0);
     }
-    bool in_place = l->weight.type == TENSOR_F32 && (uintptr_t)l->weight.data % sizeof(float) == 0;
-    if (in_place)
-        step.weight = l->weight.data;
-    else if (tensor_count(&l->weight) <= CONNECTED_KEEP)
-        step.weight = widen_padded(c, &l->weight);
     emit(c, step);
     return made;
 }

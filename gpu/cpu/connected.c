@@ -9,23 +9,11 @@
 /* Rows that share a piece before the next one is loaded. */
 #define GROUP 8
 
-static float piece_sum(const struct tensor *weight, const float *floats, int64_t first,
-                       const float *in, int64_t n)
+void connected_run(const struct tensor *weight, const float *in, float *out)
 {
-    float wide[PIECE];
-    struct tensor piece = {.type = weight->type, .rank = 1, .dim = {n}};
-    const float *row = wide;
-    if (floats) {
-        row = floats + first;
-    } else {
-        piece.data = (const char *)weight->data + (size_t)first * tensor_type_size(weight->type);
-        tensor_to_f32(&piece, wide);
-    }
-    return rows_functions()->dot(row, in, n);
-}
-
-void connected_run(const struct tensor *weight, const float *floats, const float *in, float *out)
-{
+    const struct row_functions *f = rows_functions();
+    const char *weights = weight->data;
+    const int64_t size = (int64_t)tensor_type_size(weight->type);
     const int64_t outputs = weight->dim[0], inputs = weight->dim[1];
 #pragma omp parallel for schedule(static)
     for (int64_t first = 0; first < outputs; first += GROUP) {
@@ -34,7 +22,8 @@ void connected_run(const struct tensor *weight, const float *floats, const float
         for (int64_t i = 0; i < inputs; i += PIECE) {
             int64_t n = inputs - i < PIECE ? inputs - i : PIECE;
             for (int64_t r = 0; r < rows; r++)
-                sums[r] += (double)piece_sum(weight, floats, (first + r) * inputs + i, in + i, n);
+                sums[r] += (double)f->dot(weight->type, weights + ((first + r) * inputs + i) * size,
+                                          in + i, n);
         }
         for (int64_t r = 0; r < rows; r++)
             out[first + r] = (float)sums[r];

@@ -7,8 +7,7 @@
 
 struct tensor;
 
-/* out[f] = sum over i of weight[f][i] * in[i]. `floats`: the weights as floats where the file has
- * them in another type or unaligned; NULL: they are read, and widened, from the tensor. */
-void connected_run(const struct tensor *weight, const float *floats, const float *in, float *out);
+/* out[f] = sum over i of weight[f][i] * in[i]. All pointers are borrowed. */
+void connected_run(const struct tensor *weight, const float *in, float *out);
 
 #endif

@@ -39,7 +39,7 @@ struct step {
     const struct layer *layer; /* borrowed: what an error names */
     struct operand src, dst, other;
     const struct conv *conv;         /* CONV; borrowed from the plan */
-    const float *weight;             /* PLANES_CONV, CONNECTED; borrowed */
+    const float *weight;             /* PLANES_CONV; borrowed */
     float *scale, *shift;            /* NORM writes, APPLY and PLANES read; nullable there */
     const float *gamma, *beta, *rho; /* NORM: [C rounded up]; NULL for an instance norm */
     const float *in_vector;          /* CONNECTED, RELU, OUTPUT */

@@ -12,6 +12,8 @@
 /* 16 floats, whatever the machine's registers hold; `loose` may lie anywhere. */
 typedef float vec __attribute__((vector_size(64), may_alias));
 typedef int mask __attribute__((vector_size(64)));
+typedef uint32_t word __attribute__((vector_size(64)));
+typedef uint16_t half __attribute__((vector_size(32)));
 typedef float loose __attribute__((vector_size(64), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
@@ -109,22 +111,63 @@ static void conv3(const struct row_conv *t)
     }
 }
 
-static float dot(const float *a, const float *b, int64_t n)
+/* 16 values of any type as floats. Half precision by moving its exponent and fraction to where
+ * float has them, times the ratio of the biases: exact, subnormals included. */
+INLINE void widen(enum tensor_type type, const unsigned char *from, vec *out)
 {
-    vec s0 = {0}, s1 = {0};
-    int64_t i = 0;
-    for (; i + 32 <= n; i += 32) {
-        s0 += *(const loose *)(const void *)(a + i) * *(const loose *)(const void *)(b + i);
-        s1 +=
-            *(const loose *)(const void *)(a + i + 16) * *(const loose *)(const void *)(b + i + 16);
+    if (type == TENSOR_F32) {
+        memcpy(out, from, sizeof *out);
+        return;
     }
-    s0 += s1;
+    half narrow;
+    memcpy(&narrow, from, sizeof narrow);
+    const word bits = __builtin_convertvector(narrow, word);
+    if (type == TENSOR_BF16) {
+        *out = (vec)(bits << 16);
+        return;
+    }
+    const word rest = (bits & 0x7fff) << 13;
+    const vec value = (vec)rest * 0x1p112f;
+    const word special = (word)(rest >= 0x0f800000) & 0x7f800000; /* infinity, NaN */
+    *out = (vec)((word)value | special | (bits & 0x8000) << 16);
+}
+
+INLINE float dot_of(enum tensor_type type, size_t size, const unsigned char *a, const float *b,
+                    int64_t n)
+{
+    vec sums[2] = {0}, x, y;
+    int64_t i = 0;
+    for (; i + 32 <= n; i += 32)
+        for (int half_of = 0; half_of < 2; half_of++) {
+            const int64_t at = i + 16 * half_of;
+            widen(type, a + (size_t)at * size, &x);
+            memcpy(&y, b + at, sizeof y);
+            sums[half_of] += x * y;
+        }
+    for (; i < n; i += 16) {
+        const size_t part = (size_t)(n - i < 16 ? n - i : 16);
+        unsigned char rest[sizeof x] = {0};
+        y = (vec){0};
+        memcpy(rest, a + (size_t)i * size, part * size);
+        memcpy(&y, b + i, part * sizeof *b);
+        widen(type, rest, &x);
+        sums[0] += x * y;
+    }
+    sums[0] += sums[1];
     float sum = 0;
     for (int c = 0; c < 16; c++)
-        sum += s0[c];
-    for (; i < n; i++)
-        sum += a[i] * b[i];
+        sum += sums[0][c];
     return sum;
+}
+
+static float dot(enum tensor_type type, const void *a, const float *b, int64_t n)
+{
+    switch (type) {
+    case TENSOR_F32: return dot_of(TENSOR_F32, 4, a, b, n);
+    case TENSOR_F16: return dot_of(TENSOR_F16, 2, a, b, n);
+    case TENSOR_BF16: return dot_of(TENSOR_BF16, 2, a, b, n);
+    }
+    return 0;
 }
 
 /* exp(y) for y in [-20, 20]: 2^n times a polynomial on [-ln2/2, ln2/2]; relative error 2e-7. */

@@ -6,6 +6,8 @@
 #ifndef DARKROOM_GPU_CPU_ROWS_H
 #define DARKROOM_GPU_CPU_ROWS_H
 
+#include "gpu/tensor.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,8 +42,8 @@ struct row_functions {
                     double *squares);
     /* dst = 16 pixels wide, `rows` high, three channels. Reads 16 + kernel - 1 pixels. */
     void (*conv3)(const struct row_conv *task);
-    /* sum of a[i] * b[i] in a fixed order */
-    float (*dot)(const float *a, const float *b, int64_t n);
+    /* Sum of a[i] * b[i] in a fixed order; `a` has this type and may lie anywhere. */
+    float (*dot)(enum tensor_type type, const void *a, const float *b, int64_t n);
     /* False where `in` holds NaN or infinity. */
     bool (*tanh)(const float *in, float *out, int64_t n);
 };

@@ -6,6 +6,7 @@
 
 #include "gpu/cpu/isa.h"
 #include "gpu/cpu/view.h"
+#include "gpu/tensor.h"
 #include "tests/unit/check.h"
 
 #include <math.h>
@@ -136,12 +137,36 @@ static void a_convolution_of_three_outputs_sums_every_tap(void)
 
 static void check_dot(const struct row_functions *f)
 {
-    for (int n = 0; n < 200; n += 33) {
-        double sum = 0;
-        for (int i = 0; i < n; i++)
-            sum += (double)a[i + 1] * (double)b[i + 3];
-        CHECK(fabs((double)f->dot(a + 1, b + 3, n) - sum) < 1e-4);
+    static const enum tensor_type types[] = {TENSOR_F32, TENSOR_F16, TENSOR_BF16};
+    static unsigned char weights[4 * 256 + 1];
+    for (int t = 0; t < 3; t++)
+        for (int n = 0; n < 200; n += 33) {
+            struct tensor tensor = {.type = types[t], .rank = 1, .dim = {n}, .data = weights + 1};
+            static float wide[256];
+            double sum = 0;
+            for (size_t i = 0; i + 1 < sizeof weights; i++) /* no infinity in any type */
+                weights[1 + i] = (unsigned char)((i * 37 ^ i >> 3) & 0xb7);
+            tensor_to_f32(&tensor, wide);
+            for (int i = 0; i < n; i++)
+                sum += (double)wide[i] * (double)b[i + 3];
+            double got = (double)f->dot(types[t], weights + 1, b + 3, n);
+            CHECK(fabs(got - sum) <= 1e-5 * fabs(sum) + 1e-4);
+        }
+}
+
+static void check_half(const struct row_functions *f)
+{
+    const float one[1] = {1.0f};
+    for (uint32_t bits = 0; bits < 0x10000; bits++) {
+        uint16_t narrow = (uint16_t)bits;
+        float got = f->dot(TENSOR_F16, &narrow, one, 1), exact = tensor_f16_to_f32(narrow);
+        CHECK(isnan(exact) ? isnan(got) : got == exact);
     }
+}
+
+static void every_half_precision_value_widens_exactly(void)
+{
+    each_table(check_half);
 }
 
 static void a_dot_product_has_every_term_once(void)
@@ -176,6 +201,7 @@ int main(void)
     RUN(moments_add_to_what_is_there);
     RUN(a_convolution_of_three_outputs_sums_every_tap);
     RUN(a_dot_product_has_every_term_once);
+    RUN(every_half_precision_value_widens_exactly);
     RUN(tanh_is_exact_to_float_and_notices_nonsense);
     return check_report();
 }

@@ -22,6 +22,7 @@
  * Error replies are codes of err.h, by their first word: OOM, LOADING, READONLY, CLUSTERDOWN, BUSY
  * and their like are ERR_UNAVAILABLE, NOAUTH, WRONGPASS and NOPERM ERR_DENIED, WRONGTYPE and our
  * scripts' CORRUPT ERR_CORRUPT, our scripts' INVALID ERR_INVALID, the rest ERR_INTERNAL.
+ * Writing to a broken connection raises SIGPIPE: the program ignores it (stop_init() does).
  * A connection, a command and a reply belong to one thread at a time. */
 #ifndef DARKROOM_COMMON_REDIS_H
 #define DARKROOM_COMMON_REDIS_H

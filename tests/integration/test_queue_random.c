@@ -238,6 +238,15 @@ static void do_beat(struct world *world)
     }
 }
 
+/* Scripts vanish, connections break: the next call must not notice. */
+static void do_damage(void)
+{
+    if (dice(2))
+        RAW("SCRIPT", "FLUSH");
+    else
+        RAW("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no");
+}
+
 static void do_tick(void)
 {
     struct queue_ticked ticked;
@@ -262,8 +271,10 @@ static void every_record_is_in_exactly_one_place(void)
             do_settle(&world);
         else if (what < 78)
             do_cancel_or_erase(&world);
-        else if (what < 88)
+        else if (what < 87)
             do_beat(&world);
+        else if (what < 88)
+            do_damage();
         else
             do_tick();
         if (step % 100 == 99)

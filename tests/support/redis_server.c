@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,11 +41,20 @@ static void end_process(struct redis_server *server)
     server->pid = 0;
 }
 
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+    (void)status;
+    (void)type;
+    (void)place;
+    remove(path);
+    return 0;
+}
+
 static void sweep(struct redis_server *server)
 {
     end_process(server);
-    unlink(server->path);
-    rmdir(server->folder);
+    /* All that redis-server left there, an append-only folder included. */
+    nftw(server->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static void sweep_all(void)

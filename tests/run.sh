@@ -42,8 +42,8 @@ suites() {
     shift
     for suite in "$@"; do args+=(--suite "$suite"); done
     printf '\n== %s: %s\n' "$name" "$*"
-    meson test -C "$dir" --no-rebuild --print-errorlogs --logbase "log-$1" "${args[@]}" || status=1
-    logs+=("$dir/meson-logs/log-$1.junit.xml")
+    meson test -C "$dir" --no-rebuild --logbase "log-$1" "${args[@]}" || status=1
+    logs+=("$dir/meson-logs/log-$1.json")
 }
 
 npm_install() {

@@ -1,26 +1,43 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Adds up meson's JUnit logs: names what failed or was skipped, ends with the closing line.
+"""Adds up meson's JSON logs: shows what failed or was skipped, ends with the closing line.
 
-A skip counts as a failure unless its suite is named with --may-skip: run.sh has installed every
-server and device that it promises, so anything else that is missing is a fault of ours.
+Every program speaks TAP. One that ends badly without a failed line of its own (a crash, a leak, a
+time-out) counts as one failure more. A skip counts as a broken promise unless its suite is named
+with --may-skip: run.sh has installed every server that it promises, so anything else that is
+missing is a fault of ours.
 """
 import argparse
+import json
+import re
 import sys
-import xml.etree.ElementTree as ElementTree
+
+RESULT = re.compile(r"^(not )?ok\b(?:\s+\d+)?(?:\s+-)?\s*(.*)$")
+ALL_SKIPPED = re.compile(r"^1\.\.0\s*# SKIP\s*(.*)$", re.IGNORECASE)
 
 
-def cases(path):
-    """Yields (suite, name, outcome) for each test case of one log."""
-    for suite in ElementTree.parse(path).iter("testsuite"):
-        for case in suite.iter("testcase"):
-            outcome = "passed"
-            for child in case:
-                if child.tag in ("failure", "error"):
-                    outcome = "failed"
-                elif child.tag == "skipped":
-                    outcome = "skipped"
-            yield suite.get("name", ""), case.get("name", ""), outcome
+def outcomes(test):
+    """Yields (outcome, what) of one test program."""
+    failed = False
+    for line in test.get("stdout", "").splitlines():
+        skipped = ALL_SKIPPED.match(line)
+        result = RESULT.match(line)
+        if skipped:
+            yield "skipped", skipped[1]
+        elif result and re.search(r"# SKIP", result[2], re.IGNORECASE):
+            yield "skipped", result[2]
+        elif result:
+            failed = failed or bool(result[1])
+            yield "failed" if result[1] else "passed", result[2]
+    if test["result"] not in ("OK", "SKIP") and not failed:
+        yield "failed", f"the program ended with {test['result']}, status {test['returncode']}"
+
+
+def show_output(test, lines=60):
+    for stream in ("stdout", "stderr"):
+        for line in test.get(stream, "").splitlines()[-lines:]:
+            if not RESULT.match(line) or line.startswith("not"):
+                print(f"    {line}")
 
 
 def main():
@@ -32,14 +49,20 @@ def main():
     count = {"passed": 0, "failed": 0, "skipped": 0}
     broken_promises = 0
     for path in args.logs:
-        for suite, name, outcome in cases(path):
-            count[outcome] += 1
-            if outcome == "passed":
-                continue
-            print(f"{outcome}: {suite} / {name}")
-            allowed = any(word in args.may_skip for word in suite.replace(".", " ").split())
-            if outcome == "skipped" and not allowed:
-                broken_promises += 1
+        with open(path, encoding="utf-8") as file:
+            tests = [json.loads(line) for line in file]
+        for test in tests:
+            bad = False
+            for outcome, what in outcomes(test):
+                count[outcome] += 1
+                if outcome != "passed":
+                    print(f"{outcome}: {test['name']}: {what}")
+                bad = bad or outcome == "failed"
+                suites = test["name"].split(" / ")[0].split(":")[-1].split("+")
+                if outcome == "skipped" and not any(suite in args.may_skip for suite in suites):
+                    broken_promises += 1
+            if bad:
+                show_output(test)
     if broken_promises:
         print(f"{broken_promises} skipped where this run promises that nothing is missing")
     print("{passed} passed, {failed} failed, {skipped} skipped".format(**count))

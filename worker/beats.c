@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "worker/loop.h"
+#include "worker/settle.h"
 
 #define PUSH_WAIT_MS 30000
 
@@ -57,7 +58,7 @@ static void on_beat(int rc, const struct redis_reply *reply, void *data)
 static void beat(struct loop *loop, int64_t now_ms)
 {
     struct queue_beat beats[QUEUE_LEASES_MAX];
-    loop->beat_count = roster_list(loop->pipeline->roster, loop->beats, QUEUE_LEASES_MAX);
+    loop->beat_count = roster_list(loop->pipeline->roster, TASK_ON, loop->beats, QUEUE_LEASES_MAX);
     for (size_t i = 0; i < loop->beat_count; i++)
         beats[i] = (struct queue_beat){
             .id = loop->beats[i].id,
@@ -67,6 +68,41 @@ static void beat(struct loop *loop, int64_t now_ms)
     queue_heartbeat_command(&loop->queue, loop->worker_id, beats, loop->beat_count, &loop->command);
     loop->beat_asked = redis_async_send(loop->commands, &loop->command, on_beat, loop) == 0;
     loop->beat_at_ms = now_ms + loop->queue.lease_ms / 3;
+}
+
+/* The stage that holds such a job may never come back to say so, and an expired lease would count
+ * as a crash. Said again at every beat, which is harmless, until the job has left. */
+static void fail_overdue(struct loop *loop)
+{
+    struct roster_lease late[QUEUE_CLAIM_MAX];
+    struct queue_failure failures[QUEUE_CLAIM_MAX];
+    size_t count = roster_list(loop->pipeline->roster, TASK_TIMED_OUT, late, QUEUE_CLAIM_MAX);
+    if (count == 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        failures[i] = (struct queue_failure){
+            .id = late[i].id,
+            .epoch = late[i].epoch,
+            .retry = err_action(ERR_TIMEOUT) == ACTION_RETRY,
+            .code = err_name(ERR_TIMEOUT),
+            .detail = SETTLE_TIMED_OUT,
+            .backoff_ms = loop->settings->retry_ms,
+            .backoff_max_ms = loop->settings->retry_max_ms,
+        };
+    queue_fail_command(&loop->queue, loop->worker_id, failures, count, &loop->command);
+    redis_async_send(loop->commands, &loop->command, NULL, NULL);
+}
+
+static void end_if_stuck(struct loop *loop)
+{
+    struct err err = {0};
+    if (!roster_is_stuck(loop->pipeline->roster))
+        return;
+    err_set(&err, ERR_DEVICE, "device", "the network hangs: twice its model's time limit is over");
+    log_event(LOG_ERROR, "worker.stuck", "error", LOG_S, err.text, NULL);
+    loop->rc = ERR_DEVICE;
+    loop->err = err;
+    loop_give_up(loop);
 }
 
 static void on_push(int rc, const struct redis_reply *reply, void *data)
@@ -91,7 +127,10 @@ int64_t beats_tick(struct loop *loop, int64_t now_ms)
         wait_for_push(loop);
     if (loop->beat_asked)
         return INT64_MAX;
-    if (now_ms >= loop->beat_at_ms)
+    if (now_ms >= loop->beat_at_ms) {
         beat(loop, now_ms);
+        fail_overdue(loop);
+        end_if_stuck(loop);
+    }
     return loop->beat_at_ms;
 }

@@ -189,11 +189,10 @@ static void give_back(struct loop *loop)
     loop->release_asked = redis_async_send(loop->commands, &loop->command, on_released, loop) == 0;
 }
 
-/* Something hangs: its jobs go back as they are, and the process ends around it. */
-static void give_up(struct loop *loop)
+void loop_give_up(struct loop *loop)
 {
     struct queue_lease leases[QUEUE_LEASES_MAX];
-    size_t count = roster_list(loop->pipeline->roster, loop->beats, QUEUE_LEASES_MAX);
+    size_t count = roster_list(loop->pipeline->roster, TASK_ON, loop->beats, QUEUE_LEASES_MAX);
     for (size_t i = 0; i < count; i++)
         leases[i] = (struct queue_lease){loop->beats[i].id, loop->beats[i].epoch};
     log_event(LOG_WARN, "worker.abandoned", "jobs", LOG_I, (int64_t)count, NULL);
@@ -202,17 +201,18 @@ static void give_up(struct loop *loop)
         redis_async_send(loop->commands, &loop->command, NULL, NULL);
     }
     loop->abandoned = true;
+    loop->draining = true; /* or the next claim would take the same jobs again */
     leave(loop);
 }
 
 static int64_t drain_tick(struct loop *loop, int64_t now_ms)
 {
-    if (!loop->draining)
-        return INT64_MAX;
     if (loop->leaving) {
         loop->finished |= now_ms >= loop->leave_by_ms;
         return loop->leave_by_ms;
     }
+    if (!loop->draining)
+        return INT64_MAX;
     if (loop->released_count > 0 && !loop->release_asked && loop->greeted)
         give_back(loop);
     bool late = now_ms >= loop->drain_since_ms + DRAIN_HURRY_MS;
@@ -221,7 +221,7 @@ static int64_t drain_tick(struct loop *loop, int64_t now_ms)
         return loop->leave_by_ms;
     }
     if (now_ms >= loop->drain_since_ms + DRAIN_GIVE_UP_MS) {
-        give_up(loop);
+        loop_give_up(loop);
         return loop->leave_by_ms;
     }
     if (late) {

@@ -76,6 +76,9 @@ int64_t beats_tick(struct loop *loop, int64_t now_ms);
 /* No claim from now on: what hasn't begun is listed in `released`. */
 void claims_stop(struct loop *loop);
 
+/* Something hangs: its jobs go back as they are, and the process ends around it. */
+void loop_give_up(struct loop *loop);
+
 /* Ends the loop with an error; the first one stays. */
 void loop_fail(struct loop *loop, int rc, const struct err *err);
 

@@ -112,16 +112,34 @@ static void judge(struct roster *roster, struct task *task, enum task_verdict ve
         pthread_cond_broadcast(&roster->changed);
 }
 
-size_t roster_list(struct roster *roster, struct roster_lease *out_leases, size_t max)
+static bool is_overdue(const struct task *task, int64_t limits, int64_t now_ms)
+{
+    int64_t since_ms = (int64_t)atomic_load(&task->in_network_ms);
+    return since_ms > 0 && now_ms >= since_ms + limits * task->limit_ms;
+}
+
+bool roster_is_stuck(struct roster *roster)
+{
+    bool stuck = false;
+    int64_t now_ms = clock_ms();
+    pthread_mutex_lock(&roster->lock);
+    for (size_t i = 0; i < roster->count; i++)
+        stuck |= is_overdue(roster->tasks[i], 2, now_ms);
+    pthread_mutex_unlock(&roster->lock);
+    return stuck;
+}
+
+size_t roster_list(struct roster *roster, enum task_verdict verdict,
+                   struct roster_lease *out_leases, size_t max)
 {
     size_t count = 0;
     int64_t now_ms = clock_ms();
     pthread_mutex_lock(&roster->lock);
     for (size_t i = 0; i < roster->count && count < max; i++) {
         struct task *task = roster->tasks[i];
-        if (task->deadline_ms > 0 && now_ms >= task->deadline_ms)
+        if (is_overdue(task, 1, now_ms))
             judge(roster, task, TASK_TIMED_OUT);
-        if (task_verdict(task) != TASK_ON)
+        if (task_verdict(task) != verdict)
             continue;
         out_leases[count++] = (struct roster_lease){
             .id = task->id,

@@ -4,7 +4,7 @@
  *
  *     struct roster *roster = roster_create(8);
  *     roster_add(roster, task);                        // a claim was answered
- *     n = roster_list(roster, leases, 8);              // the heartbeat
+ *     n = roster_list(roster, TASK_ON, leases, 8);     // the heartbeat
  *     roster_judge(roster, id, epoch, TASK_CANCELLED); // its answer
  *     if (roster_sleep(roster, task, 200) != TASK_ON)  // a stage between two tries
  *         ...
@@ -46,10 +46,13 @@ void roster_nudge(struct roster *roster);
 void roster_add(struct roster *roster, struct task *task);
 void roster_remove(struct roster *roster, struct task *task);
 
-/* Copies at most `max` leases that still go on; returns how many. A task that ran past its
- * model's time limit is judged TASK_TIMED_OUT here and no longer listed: the stage that holds it
- * has until the lease's end to report it, and a stage that hangs loses it. */
-size_t roster_list(struct roster *roster, struct roster_lease *out_leases, size_t max);
+/* Copies at most `max` leases with this verdict; returns how many. With TASK_ON, those that still
+ * go on: what has been in the network for longer than its limit is judged TASK_TIMED_OUT first. */
+size_t roster_list(struct roster *roster, enum task_verdict verdict,
+                   struct roster_lease *out_leases, size_t max);
+
+/* True where a task has been in the network for twice its limit: the device hangs. */
+bool roster_is_stuck(struct roster *roster);
 
 /* The first verdict stays. Harmless for a lease that is not there. */
 void roster_judge(struct roster *roster, uint64_t id, uint32_t epoch, enum task_verdict verdict);

@@ -146,8 +146,7 @@ void settle(struct pipeline *pipeline, struct redis *redis, struct task *task)
     if (task_verdict(task) == TASK_TIMED_OUT && !task->uploaded) {
         task->rc = ERR_TIMEOUT;
         task->err = (struct err){0};
-        err_set(&task->err, ERR_TIMEOUT, NULL, "took longer than the model's %lld ms",
-                (long long)task->resident->manifest->timeout_ms);
+        err_set(&task->err, ERR_TIMEOUT, NULL, SETTLE_TIMED_OUT);
     }
     enum ending ending = choose(task);
     int rc = send(pipeline, redis, task, ending, &answer, &err);

@@ -10,6 +10,9 @@
 #ifndef DARKROOM_WORKER_SETTLE_H
 #define DARKROOM_WORKER_SETTLE_H
 
+/* What the owner of a job past its limit reads, whoever reports it. */
+#define SETTLE_TIMED_OUT "took longer than its model allows"
+
 struct pipeline;
 struct redis;
 struct task;

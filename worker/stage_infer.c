@@ -41,6 +41,7 @@ static bool gather(struct infer *infer)
         } else {
             task_mark(task, STEP_WAIT);
             atomic_store(&task->progress_permille, 300);
+            atomic_store(&task->in_network_ms, (long long)clock_ms());
             infer->batch[infer->count++] = task;
         }
     } while ((infer->count == 0 || infer->count < infer->batch[0]->resident->batch_max) &&
@@ -151,6 +152,7 @@ void stage_infer_run(struct pipeline *pipeline)
         for (int i = 0; i < infer.count; i++) {
             picture_fini(&infer.batch[i]->square);
             task_mark(infer.batch[i], STEP_INFER);
+            atomic_store(&infer.batch[i]->in_network_ms, 0);
             atomic_store(&infer.batch[i]->progress_permille, 800);
             pipeline_pass(pipeline, STAGE_DELIVER, infer.batch[i]);
         }

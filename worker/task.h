@@ -7,7 +7,7 @@
  * A task is owned by exactly one stage at a time and handed on through a ring; the last stage
  * settles and frees it. A stage that fails sets `rc` and `err` and sends the task straight to the
  * last one. Buffers are freed by the stage that used them last, not at the end.
- * Only `verdict` and `progress_permille` are touched by other threads meanwhile. */
+ * Only the atomic members are touched by other threads meanwhile. */
 #ifndef DARKROOM_WORKER_TASK_H
 #define DARKROOM_WORKER_TASK_H
 
@@ -29,7 +29,7 @@ enum task_verdict {
     TASK_LOST,      /* the lease is somebody else's: drop it silently */
     TASK_CANCELLED, /* its owner doesn't want it any more: drop it silently */
     TASK_RELEASED,  /* it was given back before anything began: drop it silently */
-    TASK_TIMED_OUT  /* it ran past its model's limit: report that */
+    TASK_TIMED_OUT  /* it is past its model's limit: it fails, and is renewed no more */
 };
 
 /* What a job's time is made of, in the order of the road. */
@@ -62,7 +62,8 @@ struct task {
     bool alone;                      /* a suspect: nothing may run beside it */
     const struct resident *resident; /* borrowed: the model */
     struct job_spec spec;            /* owned */
-    int64_t claimed_us, deadline_ms; /* clock_us(), clock_ms() */
+    int64_t claimed_us;              /* clock_us() */
+    int64_t limit_ms;                /* for the network; waiting for it doesn't count */
     int64_t queued_ms;               /* from submit to claim, by two clocks: for the log only */
 
     /* What it gathers. */
@@ -82,7 +83,8 @@ struct task {
     int64_t mark_us; /* where the present step began */
     bool begun;      /* the roster's: see roster_begin() */
 
-    atomic_int verdict; /* enum task_verdict; changed by the roster only */
+    atomic_int verdict;         /* enum task_verdict; changed by the roster only */
+    atomic_llong in_network_ms; /* clock_ms() when the network began with it; 0: not in there */
     atomic_int progress_permille;
 };
 

@@ -55,26 +55,32 @@ static void a_verdict_reaches_only_the_lease_with_that_epoch(void)
     CHECK_INT(task_verdict(b), TASK_CANCELLED);
     roster_judge(roster, 1, 2, TASK_LOST);
     CHECK_INT(task_verdict(b), TASK_CANCELLED);
-    CHECK_INT(roster_list(roster, leases, 4), 1);
+    CHECK_INT(roster_list(roster, TASK_ON, leases, 4), 1);
     CHECK_INT(leases[0].epoch, 1);
     task_destroy(&a);
     task_destroy(&b);
     roster_destroy(&roster);
 }
 
-static void a_task_past_its_deadline_is_no_longer_renewed(void)
+static void a_task_past_its_limit_in_the_network_is_no_longer_renewed(void)
 {
     struct roster_lease leases[2];
     struct roster *roster = roster_create(2);
     struct task *late = make(1, 1), *early = make(2, 1);
-    late->deadline_ms = clock_ms();
-    early->deadline_ms = clock_ms() + 3600000;
+    late->limit_ms = 50;
+    late->in_network_ms = clock_ms() - 60;
+    early->limit_ms = 50;
     roster_add(roster, late);
     roster_add(roster, early);
-    CHECK_INT(roster_list(roster, leases, 2), 1);
+    CHECK_INT(roster_list(roster, TASK_ON, leases, 2), 1);
     CHECK_INT(leases[0].id, 2);
     CHECK_INT(task_verdict(late), TASK_TIMED_OUT);
     CHECK(task_is_over(late));
+    CHECK_INT(roster_list(roster, TASK_TIMED_OUT, leases, 2), 1);
+    CHECK_INT(leases[0].id, 1);
+    CHECK(!roster_is_stuck(roster));
+    late->in_network_ms = clock_ms() - 100;
+    CHECK(roster_is_stuck(roster));
     task_destroy(&late);
     task_destroy(&early);
     roster_destroy(&roster);
@@ -160,7 +166,7 @@ int main(void)
 {
     RUN(a_lease_takes_room_until_it_leaves);
     RUN(a_verdict_reaches_only_the_lease_with_that_epoch);
-    RUN(a_task_past_its_deadline_is_no_longer_renewed);
+    RUN(a_task_past_its_limit_in_the_network_is_no_longer_renewed);
     RUN(what_has_not_begun_is_given_back_in_the_order_of_the_claim);
     RUN(a_verdict_ends_the_sleep_beside_its_task);
     RUN(hurrying_ends_every_sleep);

@@ -17,6 +17,7 @@
 #include "dispatcher/offload.h"
 #include "dispatcher/pages.h"
 #include "dispatcher/routes.h"
+#include "dispatcher/sweep.h"
 
 #include <malloc.h>
 #include <poll.h>
@@ -197,6 +198,8 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
     if (rc == 0)
         rc = disowned_create(dispatcher, &dispatcher->disowned);
     if (rc == 0)
+        rc = sweep_create(dispatcher, settings->sweep_ms, &dispatcher->sweep);
+    if (rc == 0)
         rc = events_create(dispatcher, &events_tag, &dispatcher->events, err);
     return rc;
 }
@@ -267,6 +270,7 @@ static int64_t tick(struct dispatcher *dispatcher, int64_t now_ms)
     trim_memory(dispatcher, now_ms);
     int64_t next_ms = gate_tick(dispatcher->gate, now_ms);
     next_ms = earlier(next_ms, housekeeping_tick(dispatcher->housekeeping, now_ms));
+    next_ms = earlier(next_ms, sweep_tick(dispatcher->sweep, now_ms));
     next_ms = earlier(next_ms, disowned_tick(dispatcher->disowned, now_ms));
     next_ms = earlier(next_ms, events_tick(dispatcher->events, now_ms));
     int wait_ms = http_server_run(dispatcher->server);
@@ -377,6 +381,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     http_server_close(&dispatcher->server);
     events_destroy(&dispatcher->events);
     disowned_destroy(&dispatcher->disowned);
+    sweep_destroy(&dispatcher->sweep);
     housekeeping_destroy(&dispatcher->housekeeping);
     gate_destroy(&dispatcher->gate);
     offload_close(&dispatcher->offload);

@@ -35,6 +35,7 @@ struct limits;
 struct metrics;
 struct offload;
 struct pages;
+struct sweep;
 
 #define DISPATCHER_WORKER_TOKEN_SIZE 257
 
@@ -58,6 +59,7 @@ struct dispatcher {
     struct metrics *metrics;
     struct pages *pages;
     struct disowned *disowned;
+    struct sweep *sweep;
     struct gate *gate;
 
     struct redis_target redis_target;

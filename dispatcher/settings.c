@@ -21,6 +21,8 @@ static const struct config_option options[] = {
      .help = "a worker that is silent for so long loses its jobs"},
     {"retain-ms", CONFIG_INT, AT(retain_ms), "604800000", 1000, 31536000000, "ms",
      .help = "how long a finished job and its result are kept"},
+    {"sweep-ms", CONFIG_INT, AT(sweep_ms), "3600000", 100, 31536000000, "ms",
+     .help = "how often the store is searched for objects that belong to no job"},
     {"max-queued", CONFIG_INT, AT(max_queued), "10000000", 1, 1000000000, "jobs",
      .help = "more waiting jobs are refused"},
     {"max-flow-queued", CONFIG_INT, AT(max_flow_queued), "1000", 1, 1000000000, "jobs",

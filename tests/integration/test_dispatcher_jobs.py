@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
@@ -431,6 +432,41 @@ class Outages(unittest.TestCase):
                 with Hand(lab, lease_ms=30000) as hand:
                     hand.complete(hand.claim())
             self.assertEqual(lab.job(job)["state"], "succeeded")
+
+
+class Sweep(unittest.TestCase):
+    def test_old_objects_without_a_job_go_and_all_others_stay(self):
+        with Lab(dispatcher_options=("--sweep-ms", "100")) as lab:
+            job = lab.submit().json
+            orphan, young, foreign = ("00" + "ab" * 16, "00" + "cd" * 16, "07" + "ab" * 16)
+            hour = 3600
+            for name, age in ((f"inputs/{orphan}", 2 * hour), (f"results/{orphan}/1/result.png", 2 * hour),
+                              (f"inputs/{young}", 0), (f"inputs/{foreign}", 2 * hour), ("inputs/note", 2 * hour),
+                              (f"inputs/{job['id']}", 2 * hour)):
+                path = lab.objects / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not path.exists():
+                    path.write_bytes(b"x")
+                os.utime(path, (time.time() - age,) * 2)
+            wait_until(lambda: not [p for p in lab.objects.rglob("*") if p.is_file() and orphan in str(p)], "swept")
+            # Another whole round after it, in which nothing else may go.
+            again = lab.objects / "inputs" / ("00" + "ef" * 16)
+            again.write_bytes(b"x")
+            os.utime(again, (time.time() - 2 * hour,) * 2)
+            wait_until(lambda: not again.exists(), "swept again")
+            for name in (young, foreign, "note", job["id"]):
+                self.assertTrue((lab.objects / "inputs" / name).exists(), name)
+
+    def test_an_empty_redis_does_not_empty_the_store(self):
+        with Lab(dispatcher_options=("--sweep-ms", "100")) as lab:
+            old = time.time() - 7200
+            (lab.objects / "inputs").mkdir(parents=True, exist_ok=True)
+            for i in range(20):
+                path = lab.objects / "inputs" / f"00{i:032x}"
+                path.write_bytes(b"x")
+                os.utime(path, (old, old))
+            lab.programs["dispatcher"].wait_for_log("sweep.refused")
+            self.assertEqual(len(list((lab.objects / "inputs").iterdir())), 20)
 
 
 class Start(unittest.TestCase):

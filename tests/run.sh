@@ -53,7 +53,7 @@ npm_install() {
 # One suite after the other where they start servers: two cores, and deadlines that are real.
 npm_install tests/browser
 build test
-suites test unit headers style model fuzz-replay
+suites test unit headers style model gpu fuzz-replay
 suites test integration
 if [ -z "$quick" ]; then
     suites test browser

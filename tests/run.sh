@@ -27,6 +27,7 @@ packages_install "${PACKAGES_RUN[@]}" "${PACKAGES_TEST[@]}"
 
 logs=()
 status=0
+failed=0 # outside meson: fuzzing
 
 # build NAME MESON-OPTION...
 build() {
@@ -61,8 +62,8 @@ if [ -z "$quick" ]; then
     suites asan unit fuzz-replay
     suites asan integration
     CC=clang CXX=clang++ build fuzz -Dfuzz=true -Dtests=true -Dcuda=disabled
-    tests/fuzz/run.sh build-fuzz "$FUZZ_SECONDS" || status=1
+    tests/fuzz/run.sh build-fuzz "$FUZZ_SECONDS" || failed=1
 fi
 
-/usr/bin/python3 tests/support/count.py --may-skip gpu "${logs[@]}" || status=1
+/usr/bin/python3 tests/support/count.py --may-skip gpu --failed "$failed" "${logs[@]}" || status=1
 exit "$status"

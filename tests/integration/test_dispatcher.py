@@ -54,8 +54,8 @@ class Submit(Shared):
         self.assertIsNone(job["error"])
         self.assertIsNone(job["result"])
         self.assertIn(job["tokens"]["view"], job["links"]["page"])
-        stored = next(p for p in self.lab.objects.rglob("*") if p.name == job["id"])
-        self.assertEqual(stored.read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
+        stored = self.lab.stored(job["id"])
+        self.assertEqual(stored[0].read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
 
     def test_plain_base64_is_accepted(self):
         answer = self.lab.submit(input=base64.b64encode(png()).decode())

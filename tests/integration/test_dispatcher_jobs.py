@@ -56,13 +56,13 @@ class Rights(Shared):
 
     def test_erasing_removes_record_and_input(self):
         job = self.lab.submit().json
-        self.assertTrue([p for p in self.lab.objects.rglob(job["id"])])
+        self.assertTrue(self.lab.stored(job["id"]))
         answer = self.lab.request("DELETE", f"/v1/jobs/{job['id']}", token=job["tokens"]["delete"])
         self.assertEqual((answer.status, answer.body), (204, b""))
         self.refused(self.lab.get(f"/v1/jobs/{job['id']}", token=job["tokens"]["view"]), 404, "not-found")
         again = self.lab.request("DELETE", f"/v1/jobs/{job['id']}", token=job["tokens"]["delete"])
         self.refused(again, 404, "not-found")
-        wait_until(lambda: not [p for p in self.lab.objects.rglob("*") if p.name == job["id"]], "input gone")
+        wait_until(lambda: not self.lab.stored(job["id"]), "input gone")
 
 
 class Work(Shared):
@@ -92,8 +92,7 @@ class Work(Shared):
         self.assertEqual((head.status, head.body, head.headers["Content-Length"]), (200, b"", str(len(result))))
         cancel = self.lab.request("POST", f"/v1/jobs/{job['id']}/cancel", token=job["tokens"]["manage"])
         self.refused(cancel, 409, "conflict")
-        wait_until(lambda: not [p for p in (self.lab.objects).rglob("*")
-                                if p.is_file() and p.name == job["id"]], "the input is gone")
+        wait_until(lambda: not self.lab.stored("inputs/" + job["id"]), "the input is gone")
         self.lab.request("DELETE", f"/v1/jobs/{job['id']}", token=job["tokens"]["delete"])
         wait_until(lambda: self.lab.get(answer.headers["Location"]).status == 404, "the result is gone")
 
@@ -220,7 +219,7 @@ class Limited(unittest.TestCase):
         with Lab(dispatcher_options=("--max-flow-queued", "2")) as lab:
             jobs = [lab.submit() for _ in range(3)]
             self.assertEqual([j.status for j in jobs], [202, 202, 429], jobs)
-            wait_until(lambda: len([p for p in lab.objects.rglob("00*") if p.is_file()]) == 2, "swept")
+            wait_until(lambda: len(lab.stored("inputs/00")) == 2, "swept")
 
     def test_a_full_queue_is_unavailable(self):
         with Lab(dispatcher_options=("--max-queued", "1")) as lab:
@@ -345,7 +344,7 @@ class Outages(unittest.TestCase):
             lab.request("POST", f"/v1/jobs/{job['id']}/cancel", token=job["tokens"]["manage"])
             states = [data["state"] for event, _, data in stream if event]
             self.assertEqual(states[-1], "cancelled")
-            inputs = [p.name for p in lab.objects.rglob("00*") if p.is_file()]
+            inputs = [path.name for path in lab.stored("inputs/")]
             self.assertIn(second.json["id"], inputs)
 
     def test_a_submit_whose_answer_got_lost_is_neither_kept_nor_run(self):
@@ -363,7 +362,7 @@ class Outages(unittest.TestCase):
             wait_until(lambda: "job.disowned" in lab.programs["dispatcher"].log, "disowned")
             with Hand(lab) as hand:
                 self.assertIsNone(hand.claim())
-            wait_until(lambda: not [p for p in lab.objects.rglob("00*") if p.is_file()], "swept")
+            wait_until(lambda: not lab.stored("inputs/00"), "swept")
             self.assertEqual(lab.submit().status, 202)
 
     def test_the_dispatcher_starts_before_redis(self):
@@ -448,7 +447,7 @@ class Sweep(unittest.TestCase):
                 if not path.exists():
                     path.write_bytes(b"x")
                 os.utime(path, (time.time() - age,) * 2)
-            wait_until(lambda: not [p for p in lab.objects.rglob("*") if p.is_file() and orphan in str(p)], "swept")
+            wait_until(lambda: not lab.stored(orphan), "swept")
             # Another whole round after it, in which nothing else may go.
             again = lab.objects / "inputs" / ("00" + "ef" * 16)
             again.write_bytes(b"x")

@@ -152,7 +152,7 @@ void object_put_headers(struct dispatcher *dispatcher, struct call *call)
     if (size < 0)
         call_refuse(call, PROBLEM_LENGTH_REQUIRED, NULL);
     else if (size > most)
-        problem_send(call->exchange, &(struct problem){.kind = PROBLEM_TOO_LARGE, .limit = most});
+        problem_send_too_large(call->exchange, most);
     else if (!type || strcasecmp(type, transfer->permit.content_type) != 0)
         call_refuse(call, PROBLEM_MEDIA_TYPE, "the link is for another Content-Type");
     else if (call_reserve(call, (size_t)size)) {

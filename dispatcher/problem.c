@@ -120,6 +120,15 @@ void problem_send(struct exchange *exchange, const struct problem *problem)
     buf_fini(&body);
 }
 
+void problem_send_too_large(struct exchange *exchange, int64_t max_bytes)
+{
+    char detail[64] = "no body is expected";
+    if (max_bytes > 0)
+        snprintf(detail, sizeof detail, "the body may have at most %" PRId64 " bytes", max_bytes);
+    problem_send(exchange, &(struct problem){
+                               .kind = PROBLEM_TOO_LARGE, .detail = detail, .limit = max_bytes});
+}
+
 void problem_send_err(struct exchange *exchange, int code, const struct err *err, const char *job)
 {
     /* What went wrong inside stays inside: only what the client can change is told. */

@@ -55,6 +55,8 @@ enum problem_kind problem_of(int code);
 int problem_write(struct buf *out, const struct problem *problem);
 
 void problem_send(struct exchange *exchange, const struct problem *problem);
+/* TOO_LARGE for a body, in words; 0: no body is expected at all. */
+void problem_send_too_large(struct exchange *exchange, int64_t max_bytes);
 void problem_send_err(struct exchange *exchange, int code, const struct err *err, const char *job);
 
 #endif

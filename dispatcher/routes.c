@@ -82,9 +82,7 @@ static void on_complete(void *context, struct exchange *exchange)
 static void on_refuse(void *context, struct exchange *exchange, int code, int64_t limit)
 {
     if (code == ERR_LIMIT)
-        problem_send(exchange, &(struct problem){.kind = PROBLEM_TOO_LARGE,
-                                                 .detail = limit ? NULL : "no body is expected",
-                                                 .limit = limit});
+        problem_send_too_large(exchange, limit);
     else
         problem_send(exchange, &(struct problem){.kind = PROBLEM_MALFORMED,
                                                  .detail = "the target of the request is not one"});

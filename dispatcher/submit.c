@@ -121,8 +121,7 @@ void submit_headers(struct dispatcher *dispatcher, struct call *call)
     if (!within_limits(dispatcher, call))
         return;
     if (size > (int64_t)max_bytes) {
-        problem_send(call->exchange,
-                     &(struct problem){.kind = PROBLEM_TOO_LARGE, .limit = (int64_t)max_bytes});
+        problem_send_too_large(call->exchange, (int64_t)max_bytes);
         return;
     }
     if (!dispatcher_redis_usable(dispatcher)) {

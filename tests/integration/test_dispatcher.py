@@ -10,7 +10,7 @@ import sys
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import Lab, Shared, data_url, main, manifest_of, multipart, png, wait_until  # noqa: E402
+from darkroom import ROOT, Lab, Shared, data_url, main, manifest_of, multipart, png, wait_until  # noqa: E402
 
 UNKNOWN_ID = "00" + "ab" * 16
 PARAMS = {"type": "object", "additionalProperties": False, "properties": {
@@ -243,7 +243,7 @@ class BadBodies(Shared):
             self.refused(self.post(b"x", kind), 415, "media-type")
 
     def test_a_body_over_the_limit(self):
-        self.refused(self.post(b"x" * 100001), 413, "too-large", limit=100000)
+        self.refused(self.post(b"x" * 100001), 413, "too-large", limit=100000, says="100000 bytes")
         pieces = (b"x" * 10000 for _ in range(20))
         self.refused(self.post(pieces), 413, "too-large", limit=100000)
 
@@ -256,11 +256,13 @@ class BadBodies(Shared):
     def test_a_client_that_does_not_ask_gets_its_answer_nevertheless(self):
         self.refused(self.post(b"x" * 20_000_000), 413, "too-large", limit=100000)
 
-    def test_the_default_limit_is_ten_megabytes(self):
+    def test_the_default_limit_fits_the_largest_picture_that_a_shipped_model_takes(self):
+        shipped = [json.loads(path.read_text()) for path in (ROOT / "models").glob("*.json")]
+        self.assertLess(max(model["input"]["max_bytes"] for model in shipped) * 4 / 3, 31 * 1024 * 1024)
         with Lab() as lab:
-            answer = lab.request("POST", "/v1/jobs", b"x" * (10 * 1024 * 1024 + 1),
+            answer = lab.request("POST", "/v1/jobs", b"x" * (32 * 1024 * 1024 + 1),
                                  {"Content-Type": "application/json"})
-            self.refused(answer, 413, "too-large", limit=10 * 1024 * 1024)
+            self.refused(answer, 413, "too-large", limit=32 * 1024 * 1024)
 
     def test_a_body_where_none_belongs(self):
         answer = self.lab.request("GET", "/healthz", b"x" * 10)

@@ -26,10 +26,9 @@ static int write_all(int fd, const char *data, size_t size)
     return 0;
 }
 
-/* Without this a crash may forget the rename. */
-static int sync_folder(const char *folder)
+int file_sync_folder(int root_fd, const char *path)
 {
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -1;
     int rc = fsync(fd);
@@ -59,7 +58,7 @@ int file_write(const char *path, const void *data, size_t size, unsigned mode, s
         rc = err_set_errno(err, NULL, "cannot write %s", path);
     if (close(fd) < 0 && rc == 0)
         rc = err_set_errno(err, NULL, "cannot write %s", path);
-    if (rc == 0 && (rename(temporary, path) < 0 || sync_folder(folder) < 0))
+    if (rc == 0 && (rename(temporary, path) < 0 || file_sync_folder(AT_FDCWD, folder) < 0))
         rc = err_set_errno(err, NULL, "cannot write %s", path);
     if (rc < 0)
         unlink(temporary);

@@ -17,4 +17,8 @@ struct err;
  * `mode` is taken as it is, whatever the umask. ERR_IO, with errno's text. */
 int file_write(const char *path, const void *data, size_t size, unsigned mode, struct err *err);
 
+/* Flushes the folder `path` below `root_fd` (AT_FDCWD: the working directory) to the disk: without
+ * this a power cut may forget a rename. 0, or -1 with errno. */
+int file_sync_folder(int root_fd, const char *path);
+
 #endif

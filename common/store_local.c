@@ -3,6 +3,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/file.h"
 #include "common/secret.h"
 #include "common/store_backend.h"
 #include "common/store_link.h"
@@ -173,19 +174,6 @@ int store_upload_append(struct store_upload *upload, const void *data, size_t si
     return 0;
 }
 
-/* Flushes the folder `path` ("" is the root) so that the names in it survive a power cut. */
-static int sync_folder(int root_fd, const char *path)
-{
-    int fd = openat(root_fd, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    int rc = fsync(fd);
-    int cause = errno;
-    close(fd);
-    errno = cause;
-    return rc;
-}
-
 /* Makes the folders of a key. *out_old is how many characters of the key name the deepest folder
  * that was there before: it and what was made below it have to be flushed. */
 static int make_folders(int root_fd, const char *key, size_t *out_old)
@@ -219,7 +207,7 @@ static int sync_folders(int root_fd, const char *key, size_t old)
             *slash = 0;
         else
             *path = 0;
-        if (sync_folder(root_fd, path) < 0)
+        if (file_sync_folder(root_fd, *path ? path : ".") < 0)
             return -1;
         if (strlen(path) <= old)
             return 0;
@@ -366,7 +354,7 @@ static int delete_local(struct store *store, const char *key, struct err *err)
             break;
     }
     /* Somebody else may have removed that folder in turn: then it is gone anyway. */
-    if (sync_folder(local->root_fd, path) < 0 && errno != ENOENT)
+    if (file_sync_folder(local->root_fd, *path ? path : ".") < 0 && errno != ENOENT)
         return fail(local, err);
     return 0;
 }

@@ -47,13 +47,16 @@ static int fetch_job(struct cli *cli, const struct cli_job *job, json_t **out_re
                     out_resource, err);
 }
 
-int cli_get(struct cli *cli, const char *id, struct err *err)
+/* Shows a job that `obtain` asks the server for, and saves its result where that is wanted. */
+static int show_job(struct cli *cli, const char *id,
+                    int (*obtain)(struct cli *, const struct cli_job *, json_t **, struct err *),
+                    struct err *err)
 {
     struct cli_job job;
     json_t *resource = NULL;
     int rc = find_job(cli, id, &job, err);
     if (rc == 0)
-        rc = fetch_job(cli, &job, &resource, err);
+        rc = obtain(cli, &job, &resource, err);
     if (rc == 0)
         rc = cli_print_job(cli, resource, err);
     if (rc == 0 && cli->settings.output && cli->exit_status == 0)
@@ -62,19 +65,14 @@ int cli_get(struct cli *cli, const char *id, struct err *err)
     return rc;
 }
 
+int cli_get(struct cli *cli, const char *id, struct err *err)
+{
+    return show_job(cli, id, fetch_job, err);
+}
+
 int cli_watch(struct cli *cli, const char *id, struct err *err)
 {
-    struct cli_job job;
-    json_t *resource = NULL;
-    int rc = find_job(cli, id, &job, err);
-    if (rc == 0)
-        rc = cli_follow(cli, &job, &resource, err);
-    if (rc == 0)
-        rc = cli_print_job(cli, resource, err);
-    if (rc == 0 && cli->settings.output && cli->exit_status == 0)
-        rc = cli_save_result(cli, &job, err);
-    json_decref(resource);
-    return rc;
+    return show_job(cli, id, cli_follow, err);
 }
 
 int cli_cancel(struct cli *cli, const char *id, struct err *err)

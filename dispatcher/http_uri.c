@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatcher/http_uri.h"
 
+#include "common/base64.h"
 #include "common/err.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 /* Decodes `size` bytes into `out`, which has room for out_size with the terminator. */
 static int decode(const char *text, size_t size, bool query, char *out, size_t out_size)
@@ -25,11 +15,10 @@ static int decode(const char *text, size_t size, bool query, char *out, size_t o
     for (size_t i = 0; i < size; i++) {
         int c = (unsigned char)text[i];
         if (c == '%') {
-            int high = size - i > 2 ? hex_digit(text[i + 1]) : -1;
-            int low = size - i > 2 ? hex_digit(text[i + 2]) : -1;
-            if (high < 0 || low < 0)
+            unsigned char byte;
+            if (size - i < 3 || hex_decode(text + i + 1, 2, &byte, 1) < 0)
                 return ERR_INVALID;
-            c = high << 4 | low;
+            c = byte;
             i += 2;
             if (c == '/' && !query) /* would change the shape of the path */
                 return ERR_INVALID;

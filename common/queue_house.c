@@ -268,7 +268,7 @@ void queue_counters_command(const struct queue *queue, const char *const *models
 int queue_counters_reply(const struct redis_reply *reply, size_t index, struct queue_counters *out,
                          struct err *err)
 {
-    struct queue_counters counters;
+    struct queue_counters counters = {0};
     int64_t *const fields[] = {
         &counters.queued,    &counters.running,   &counters.delayed, &counters.dead,
         &counters.submitted, &counters.succeeded, &counters.failed,  &counters.cancelled,

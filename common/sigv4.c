@@ -47,7 +47,7 @@ static int by_name(const void *a, const void *b)
 
 int sigv4_query(const struct sigv4_pair *query, size_t query_count, struct buf *out)
 {
-    struct sigv4_pair sorted[SIGV4_MAX_QUERY];
+    struct sigv4_pair sorted[SIGV4_MAX_QUERY] = {0};
     if (query_count > SIGV4_MAX_QUERY)
         return ERR_LIMIT;
     if (query_count)

@@ -88,7 +88,7 @@ INLINE void conv3_rows(const struct row_conv *t, const int rows, const int k)
                     const vec w = weight[3 * ky + o] - (vec){0};
 #pragma GCC unroll 6
                     for (int y = 0; y < rows; y++)
-                        sum[y][o] += v[y + ky] * w;
+                        sum[y][o] += v[y + ky] * w; /* cppcheck-suppress uninitvar */
                 }
         }
     for (int y = 0; y < rows; y++)

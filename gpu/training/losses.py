@@ -48,10 +48,11 @@ def energy(x: torch.Tensor) -> torch.Tensor:
     return sum(d.square().sum() for d in differences(luma))
 
 
-def distillation_loss(drawn: torch.Tensor, wanted: torch.Tensor, lines: float = 1.0) -> torch.Tensor:
+def distillation_loss(drawn: torch.Tensor, wanted: torch.Tensor, lines: float, similarity: float) -> torch.Tensor:
     colours = (drawn - wanted).abs().mean()
-    structure = 2.0 * gradient_loss(drawn, wanted) + 0.5 * (1 - ssim(drawn, wanted, stride=2))
-    return colours + structure + lines * line_loss(drawn, wanted)
+    structure = 2.0 * gradient_loss(drawn, wanted) + similarity * (1 - ssim(drawn, wanted, stride=2))
+    ink = torch.log(energy(drawn) / energy(wanted)).abs()
+    return colours + structure + lines * (line_loss(drawn, wanted) + 0.05 * ink)
 
 
 def helper_loss(drawn: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -99,6 +99,7 @@ def main() -> None:
     args.add_argument("--batch", type=int, default=1)
     args.add_argument("--rate", type=float, default=3e-4)
     args.add_argument("--lines", type=float, default=1.0, help="weight of the line loss")
+    args.add_argument("--similarity", type=float, default=0.5, help="weight of 1 - SSIM")
     args.add_argument("--help-weight", type=float, default=0.3)
     args.add_argument("--save-every", type=int, default=100)
     args.add_argument("--validate-every", type=int, default=500)
@@ -131,7 +132,7 @@ def main() -> None:
         for group in adam.param_groups:
             group["lr"] = learning_rate(step, args.steps, args.rate)
         drawn, half_way, end = model.with_trunk(photo.contiguous(memory_format=torch.channels_last))
-        loss = losses.distillation_loss(drawn.contiguous(), wanted, args.lines)
+        loss = losses.distillation_loss(drawn.contiguous(), wanted, args.lines, args.similarity)
         shown = loss.item()
         if args.help_weight:
             loss = loss + args.help_weight * helpers(half_way, end, wanted)

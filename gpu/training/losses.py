@@ -19,7 +19,10 @@ def gradient_loss(a: torch.Tensor, b: torch.Tensor, scales: int = 3) -> torch.Te
 
 
 def ssim(a: torch.Tensor, b: torch.Tensor, window: int = 7, stride: int = 1, span: float = 2.0) -> torch.Tensor:
-    """Mean structural similarity with a flat window, as scikit-image computes it by default; a stride samples it."""
+    """Mean structural similarity with a flat window, as scikit-image computes it by default; a stride samples it.
+
+    Its luminance term is about light, so that [-1, 1] is first moved to [0, 2]."""
+    a, b = a + 1, b + 1
     n = window * window
     c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
     stack = torch.cat((a, b, a * a, b * b, a * b), 1)

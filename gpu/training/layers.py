@@ -3,7 +3,8 @@
 and each layer whose textbook form wastes memory traffic has its gradient written out by hand.
 
 Everything equals the textbook form up to rounding: `python3 layers.py` checks that. With a C compiler at hand, the
-norms of bfloat16 training run in norm.c, at about half the time of a whole step's PyTorch form; without, in PyTorch.
+norms of bfloat16 training run in norm.c (a step of 24 channels at 256 x 256 in 0.17 s instead of 0.23); without, in
+PyTorch.
 """
 import ctypes
 import os

@@ -78,10 +78,7 @@ class Student(nn.Module):
         self.initialise()
 
     def initialise(self) -> None:
-        """Fan-in scaled; the attention and the style path begin as the identity and gamma near 1.
-
-        The published N(0, 0.02) suits weeks of training: from there, gamma starts at zero and half an hour is lost.
-        """
+        """Fan-in scaled, not the published N(0, 0.02); the attention begins near the identity, beta near zero."""
         trunk = self.conv1x1.out_channels
         with torch.no_grad():
             self.gap_fc.weight.fill_(1)

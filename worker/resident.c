@@ -46,7 +46,9 @@ static int open_one(const struct settings *settings, const struct manifest *mani
     options.precision = settings->precision;
     options.threads = (int)settings->threads;
     options.size = manifest->size;
-    int rc = model_open(manifest->weights_path, &options, &out->model, err);
+    int rc = manifest_check_weights(manifest, err);
+    if (rc == 0)
+        rc = model_open(manifest->weights_path, &options, &out->model, err);
     if (rc < 0)
         return rc;
     out->manifest = manifest;

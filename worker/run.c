@@ -94,7 +94,7 @@ static int find_model(struct run *run, const char *name, const char **out_weight
     if (run->options.size == 0)
         run->options.size = run->manifest.size;
     *out_weights = run->manifest.weights_path;
-    return 0;
+    return manifest_check_weights(&run->manifest, err);
 }
 
 static int read_options(struct run *run, struct err *err)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """`darkroom-worker run`: one picture through one model, and every way to get it wrong."""
+import hashlib
+import json
 import pathlib
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import main  # noqa: E402
+from darkroom import ROOT, main  # noqa: E402
 from workbench import PICTURES, WORKER, Workbench, noise_png, read_npy, read_png, weights  # noqa: E402
 
 # sysexits.h, as err_exit_status() maps them.
@@ -55,6 +57,21 @@ class Run(unittest.TestCase):
         self.assertEqual(read_png(results[0])[:2], (64, 64))
         self.assertEqual(results[0], results[1])
         self.assertEqual(results[0], results[2])
+
+    def test_weights_that_are_not_the_ones_the_manifest_means(self):
+        for digest, fine in ((hashlib.sha256((self.bench.models / "quick.safetensors").read_bytes()).hexdigest(), True),
+                             ("0" * 64, False)):
+            self.bench.manifest("hashed", 64, weights={"file": "quick.safetensors", "sha256": digest})
+            if fine:
+                self.assertEqual(self.run_photo("hashed"), (0, ""))
+                self.out.unlink()
+            else:
+                self.refused(DATA, ("quick.safetensors", "hashed", "sha256"), "hashed")
+
+    def test_the_shipped_manifests_name_the_hash_of_their_weights(self):
+        for path in (ROOT / "models").glob("*.json"):
+            about = json.loads(path.read_text())["weights"]
+            self.assertEqual(about["sha256"], hashlib.sha256((path.parent / about["file"]).read_bytes()).hexdigest())
 
     def test_light_weights_without_a_size_take_256(self):
         self.assertEqual(self.run_photo(str(self.bench.models / "quick.safetensors")), (0, ""))

@@ -56,8 +56,10 @@ packages_install_quietly() (
     packages_as_root chmod 755 "$guard"
     packages_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
         --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" || status=$?
-    if [ -z "$had_redis" ] && command -v systemctl >/dev/null; then
-        packages_as_root systemctl disable redis-server.service >/dev/null 2>&1 || true
+    if [ -z "$had_redis" ]; then
+        # What `systemctl disable` removes; by hand, for a system that has no systemd yet.
+        packages_as_root rm -f /etc/systemd/system/redis.service \
+            /etc/systemd/system/multi-user.target.wants/redis-server.service
     fi
     exit "$status"
 )

@@ -48,7 +48,7 @@ suites() {
 }
 
 npm_install() {
-    [ -d "$1/node_modules" ] || (cd "$1" && npm ci --silent)
+    [ -d "$1/node_modules" ] || (cd "$1" && npm ci --no-progress --loglevel=error)
 }
 
 # One suite after the other where they start servers: two cores, and deadlines that are real.

@@ -40,6 +40,10 @@ export function collectComplaints(page) {
   page.on("console", (message) => {
     if (message.type() === "error") complaints.push(`console: ${message.text()}`);
   });
-  page.on("requestfailed", (request) => complaints.push(`failed: ${request.url()}`));
+  page.on("requestfailed", (request) => {
+    // The page itself closes the stream of events when the job has ended.
+    const why = request.failure().errorText;
+    if (why !== "net::ERR_ABORTED") complaints.push(`failed: ${why} ${request.url()}`);
+  });
   return complaints;
 }

@@ -214,11 +214,6 @@ int json_opt_real(const json_t *object, const char *path, double min, double max
     return find(object, path) ? json_get_real(object, path, min, max, out_value, err) : 0;
 }
 
-int json_opt_bool(const json_t *object, const char *path, bool *out_value, struct err *err)
-{
-    return find(object, path) ? json_get_bool(object, path, out_value, err) : 0;
-}
-
 int json_opt_object(const json_t *object, const char *path, json_t **out_value, struct err *err)
 {
     return find(object, path) ? json_get_object(object, path, out_value, err) : 0;

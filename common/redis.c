@@ -53,11 +53,6 @@ void redis_destroy(struct redis **redis)
     *redis = NULL;
 }
 
-bool redis_connected(const struct redis *redis)
-{
-    return redis->context && !redis->context->err;
-}
-
 static struct timeval to_timeval(int64_t ms)
 {
     if (ms < 1)

@@ -125,7 +125,4 @@ int redis_call(struct redis *redis, const struct redis_command *command, int64_t
 int redis_pipeline(struct redis *redis, const struct redis_command *const *commands, size_t count,
                    int64_t timeout_ms, struct redis_reply **out_replies, struct err *err);
 
-/* True while the last call left a working connection. */
-bool redis_connected(const struct redis *redis);
-
 #endif

@@ -163,8 +163,3 @@ int64_t housekeeping_tick(struct housekeeping *housekeeping, int64_t now_ms)
         next_ms = housekeeping->trash_ms;
     return next_ms;
 }
-
-bool housekeeping_is_idle(const struct housekeeping *housekeeping)
-{
-    return !housekeeping->deleting;
-}

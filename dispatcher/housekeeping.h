@@ -21,7 +21,4 @@ void housekeeping_destroy(struct housekeeping **housekeeping);
 
 int64_t housekeeping_tick(struct housekeeping *housekeeping, int64_t now_ms);
 
-/* No thread works for it at the moment. */
-bool housekeeping_is_idle(const struct housekeeping *housekeeping);
-
 #endif

@@ -405,12 +405,6 @@ static struct MHD_Response *unwrap(struct answer *answer)
     return (struct MHD_Response *)answer;
 }
 
-struct answer *answer_copy(const void *body, size_t size)
-{
-    return wrap(
-        MHD_create_response_from_buffer(size, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY));
-}
-
 struct answer *answer_take(void *body, size_t size)
 {
     struct MHD_Response *answer =

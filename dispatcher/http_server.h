@@ -105,7 +105,6 @@ void exchange_set_body(struct exchange *exchange, size_t max_bytes, exchange_sin
 /* ---- responses ---- */
 
 /* Makers give NULL when memory is short. `taken` bodies are freed by the response. */
-struct answer *answer_copy(const void *body, size_t size);
 struct answer *answer_take(void *body, size_t size);
 struct answer *answer_static(const void *body, size_t size);        /* body: borrowed */
 struct answer *answer_file(int fd, uint64_t offset, uint64_t size); /* fd: taken */

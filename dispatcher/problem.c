@@ -57,11 +57,6 @@ unsigned problem_status(enum problem_kind kind)
     return rows[kind].status;
 }
 
-const char *problem_code(enum problem_kind kind)
-{
-    return rows[kind].code;
-}
-
 enum problem_kind problem_of(int code)
 {
     assert(code <= 0 && -code < (int)(sizeof of_code / sizeof of_code[0]));

@@ -46,7 +46,6 @@ struct problem {
 };
 
 unsigned problem_status(enum problem_kind kind);
-const char *problem_code(enum problem_kind kind); /* "too-large" */
 
 /* The kind that a negative code stands for. */
 enum problem_kind problem_of(int code);

@@ -44,10 +44,3 @@ void task_mark(struct task *task, enum task_step step)
     task->step_us[step] += now_us - task->mark_us;
     task->mark_us = now_us;
 }
-
-const char *task_step_name(enum task_step step)
-{
-    static const char *const names[STEP_COUNT] = {"grant", "fetch",  "decode", "wait",
-                                                  "infer", "encode", "upload", "complete"};
-    return names[step];
-}

@@ -107,7 +107,4 @@ bool task_is_over(const struct task *task);
 /* The time since the last call (or the claim) goes to `step`. */
 void task_mark(struct task *task, enum task_step step);
 
-/* "grant", "fetch" …; static storage. */
-const char *task_step_name(enum task_step step);
-
 #endif

@@ -3,20 +3,9 @@
  * The GPU backend against PyTorch's recorded outputs and against itself. Skipped without a GPU. */
 #include "common/err.h"
 #include "gpu/model.h"
-#include "gpu/weights/weights.h"
-#include "tests/unit/check.h"
+#include "tests/models/golden.h"
 
 #include <math.h>
-
-static char path_text[256];
-
-static const char *data_file(const char *name)
-{
-    const char *tests = getenv("DARKROOM_TESTS");
-    snprintf(path_text, sizeof path_text, "%s/models/data/%s.safetensors", tests ? tests : "tests",
-             name);
-    return path_text;
-}
 
 static int open_as(const char *name, enum model_precision precision, int size, struct model **out,
                    struct err *err)
@@ -25,36 +14,25 @@ static int open_as(const char *name, enum model_precision precision, int size, s
     options.device = MODEL_CUDA;
     options.precision = precision;
     options.size = size;
-    return model_open(data_file(name), &options, out, err);
-}
-
-static void read_golden(const char *name, const char *tensor_name, float *out, size_t count)
-{
-    char file[64];
-    struct weights *weights = NULL;
-    struct tensor tensor;
-    snprintf(file, sizeof file, "%s-golden", name);
-    CHECK_INT(weights_open(data_file(file), &weights, NULL), 0);
-    CHECK_INT(weights_find(weights, tensor_name, &tensor), 0);
-    CHECK_INT(tensor_count(&tensor), count);
-    tensor_to_f32(&tensor, out);
-    weights_close(&weights);
+    return model_open(golden_path(name), &options, out, err);
 }
 
 static void equals_pytorch(const char *name, int size, enum model_precision precision, double limit)
 {
-    static float in[3 * 20 * 20], want[3 * 20 * 20], out[3 * 20 * 20];
     struct model *model = NULL;
     struct err err = {0};
     CHECK_INT(open_as(name, precision, size, &model, &err), 0);
     size_t count = model_info(model)->values;
-    read_golden(name, "input", in, count);
-    read_golden(name, "output", want, count);
+    float *in = golden_values(name, "input", count), *want = golden_values(name, "output", count);
+    float *out = malloc(count * sizeof *out);
     CHECK_INT(model_run(model, 1, in, out, &err), 0);
     double worst = 0;
     for (size_t i = 0; i < count; i++)
         worst = fmax(worst, fabs((double)out[i] - (double)want[i]));
     printf("# %s in %s: %.2g\n", name, model_precision_name(precision), worst);
+    free(in);
+    free(want);
+    free(out);
     model_close(&model);
     CHECK(worst < limit);
 }

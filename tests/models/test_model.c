@@ -5,21 +5,10 @@
 #include "gpu/model.h"
 
 #include "common/err.h"
-#include "gpu/weights/weights.h"
-#include "tests/unit/check.h"
+#include "tests/models/golden.h"
 
 #include <math.h>
 #include <unistd.h>
-
-static char path_text[256];
-
-static const char *data_file(const char *name)
-{
-    const char *tests = getenv("DARKROOM_TESTS");
-    snprintf(path_text, sizeof path_text, "%s/models/data/%s.safetensors", tests ? tests : "tests",
-             name);
-    return path_text;
-}
 
 static int open_as(const char *name, enum model_device device, int size, struct model **out,
                    struct err *err)
@@ -29,23 +18,7 @@ static int open_as(const char *name, enum model_device device, int size, struct 
     options.size = size;
     options.threads = 2;
     *err = (struct err){0};
-    return model_open(data_file(name), &options, out, err);
-}
-
-/* A tensor of the golden file; owned by the caller. */
-static float *golden(const char *name, const char *tensor_name, size_t count)
-{
-    char file[64];
-    struct weights *weights = NULL;
-    struct tensor tensor;
-    snprintf(file, sizeof file, "%s-golden", name);
-    CHECK_INT(weights_open(data_file(file), &weights, NULL), 0);
-    CHECK_INT(weights_find(weights, tensor_name, &tensor), 0);
-    CHECK_INT(tensor_count(&tensor), count);
-    float *values = malloc(count * sizeof *values);
-    tensor_to_f32(&tensor, values);
-    weights_close(&weights);
-    return values;
+    return model_open(golden_path(name), &options, out, err);
 }
 
 static void equals_pytorch(const char *name, enum model_device device, int size, double limit)
@@ -54,7 +27,7 @@ static void equals_pytorch(const char *name, enum model_device device, int size,
     struct err err;
     CHECK_INT(open_as(name, device, size, &model, &err), 0);
     size_t count = model_info(model)->values;
-    float *in = golden(name, "input", count), *want = golden(name, "output", count);
+    float *in = golden_values(name, "input", count), *want = golden_values(name, "output", count);
     float *out = malloc(count * sizeof *out);
     CHECK_INT(model_run(model, 1, in, out, &err), 0);
     double worst = 0;
@@ -146,7 +119,7 @@ static void the_number_of_threads_changes_no_byte(void)
     for (int threads = 1; threads <= 3; threads++) {
         struct model *model = NULL;
         options.threads = threads;
-        CHECK_INT(model_open(data_file("light"), &options, &model, NULL), 0);
+        CHECK_INT(model_open(golden_path("light"), &options, &model, NULL), 0);
         size_t count = model_info(model)->values;
         float *in = malloc(count * sizeof *in), *out = malloc(count * sizeof *out);
         for (size_t i = 0; i < count; i++)
@@ -181,13 +154,13 @@ static void what_the_build_or_machine_lacks_is_said(void)
     struct model *model = NULL;
     struct err err = {0};
     options.precision = MODEL_F16;
-    CHECK_INT(model_open(data_file("light"), &options, &model, &err), ERR_UNSUPPORTED);
+    CHECK_INT(model_open(golden_path("light"), &options, &model, &err), ERR_UNSUPPORTED);
     CHECK_TEXT(err.field, "precision");
     CHECK_HAS(err.text, "f16");
     options = model_options_default();
     options.architecture = "biggan";
     err = (struct err){0};
-    CHECK_INT(model_open(data_file("light"), &options, &model, &err), ERR_UNSUPPORTED);
+    CHECK_INT(model_open(golden_path("light"), &options, &model, &err), ERR_UNSUPPORTED);
     CHECK_HAS(err.text, "biggan");
     CHECK_INT(open_as("light-golden", MODEL_CPU, 0, &model, &err), ERR_UNSUPPORTED);
     CHECK_HAS(err.text, "no architecture");
@@ -224,7 +197,7 @@ static size_t copy_size;
 
 static void read_copy(const char *name)
 {
-    FILE *file = fopen(data_file(name), "rb");
+    FILE *file = fopen(golden_path(name), "rb");
     CHECK(file != NULL);
     copy_size = fread(copy, 1, sizeof copy, file);
     fclose(file);

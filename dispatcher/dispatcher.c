@@ -8,6 +8,7 @@
 #include "common/secret.h"
 #include "common/stop.h"
 #include "dispatcher/disowned.h"
+#include "dispatcher/enqueue.h"
 #include "dispatcher/events.h"
 #include "dispatcher/gate.h"
 #include "dispatcher/housekeeping.h"
@@ -198,6 +199,8 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
     if (rc == 0)
         rc = disowned_create(dispatcher, &dispatcher->disowned);
     if (rc == 0)
+        rc = enqueue_create(dispatcher, &dispatcher->enqueue);
+    if (rc == 0)
         rc = sweep_create(dispatcher, settings->sweep_ms, &dispatcher->sweep);
     if (rc == 0)
         rc = events_create(dispatcher, &events_tag, &dispatcher->events, err);
@@ -276,6 +279,7 @@ static int64_t tick(struct dispatcher *dispatcher, int64_t now_ms)
     int wait_ms = http_server_run(dispatcher->server);
     if (wait_ms >= 0)
         next_ms = earlier(next_ms, now_ms + wait_ms);
+    next_ms = earlier(next_ms, enqueue_tick(dispatcher->enqueue, now_ms));
     return earlier(next_ms, redis_async_tick(dispatcher->redis, now_ms));
 }
 
@@ -369,6 +373,7 @@ static void settle_all(struct dispatcher *dispatcher)
         poll(&wait, 1, 1000);
         offload_finish(dispatcher->offload);
     }
+    enqueue_tick(dispatcher->enqueue, clock_ms());
     http_server_run(dispatcher->server);
 }
 
@@ -380,6 +385,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     redis_async_destroy(&dispatcher->redis);
     http_server_close(&dispatcher->server);
     events_destroy(&dispatcher->events);
+    enqueue_destroy(&dispatcher->enqueue);
     disowned_destroy(&dispatcher->disowned);
     sweep_destroy(&dispatcher->sweep);
     housekeeping_destroy(&dispatcher->housekeeping);

@@ -26,6 +26,7 @@
 struct call;
 struct crypto_mac;
 struct disowned;
+struct enqueue;
 struct err;
 struct events;
 struct gate;
@@ -59,6 +60,7 @@ struct dispatcher {
     struct metrics *metrics;
     struct pages *pages;
     struct disowned *disowned;
+    struct enqueue *enqueue;
     struct sweep *sweep;
     struct gate *gate;
 

@@ -5,7 +5,7 @@
  *     headers   limit of the client, Redis up, media type, room for the body      (loop)
  *     body      into a form, piece by piece                                       (loop)
  *     store     checked against the manifest, the picture written to the store    (thread)
- *     enqueue   the submit script, under the public id that we made               (Redis)
+ *     enqueue   the submit script, with the others that come now: enqueue.h       (Redis)
  *     answer    202 only when the script said so
  *
  * What was stored for a job that is not accepted is deleted again. If the connection to Redis
@@ -20,6 +20,7 @@
 #include "dispatcher/call.h"
 #include "dispatcher/disowned.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/enqueue.h"
 #include "dispatcher/form.h"
 #include "dispatcher/http_server.h"
 #include "dispatcher/intake.h"
@@ -44,6 +45,8 @@ struct submission {
     char flow[JOB_FLOW_SIZE];
     struct intake intake; /* filled once `checked` */
     struct intake_refusal refusal;
+    struct enqueue_item item;
+    char sealed[ADDRESS_SEALED_SIZE], address_hash[ADDRESS_HASH_SIZE];
     bool checked;
     int rc; /* of the thread's work */
 };
@@ -264,25 +267,20 @@ static void accept(struct submission *submission, const struct queue_submitted *
               "position", LOG_I, submitted->position, NULL);
 }
 
-static void on_submitted(int rc, const struct redis_reply *reply, void *data)
+static void on_enqueued(struct enqueue_item *item, const struct enqueue_outcome *outcome)
 {
-    struct submission *submission = data;
+    struct submission *submission = item->data;
     struct dispatcher *dispatcher = submission->call->dispatcher;
-    struct queue_submitted submitted;
-    struct err err = {0};
-    bool unknown = rc < 0 && !reply;
-    if (rc == 0)
-        rc = queue_submit_reply(reply, 0, &submitted, &err);
-    if (rc == 0) {
-        accept(submission, &submitted);
+    if (outcome->rc == 0) {
+        accept(submission, &outcome->submitted);
         return;
     }
     log_event(LOG_WARN, "job.refused", "job", LOG_S, submission->public_id, "code", LOG_S,
-              err_name(rc), "detail", LOG_S, err.text, NULL);
-    if (unknown)
+              err_name(outcome->rc), "detail", LOG_S, outcome->err.text, NULL);
+    if (outcome->unknown)
         disowned_add_job(dispatcher->disowned, submission->public_id);
     forget_input(dispatcher, submission);
-    if (rc == ERR_LIMIT)
+    if (outcome->rc == ERR_LIMIT)
         problem_send(submission->call->exchange,
                      &(struct problem){.kind = PROBLEM_RATE_LIMITED,
                                        .detail = "too many jobs of yours are waiting",
@@ -290,38 +288,45 @@ static void on_submitted(int rc, const struct redis_reply *reply, void *data)
                                        .retry_after_s = 10});
     else
         call_refuse(submission->call, PROBLEM_UNAVAILABLE,
-                    unknown ? "the queue cannot be reached" : "the queue takes no jobs now");
+                    outcome->unknown ? "the queue cannot be reached"
+                                     : "the queue takes no jobs now");
+}
+
+static int seal_address(struct submission *submission)
+{
+    const struct address_keys *keys = submission->call->dispatcher->addresses;
+    const char *email = submission->intake.email;
+    if (!email[0])
+        return 0;
+    int rc = address_seal(keys, email, submission->public_id, submission->sealed);
+    return rc == 0 ? address_hash(keys, email, submission->address_hash) : rc;
 }
 
 static void enqueue(struct submission *submission)
 {
     struct dispatcher *dispatcher = submission->call->dispatcher;
     const struct intake *intake = &submission->intake;
-    char sealed[ADDRESS_SEALED_SIZE] = "", hash[ADDRESS_HASH_SIZE] = "";
-    int rc = 0;
-    if (intake->email[0]) {
-        rc = address_seal(dispatcher->addresses, intake->email, submission->public_id, sealed);
-        if (rc == 0)
-            rc = address_hash(dispatcher->addresses, intake->email, hash);
-    }
-    struct queue_submit job = {.public_id = submission->public_id,
-                               .model = intake->model->name,
-                               .flow = submission->flow,
-                               .priority = JOB_PRIORITY_NORMAL,
-                               .cost_ms = intake->model->cost_ms,
-                               .weight = 1,
-                               .max_attempts = intake->model->max_attempts,
-                               .has_input = true,
-                               .extension = "png",
-                               .notify_address = hash,
-                               .notify_blob = sealed,
-                               .notify_blob_size = strlen(sealed),
-                               .spec = intake->spec.data,
-                               .spec_size = intake->spec.size};
-    if (rc == 0) {
-        queue_submit_command(&dispatcher->queue, &job, 1, &dispatcher->command);
-        rc = dispatcher_send(dispatcher, on_submitted, submission);
-    }
+    int rc = seal_address(submission);
+    submission->item = (struct enqueue_item){
+        .job = {.public_id = submission->public_id,
+                .model = intake->model->name,
+                .flow = submission->flow,
+                .priority = JOB_PRIORITY_NORMAL,
+                .cost_ms = intake->model->cost_ms,
+                .weight = 1,
+                .max_attempts = intake->model->max_attempts,
+                .has_input = true,
+                .extension = "png",
+                .notify_address = submission->address_hash,
+                .notify_blob = submission->sealed,
+                .notify_blob_size = strlen(submission->sealed),
+                .spec = intake->spec.data,
+                .spec_size = intake->spec.size},
+        .done = on_enqueued,
+        .data = submission,
+    };
+    if (rc == 0)
+        rc = enqueue_add(dispatcher->enqueue, &submission->item, NULL);
     if (rc < 0) { /* certainly not sent */
         forget_input(dispatcher, submission);
         call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatcher/enqueue.h"
+
+#include "dispatcher/dispatcher.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* Calls under way: while Redis works on one, the next is on its way. With more, calls would only
+ * get smaller. */
+#define MAX_CALLS 2
+/* Of one call, lest Redis be held up by parsing it. */
+#define MAX_CALL_BYTES (512 * 1024)
+
+struct list {
+    struct enqueue_item *first, *last;
+};
+
+struct enqueue {
+    struct dispatcher *dispatcher; /* borrowed */
+    struct list waiting;
+    size_t waiting_count;
+    int calls;
+    struct queue_submit jobs[QUEUE_SUBMIT_MAX]; /* of the call that is being built */
+};
+
+/* One call under way. */
+struct batch {
+    struct enqueue *enqueue; /* borrowed */
+    struct list items;
+};
+
+static void list_put(struct list *list, struct enqueue_item *item)
+{
+    item->next = NULL;
+    if (list->first)
+        list->last->next = item;
+    else
+        list->first = item;
+    list->last = item;
+}
+
+static struct enqueue_item *list_take(struct list *list)
+{
+    struct enqueue_item *item = list->first;
+    if (item)
+        list->first = item->next;
+    return item;
+}
+
+int enqueue_create(struct dispatcher *dispatcher, struct enqueue **out)
+{
+    struct enqueue *enqueue = calloc(1, sizeof *enqueue);
+    if (!enqueue)
+        return ERR_NOMEM;
+    enqueue->dispatcher = dispatcher;
+    *out = enqueue;
+    return 0;
+}
+
+void enqueue_destroy(struct enqueue **enqueue)
+{
+    assert(!*enqueue || (!(*enqueue)->waiting.first && (*enqueue)->calls == 0));
+    free(*enqueue);
+    *enqueue = NULL;
+}
+
+int enqueue_add(struct enqueue *enqueue, struct enqueue_item *item, struct err *err)
+{
+    int rc = queue_submit_check(&enqueue->dispatcher->queue, &item->job, err);
+    if (rc < 0)
+        return rc;
+    if (!dispatcher_redis_usable(enqueue->dispatcher))
+        return err_set(err, ERR_UNAVAILABLE, NULL, "the queue cannot be reached");
+    if (enqueue->waiting_count >= ENQUEUE_MAX_WAITING)
+        return err_set(err, ERR_LIMIT, NULL, "too many jobs are on their way into the queue");
+    list_put(&enqueue->waiting, item);
+    enqueue->waiting_count++;
+    return 0;
+}
+
+/* ---- outcomes ---- */
+
+/* Every item of the list failed alike. Their owners may add new items meanwhile. */
+static void fail_all(struct list *list, bool unknown)
+{
+    struct enqueue_item *item;
+    struct enqueue_outcome outcome = {.rc = ERR_UNAVAILABLE, .unknown = unknown};
+    err_set(&outcome.err, ERR_UNAVAILABLE, NULL, "the queue cannot be reached");
+    while ((item = list_take(list)))
+        item->done(item, &outcome);
+}
+
+static void on_submitted(int rc, const struct redis_reply *reply, void *data)
+{
+    struct batch *batch = data;
+    struct enqueue_item *item;
+    batch->enqueue->calls--;
+    if (!reply)
+        fail_all(&batch->items, true);
+    for (size_t i = 0; (item = list_take(&batch->items)); i++) {
+        struct enqueue_outcome outcome = {.rc = rc};
+        if (rc == 0)
+            outcome.rc = queue_submit_reply(reply, i, &outcome.submitted, &outcome.err);
+        else
+            redis_reply_check(reply, &outcome.err);
+        item->done(item, &outcome);
+    }
+    free(batch);
+}
+
+/* ---- calls ---- */
+
+/* Moves as many as one call may have; gives their number. */
+static size_t fill(struct enqueue *enqueue, struct batch *batch)
+{
+    size_t count = 0, bytes = 0;
+    while (enqueue->waiting.first && count < QUEUE_SUBMIT_MAX) {
+        const struct queue_submit *job = &enqueue->waiting.first->job;
+        bytes += job->spec_size + job->notify_blob_size;
+        if (count > 0 && bytes > MAX_CALL_BYTES)
+            break;
+        enqueue->jobs[count++] = *job;
+        list_put(&batch->items, list_take(&enqueue->waiting));
+    }
+    enqueue->waiting_count -= count;
+    return count;
+}
+
+static void send(struct enqueue *enqueue)
+{
+    struct dispatcher *dispatcher = enqueue->dispatcher;
+    struct batch *batch = calloc(1, sizeof *batch);
+    struct batch none = {.enqueue = enqueue};
+    if (!batch) {
+        fill(enqueue, &none);
+        fail_all(&none.items, false);
+        return;
+    }
+    batch->enqueue = enqueue;
+    size_t count = fill(enqueue, batch);
+    queue_submit_command(&dispatcher->queue, enqueue->jobs, count, &dispatcher->command);
+    if (dispatcher_send(dispatcher, on_submitted, batch) == 0) {
+        enqueue->calls++;
+    } else {
+        fail_all(&batch->items, false);
+        free(batch);
+    }
+}
+
+int64_t enqueue_tick(struct enqueue *enqueue, int64_t now_ms)
+{
+    bool failed = enqueue->waiting.first && !dispatcher_redis_usable(enqueue->dispatcher);
+    if (failed) {
+        enqueue->waiting_count = 0;
+        fail_all(&enqueue->waiting, false);
+    }
+    while (enqueue->waiting.first && enqueue->calls < MAX_CALLS)
+        send(enqueue);
+    /* Answers that were just given go out in the next turn. */
+    return failed ? now_ms : INT64_MAX;
+}

@@ -240,13 +240,15 @@ if known and sub(known, 1, #nonce + 1) == nonce .. ' ' then
 end
 local more = false
 for i = 7, #ARGV do
-  claim_of(ARGV[i])
-  more = waiting(ARGV[i])
-  if more then
-    wake(ARGV[i]) -- the next idle worker, if there is one
-  end
-  if n > 0 then
-    break
+  if call('EXISTS', P .. 'pause:' .. ARGV[i]) == 0 then
+    claim_of(ARGV[i])
+    more = waiting(ARGV[i])
+    if more then
+      wake(ARGV[i]) -- the next idle worker, if there is one
+    end
+    if n > 0 then
+      break
+    end
   end
 end
 if n > 0 then

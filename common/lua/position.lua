@@ -49,7 +49,7 @@ local function snapshot_of(model, set, limit)
   return snapshots[set]
 end
 
--- Both -1 unless the job waits in a lane; the ETA is -1 where no worker is alive.
+-- Both -1 unless the job waits in a lane; the ETA is -1 where no worker is alive or may claim.
 local function position_of(r, limit)
   if r.state ~= 'Q' then
     return -1, -1
@@ -76,7 +76,7 @@ local function position_of(r, limit)
   for priority = 0, r.priority - 1 do
     ahead = ahead + about[tostring(priority)]
   end
-  if about.slots == 0 then
+  if about.slots == 0 or call('EXISTS', P .. 'pause:' .. r.model) == 1 then
     return ahead, -1
   end
   local service = about.service > 0 and about.service or r.cost

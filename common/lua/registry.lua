@@ -18,8 +18,8 @@ local function about_worker(worker)
   if not text then
     return nil
   end
-  local ttl, slots, models = string.match(text, '^(%d+) (%d+) [^|]*|(.*)$')
-  return tonumber(ttl), tonumber(slots), models or ''
+  local ttl, slots, device, models = string.match(text, '^(%d+) (%d+) ([^|]*)|(.*)$')
+  return tonumber(ttl), tonumber(slots), models or '', device
 end
 
 local function register(worker, ttl, slots, models)

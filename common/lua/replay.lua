@@ -1,0 +1,26 @@
+-- SPDX-License-Identifier: MIT
+-- @use base write record lane settle
+-- replay: a dead letter gets another chance, with all its attempts.
+--
+-- ARGV  public id
+-- Reply 1 queued again; 0 no such job; 2 not in the dead letter (also: replayed already)
+local r, problem = load(sub(ARGV[1], 3, 14))
+if r == false then
+  return redis.error_reply(problem)
+end
+if not r or public_id_of(r) ~= ARGV[1] then
+  return 0
+end
+if r.state ~= 'F' or not has(r, FLAG_DEAD) then
+  return 2
+end
+call('ZREM', P .. 'dlq', r.id)
+call('ZREM', P .. 'done', r.id)
+count(r.model, 'dead', -1)
+set_flag(r, FLAG_DEAD, false)
+r.attempts, r.crashes, r.progress = 0, 0, 0
+move(r, 'Q')
+lane_push(r, false, false)
+save_with_outcome(r, '')
+wake(r.model)
+return finish(1)

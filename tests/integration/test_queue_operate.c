@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/queue_operate.h"
+#include "tests/unit/check.h"
+
+#include "tests/support/queue_fixture.h"
+
+#define WORKER "w-00000000000000000000000000000001"
+
+/* Runs the command that `operate_command` holds; the reply is the caller's. */
+static struct redis_command operate_command;
+
+static struct redis_reply *operate(void)
+{
+    struct redis_reply *reply = NULL;
+    err = (struct err){0};
+    int rc = redis_call(redis, &operate_command, CALL_MS, &reply, &err);
+    if (rc < 0)
+        printf("# %s\n", err.text);
+    CHECK_INT(rc, 0);
+    return reply;
+}
+
+/* ---- pause ----------------------------------------------------------------------------------- */
+
+static bool pause_model(bool paused)
+{
+    bool changed = false;
+    queue_pause_command(&queue, FIXTURE_MODEL, paused, &operate_command);
+    struct redis_reply *reply = operate();
+    CHECK_INT(queue_pause_reply(reply, &changed, &err), 0);
+    redis_reply_free(&reply);
+    return changed;
+}
+
+static void nobody_claims_a_paused_model_until_it_is_resumed(void)
+{
+    char id[ID_PUBLIC_SIZE];
+    begin(30000);
+    submit_to("alice", id);
+    struct queue_claimed running = claim_one(WORKER);
+    submit_to("alice", id);
+    CHECK(pause_model(true));
+    CHECK(!pause_model(true));
+    struct queue_claim claim = claim_up_to(WORKER, 8);
+    CHECK_INT(claim.count, 0);
+    CHECK(!claim.more);
+    queue_claim_fini(&claim);
+    CHECK_INT(get_job(id).state, JOB_QUEUED);
+    CHECK_INT(get_job(id).position, 0);
+    CHECK_INT(complete_job(&running), QUEUE_OK);
+
+    CHECK(pause_model(false));
+    CHECK(!pause_model(false));
+    CHECK_TEXT(claim_one(WORKER).public_id, id);
+}
+
+static void resuming_wakes_a_worker_that_waits(void)
+{
+    const char *models[] = {FIXTURE_MODEL};
+    char id[ID_PUBLIC_SIZE];
+    begin(30000);
+    submit_to("alice", id);
+    CHECK_INT(queue_wait(&queue, redis, models, 1, 5000, &err), 0); /* the submit's token */
+    pause_model(true);
+    pause_model(false);
+    CHECK_INT(queue_wait(&queue, redis, models, 1, 5000, &err), 0);
+}
+
+/* ---- workers --------------------------------------------------------------------------------- */
+
+static void workers_are_listed_with_what_they_hold(void)
+{
+    const char *models[] = {FIXTURE_MODEL, "other"};
+    const struct queue_hello hello = {
+        .worker = WORKER, .models = models, .model_count = 2, .slots = 4, .device = "cpu"};
+    struct queue_worker worker = {0};
+    char id[ID_PUBLIC_SIZE];
+    begin(30000);
+    CHECK_INT(queue_hello(&queue, redis, &hello, CALL_MS, &err), 0);
+    submit_to("alice", id);
+    claim_one(WORKER);
+    RAW("SET", "{q:00}drain:" WORKER, "1");
+
+    queue_workers_command(&queue, &operate_command);
+    struct redis_reply *reply = operate();
+    CHECK_INT(queue_workers_count(reply), 1);
+    CHECK_INT(queue_workers_reply(reply, 0, &worker, &err), 0);
+    CHECK_TEXT(worker.worker, WORKER);
+    CHECK_TEXT(worker.device, "cpu");
+    CHECK_TEXT(worker.models, FIXTURE_MODEL ",other");
+    CHECK_INT(worker.slots, 4);
+    CHECK_INT(worker.running, 1);
+    CHECK(worker.draining);
+    CHECK(worker.left_ms > 0);
+    redis_reply_free(&reply);
+}
+
+/* ---- the dead letter ------------------------------------------------------------------------- */
+
+static int replay_job(const char *id)
+{
+    queue_replay_command(&queue, id, &operate_command);
+    struct redis_reply *reply = operate();
+    err = (struct err){0};
+    int rc = queue_replay_reply(reply, &err);
+    redis_reply_free(&reply);
+    return rc;
+}
+
+static void kill_job(char id[ID_PUBLIC_SIZE])
+{
+    enum job_state state;
+    struct queue_submit job = job_of("alice", id);
+    job.max_attempts = 1;
+    submit_job(&job);
+    struct queue_claimed claimed = claim_one(WORKER);
+    CHECK_INT(fail_job(&claimed, true, &state), QUEUE_OK);
+    CHECK_INT(state, JOB_FAILED);
+    CHECK(get_job(id).dead);
+}
+
+static void the_dead_letter_shows_why_and_when_newest_first(void)
+{
+    char first[ID_PUBLIC_SIZE], second[ID_PUBLIC_SIZE];
+    struct queue_dead dead = {0};
+    begin(30000);
+    kill_job(first);
+    nap();
+    kill_job(second);
+    queue_dead_command(&queue, 0, 1, &operate_command);
+    struct redis_reply *reply = operate();
+    CHECK_INT(queue_dead_total(reply), 2);
+    CHECK_INT(queue_dead_count(reply), 1);
+    CHECK_INT(queue_dead_reply(&queue, reply, 0, &dead, &err), 0);
+    CHECK_TEXT(dead.job.public_id, second);
+    CHECK_TEXT(dead.job.error_code, "unavailable");
+    CHECK_INT(dead.history_count, 1);
+    CHECK_INT(dead.history[0].epoch, 1);
+    CHECK(strstr(dead.history[0].what, "unavailable") != NULL);
+    CHECK(dead.died_ms >= dead.job.created_ms);
+    redis_reply_free(&reply);
+
+    queue_dead_command(&queue, 1, 50, &operate_command);
+    reply = operate();
+    CHECK_INT(queue_dead_count(reply), 1);
+    CHECK_INT(queue_dead_reply(&queue, reply, 0, &dead, &err), 0);
+    CHECK_TEXT(dead.job.public_id, first);
+    redis_reply_free(&reply);
+}
+
+static void a_dead_letter_is_replayed_once_with_all_its_attempts(void)
+{
+    char id[ID_PUBLIC_SIZE];
+    struct queue_counters counters;
+    begin(30000);
+    kill_job(id);
+    CHECK_INT(replay_job(id), 0);
+    CHECK_INT(replay_job(id), ERR_CONFLICT);
+    struct queue_job job = get_job(id);
+    CHECK_INT(job.state, JOB_QUEUED);
+    CHECK_INT(job.attempts, 0);
+    CHECK(!job.dead);
+    CHECK(job.has_input);
+    CHECK_TEXT(job.error_code, "");
+    CHECK_INT(queue_counters(&queue, redis, FIXTURE_MODEL, CALL_MS, &counters, &err), 0);
+    CHECK_INT(counters.dead, 0);
+    CHECK_INT(counters.queued, 1);
+    CHECK_INT(raw_int("ZCARD", "{q:00}done"), 0);
+
+    struct queue_claimed claimed = claim_one(WORKER);
+    CHECK_TEXT(claimed.public_id, id);
+    CHECK_INT(claimed.epoch, 2);
+    CHECK_INT(complete_job(&claimed), QUEUE_OK);
+    CHECK_INT(get_job(id).state, JOB_SUCCEEDED);
+}
+
+static void only_what_is_in_the_dead_letter_is_replayed(void)
+{
+    char id[ID_PUBLIC_SIZE], unknown[ID_PUBLIC_SIZE];
+    begin(30000);
+    submit_to("alice", id);
+    id_public_create(0, unknown);
+    CHECK_INT(replay_job(id), ERR_CONFLICT);
+    CHECK_INT(replay_job(unknown), ERR_NOT_FOUND);
+    CHECK_INT(get_job(id).state, JOB_QUEUED);
+}
+
+int main(void)
+{
+    fixture_start(NULL);
+    redis_command_init(&operate_command, QUEUE_COMMAND_MAX);
+    RUN(nobody_claims_a_paused_model_until_it_is_resumed);
+    RUN(resuming_wakes_a_worker_that_waits);
+    RUN(workers_are_listed_with_what_they_hold);
+    RUN(the_dead_letter_shows_why_and_when_newest_first);
+    RUN(a_dead_letter_is_replayed_once_with_all_its_attempts);
+    RUN(only_what_is_in_the_dead_letter_is_replayed);
+    redis_command_fini(&operate_command);
+    fixture_stop();
+    return check_report();
+}

@@ -17,6 +17,12 @@ bool call_public_id(struct call *call, char out[ID_PUBLIC_SIZE])
     return false;
 }
 
+void call_client(const struct call *call, struct client_key *out)
+{
+    client_key(&call->dispatcher->proxies, exchange_peer(call->exchange),
+               exchange_header(call->exchange, "X-Forwarded-For"), out);
+}
+
 bool call_token(struct call *call, char out[CALL_TOKEN_SIZE])
 {
     const char *header = exchange_header(call->exchange, "Authorization");

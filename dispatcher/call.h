@@ -10,6 +10,7 @@
 
 #include "common/id.h"
 #include "common/token.h"
+#include "dispatcher/identity.h"
 #include "dispatcher/problem.h"
 #include "dispatcher/router.h"
 
@@ -17,6 +18,7 @@
 #include <stddef.h>
 
 struct buf;
+struct client_key;
 struct dispatcher;
 struct exchange;
 
@@ -24,6 +26,7 @@ struct call {
     struct dispatcher *dispatcher; /* borrowed */
     struct exchange *exchange;     /* borrowed */
     struct router_match match;
+    struct identity identity;
     void *state; /* of the route, owned */
     void (*free_state)(void *state);
     size_t reserved; /* of the memory for bodies */
@@ -31,6 +34,9 @@ struct call {
 
 /* The 34 digits in the path. False: there is no such id, and 404 was answered. */
 bool call_public_id(struct call *call, char out[ID_PUBLIC_SIZE]);
+
+/* The address of whoever asks, seen through the proxies that we trust. */
+void call_client(const struct call *call, struct client_key *out);
 
 #define CALL_TOKEN_SIZE 128
 

@@ -51,6 +51,8 @@ static struct call *attach(struct dispatcher *dispatcher, struct exchange *excha
         *call = (struct call){.dispatcher = dispatcher, .exchange = exchange};
     dispatcher->calls += call != NULL;
     exchange_set_user(exchange, call);
+    if (call)
+        identity_begin(call);
     return call;
 }
 

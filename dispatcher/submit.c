@@ -11,10 +11,8 @@
  * What was stored for a job that is not accepted is deleted again. If the connection to Redis
  * breaks before the script's answer came, the job may or may not be there, and the client is told
  * 503; then the id is disowned, so that nothing happens that the client was told would not. */
-#include "common/base64.h"
 #include "common/buf.h"
 #include "common/clock.h"
-#include "common/crypto.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "dispatcher/call.h"
@@ -42,7 +40,6 @@ struct submission {
     struct form *form; /* owned */
     char public_id[ID_PUBLIC_SIZE];
     char input_key[JOB_KEY_SIZE];
-    char flow[JOB_FLOW_SIZE];
     struct intake intake; /* filled once `checked` */
     struct intake_refusal refusal;
     struct enqueue_item item;
@@ -62,18 +59,11 @@ static void free_submission(void *state)
 
 /* ---- headers and body ---- */
 
-static void client_of(const struct dispatcher *dispatcher, const struct call *call,
-                      struct client_key *out)
-{
-    client_key(&dispatcher->proxies, exchange_peer(call->exchange),
-               exchange_header(call->exchange, "X-Forwarded-For"), out);
-}
-
 static bool within_limits(struct dispatcher *dispatcher, struct call *call)
 {
     struct client_key key;
     int64_t wait_ms;
-    client_of(dispatcher, call, &key);
+    call_client(call, &key);
     if (limits_take(dispatcher->limits, &key, clock_ms(), &wait_ms))
         return true;
     problem_send(call->exchange,
@@ -82,19 +72,6 @@ static bool within_limits(struct dispatcher *dispatcher, struct call *call)
                                    .limit = dispatcher->settings->submits_per_minute,
                                    .retry_after_s = (wait_ms + 999) / 1000});
     return false;
-}
-
-/* The unit of fairness: a visitor is an address, and Redis sees only a keyed hash of it. */
-static int flow_of(const struct dispatcher *dispatcher, const struct call *call,
-                   char out[JOB_FLOW_SIZE])
-{
-    struct client_key key;
-    unsigned char mac[CRYPTO_SHA256_SIZE];
-    client_of(dispatcher, call, &key);
-    int rc = crypto_mac_sign(dispatcher->flow_mac, key.bytes, sizeof key.bytes, mac);
-    if (rc == 0)
-        hex_encode(mac, 16, out);
-    return rc;
 }
 
 static void on_body(void *context, struct exchange *exchange, const void *data, size_t size)
@@ -220,10 +197,9 @@ void submit(struct dispatcher *dispatcher, struct call *call)
     }
     id_public_create((unsigned)dispatcher->settings->shard, submission->public_id);
     job_input_key(submission->public_id, submission->input_key);
-    int rc = flow_of(dispatcher, call, submission->flow);
-    if (rc == 0)
-        rc = offload_submit(dispatcher->offload, check_and_store, on_stored, submission);
-    if (rc < 0)
+    if (!identity_flow(call))
+        return;
+    if (offload_submit(dispatcher->offload, check_and_store, on_stored, submission) < 0)
         call_refuse(call, PROBLEM_UNAVAILABLE, "too many uploads at once");
 }
 
@@ -310,10 +286,10 @@ static void enqueue(struct submission *submission)
     submission->item = (struct enqueue_item){
         .job = {.public_id = submission->public_id,
                 .model = intake->model->name,
-                .flow = submission->flow,
+                .flow = submission->call->identity.flow,
                 .priority = JOB_PRIORITY_NORMAL,
                 .cost_ms = intake->model->cost_ms,
-                .weight = 1,
+                .weight = submission->call->identity.weight,
                 .max_attempts = intake->model->max_attempts,
                 .has_input = true,
                 .extension = "png",

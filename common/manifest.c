@@ -73,7 +73,8 @@ static int read_weights(const json_t *document, const char *folder, struct manif
     return rc;
 }
 
-/* The only kind there is yet; a text, so that a manifest of a later version is refused clearly. */
+/* The only kind that is more than none; a text, so that a manifest of a later version is refused
+ * clearly. */
 static int check_kind(const json_t *object, const char *path, struct err *err)
 {
     const char *kind;
@@ -83,16 +84,13 @@ static int check_kind(const json_t *object, const char *path, struct err *err)
     return rc;
 }
 
-static int read_input(const json_t *document, struct manifest *manifest, struct err *err)
+static int read_picture(const json_t *input, struct manifest *manifest, struct err *err)
 {
     static const char *const names[] = {"kind",     "max_bytes", "max_megapixels",
                                         "max_side", "size",      NULL};
-    json_t *input;
     int64_t max_bytes = 0, max_side = 16384, size = 0;
     double megapixels = 0;
-    int rc = json_get_object(document, "input", &input, err);
-    if (rc == 0)
-        rc = json_check_members(input, "input", names, err);
+    int rc = json_check_members(input, "input", names, err);
     if (rc == 0)
         rc = check_kind(input, "input.kind", err);
     if (rc == 0)
@@ -110,7 +108,21 @@ static int read_input(const json_t *document, struct manifest *manifest, struct 
                                                .max_pixels = (int64_t)(megapixels * 1e6 + 0.5),
                                                .max_side = (int)max_side};
     manifest->size = (int)size;
+    manifest->has_input = true;
     return 0;
+}
+
+/* {"kind": "none"} and nothing else, or a picture's limits. */
+static int read_input(const json_t *document, struct manifest *manifest, struct err *err)
+{
+    json_t *input;
+    const char *kind;
+    int rc = json_get_object(document, "input", &input, err);
+    if (rc == 0)
+        rc = json_get_text(input, "input.kind", 32, &kind, err);
+    if (rc == 0 && strcmp(kind, "none") == 0)
+        return json_check_members(input, "input", (const char *const[]){"kind", NULL}, err);
+    return rc == 0 ? read_picture(input, manifest, err) : rc;
 }
 
 static int read_output(const json_t *document, struct manifest *manifest, struct err *err)

@@ -40,8 +40,9 @@ struct manifest {
     const char *weights_sha256;      /* 64 hex digits; NULL where the manifest gives none */
     const char *output_content_type; /* "image/png" */
     char *weights_path;              /* owned: the manifest's folder and the file in it */
+    bool has_input;                  /* false: a job brings only parameters */
     struct picture_limits limits;    /* what the input may be at most */
-    int size;                        /* the square side that the network takes */
+    int size;                        /* the square side that the network takes; 0: no input */
     int batch_max;                   /* the most jobs in one run */
     int max_attempts;
     int64_t cost_ms;    /* of one job on a usual worker, for estimates */

@@ -100,3 +100,11 @@ int form_finish(struct form *form, struct err *err)
 {
     return form->is_json ? 0 : multipart_finish(form->parser, err);
 }
+
+size_t form_bytes(const struct form *form)
+{
+    size_t bytes = form->json.size;
+    for (int i = 0; i < FORM_FIELD_COUNT; i++)
+        bytes += form->fields[i].size;
+    return bytes;
+}

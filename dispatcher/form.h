@@ -44,4 +44,7 @@ void form_destroy(struct form **form);
 int form_feed(struct form *form, const void *data, size_t size, struct err *err);
 int form_finish(struct form *form, struct err *err);
 
+/* How much it holds. */
+size_t form_bytes(const struct form *form);
+
 #endif

@@ -42,7 +42,7 @@ static int from_json(struct form *form, struct members *members, struct intake_r
     buf_fini(&form->json); /* up to 10 MB that jansson has copied */
     if ((rc = json_check_members(members->body, NULL, known, err)) < 0 ||
         (rc = json_get_text(members->body, "model", FORM_MAX_TEXT, &members->model, err)) < 0 ||
-        (rc = json_get_text(members->body, "input", SIZE_MAX, &members->input, err)) < 0 ||
+        (rc = json_opt_text(members->body, "input", SIZE_MAX, &members->input, err)) < 0 ||
         (rc = json_opt_object(members->body, "crop", &members->crop, err)) < 0 ||
         (rc = json_opt_object(members->body, "params", &members->params, err)) < 0)
         return rc;
@@ -92,8 +92,6 @@ static int from_parts(struct form *form, struct members *members, struct err *er
     int rc = text_of(form, FORM_MODEL, &members->model, err);
     if (rc == 0 && !members->model)
         rc = err_set(err, ERR_INVALID, "model", "model is required");
-    if (rc == 0 && !form->present[FORM_INPUT])
-        rc = err_set(err, ERR_INVALID, "input", "input is required");
     if (rc == 0)
         rc = text_of(form, FORM_EMAIL, &members->email, err);
     if (rc == 0 && form->fields[FORM_CROP].size > 0)
@@ -191,11 +189,42 @@ static int check_params(const struct manifest *model, const json_t *given, struc
     return spec->params ? 0 : err_set(err, ERR_NOMEM, NULL, "no memory for parameters");
 }
 
+static int check_input(struct form *form, const struct members *members, struct intake *intake,
+                       struct job_spec *spec, struct intake_refusal *refusal)
+{
+    struct picture_info info;
+    bool given = members->input || form->present[FORM_INPUT];
+    if (!intake->model->has_input) {
+        if (given || members->crop)
+            return err_set(&refusal->err, ERR_INVALID, given ? "input" : "crop",
+                           "this model takes no picture");
+        return 0;
+    }
+    if (!given)
+        return err_set(&refusal->err, ERR_INVALID, "input", "input is required");
+    int rc = take_input(form, members, intake, &refusal->err);
+    if (rc == 0)
+        rc = check_picture(intake, &info, refusal);
+    if (rc == 0)
+        rc = check_crop(members->crop, &info, spec, refusal);
+    return rc;
+}
+
+static int describe(const char *public_id, struct intake *intake, struct job_spec *spec,
+                    struct err *err)
+{
+    if (intake->model->has_input) {
+        job_input_key(public_id, spec->input_key);
+        spec->input_bytes = (int64_t)intake->input.size;
+        snprintf(spec->input_type, sizeof spec->input_type, "%s", intake->input_type);
+    }
+    return job_spec_format(spec, &intake->spec, err);
+}
+
 static int check_members(const struct manifest_set *models, struct form *form,
                          const struct members *members, const char *public_id,
                          struct intake *intake, struct intake_refusal *refusal)
 {
-    struct picture_info info;
     struct job_spec spec = {.input_bytes = 0};
     struct err *err = &refusal->err;
     int rc = 0;
@@ -206,17 +235,9 @@ static int check_members(const struct manifest_set *models, struct form *form,
         return rc;
     rc = check_params(intake->model, members->params, &spec, err);
     if (rc == 0)
-        rc = take_input(form, members, intake, err);
+        rc = check_input(form, members, intake, &spec, refusal);
     if (rc == 0)
-        rc = check_picture(intake, &info, refusal);
-    if (rc == 0)
-        rc = check_crop(members->crop, &info, &spec, refusal);
-    if (rc == 0) {
-        job_input_key(public_id, spec.input_key);
-        spec.input_bytes = (int64_t)intake->input.size;
-        snprintf(spec.input_type, sizeof spec.input_type, "%s", intake->input_type);
-        rc = job_spec_format(&spec, &intake->spec, err);
-    }
+        rc = describe(public_id, intake, &spec, err);
     job_spec_fini(&spec);
     return rc;
 }

@@ -26,7 +26,7 @@ struct manifest_set;
 
 struct intake {
     const struct manifest *model; /* borrowed from the set */
-    struct buf input;             /* the picture's bytes */
+    struct buf input;             /* the picture's bytes; empty where the model takes none */
     const char *input_type;       /* static storage: what it is, not what it was called */
     struct buf spec;              /* as job_spec_format() writes it */
     char email[ADDRESS_SIZE];     /* "" where none was given */

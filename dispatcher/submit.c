@@ -4,7 +4,8 @@
  *
  *     headers   limit of the client, Redis up, media type, room for the body      (loop)
  *     body      into a form, piece by piece                                       (loop)
- *     store     checked against the manifest, the picture written to the store    (thread)
+ *     check     against the model's manifest; a small body here and now           (loop or thread)
+ *     store     the picture, where the model takes one                            (thread)
  *     enqueue   the submit script, with the others that come now: enqueue.h       (Redis)
  *     answer    202 only when the script said so
  *
@@ -34,6 +35,7 @@
 
 /* How long a client is asked to wait before it looks at its job, at most. */
 #define MAX_RETRY_AFTER_S 30
+#define MAX_BYTES_HERE 4096
 
 struct submission {
     struct call *call; /* borrowed; valid until the answer */
@@ -133,7 +135,8 @@ void submit_headers(struct dispatcher *dispatcher, struct call *call)
 static void forget_input(struct dispatcher *dispatcher, struct submission *submission)
 {
     /* Nobody but us knows of this object yet. */
-    disowned_add_object(dispatcher->disowned, submission->input_key);
+    if (submission->intake.model->has_input)
+        disowned_add_object(dispatcher->disowned, submission->input_key);
 }
 
 static void refuse_intake(struct submission *submission)
@@ -151,17 +154,23 @@ static void refuse_intake(struct submission *submission)
         problem_send_err(exchange, submission->rc, &refusal->err, NULL);
 }
 
+static void check(struct submission *submission)
+{
+    submission->rc = intake_check(&submission->call->dispatcher->models, submission->form,
+                                  submission->public_id, &submission->intake, &submission->refusal);
+    form_destroy(&submission->form);
+    submission->checked = submission->rc == 0;
+}
+
 /* On a thread. */
 static void check_and_store(void *task)
 {
     struct submission *submission = task;
     const struct dispatcher *dispatcher = submission->call->dispatcher;
-    submission->rc = intake_check(&dispatcher->models, submission->form, submission->public_id,
-                                  &submission->intake, &submission->refusal);
-    form_destroy(&submission->form);
-    if (submission->rc < 0)
+    if (!submission->checked)
+        check(submission);
+    if (!submission->checked || !submission->intake.model->has_input)
         return;
-    submission->checked = true;
     const struct buf *input = &submission->intake.input;
     submission->rc = store_put(dispatcher->store, submission->input_key, input->data, input->size,
                                submission->intake.input_type, &submission->refusal.err);
@@ -199,6 +208,14 @@ void submit(struct dispatcher *dispatcher, struct call *call)
     job_input_key(submission->public_id, submission->input_key);
     if (!identity_flow(call))
         return;
+    /* What is this small is checked sooner than it is handed to a thread. */
+    if (form_bytes(submission->form) <= MAX_BYTES_HERE) {
+        check(submission);
+        if (submission->rc < 0 || !submission->intake.model->has_input) {
+            on_stored(submission);
+            return;
+        }
+    }
     if (offload_submit(dispatcher->offload, check_and_store, on_stored, submission) < 0)
         call_refuse(call, PROBLEM_UNAVAILABLE, "too many uploads at once");
 }
@@ -291,7 +308,7 @@ static void enqueue(struct submission *submission)
                 .cost_ms = intake->model->cost_ms,
                 .weight = submission->call->identity.weight,
                 .max_attempts = intake->model->max_attempts,
-                .has_input = true,
+                .has_input = intake->model->has_input,
                 .extension = "png",
                 .notify_address = submission->address_hash,
                 .notify_blob = submission->sealed,

@@ -61,7 +61,9 @@ static int read_grant(const json_t *item, struct task_grant *out, struct err *er
 {
     struct task_grant grant = {0};
     json_t *headers = NULL;
-    int rc = copy_text(item, "grants.get", MAX_URL_BYTES, &grant.get_url, err);
+    int rc = 0;
+    if (json_object_get(item, "get")) /* absent: the job brings no input */
+        rc = copy_text(item, "grants.get", MAX_URL_BYTES, &grant.get_url, err);
     if (rc == 0)
         rc = copy_text(item, "grants.put", MAX_URL_BYTES, &grant.put_url, err);
     if (rc == 0)

@@ -36,6 +36,15 @@ static int batch_max(const struct settings *settings, const struct manifest *man
     return most < manifest->batch_max ? most : manifest->batch_max;
 }
 
+int resident_check(const struct manifest *manifest, struct err *err)
+{
+    if (manifest->has_input)
+        return 0;
+    return err_set(err, ERR_UNSUPPORTED, "input.kind",
+                   "%s: architecture %s needs a picture, but input.kind is \"none\"",
+                   manifest->name, manifest->architecture);
+}
+
 static int open_one(const struct settings *settings, const struct manifest *manifest,
                     struct resident *out, struct err *err)
 {
@@ -46,7 +55,9 @@ static int open_one(const struct settings *settings, const struct manifest *mani
     options.precision = settings->precision;
     options.threads = (int)settings->threads;
     options.size = manifest->size;
-    int rc = manifest_check_weights(manifest, err);
+    int rc = resident_check(manifest, err);
+    if (rc == 0)
+        rc = manifest_check_weights(manifest, err);
     if (rc == 0)
         rc = model_open(manifest->weights_path, &options, &out->model, err);
     if (rc < 0)

@@ -25,6 +25,9 @@ struct resident {
     int batch_max;
 };
 
+/* ERR_UNSUPPORTED where the manifest's jobs bring no picture: every architecture needs one yet. */
+int resident_check(const struct manifest *manifest, struct err *err);
+
 struct residents {
     struct manifest_set manifests; /* owned */
     struct resident *items;        /* owned */

@@ -10,6 +10,7 @@
 #include "gpu/pixels.h"
 #include "worker/develop.h"
 #include "worker/npy.h"
+#include "worker/resident.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,7 +95,8 @@ static int find_model(struct run *run, const char *name, const char **out_weight
     if (run->options.size == 0)
         run->options.size = run->manifest.size;
     *out_weights = run->manifest.weights_path;
-    return manifest_check_weights(&run->manifest, err);
+    rc = resident_check(&run->manifest, err);
+    return rc == 0 ? manifest_check_weights(&run->manifest, err) : rc;
 }
 
 static int read_options(struct run *run, struct err *err)

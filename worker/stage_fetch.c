@@ -62,6 +62,10 @@ static void fetch_and_decode(struct pipeline *pipeline, struct http_client *clie
                              struct task *task)
 {
     struct http_response response;
+    if (!task->grant.get_url) {
+        task->rc = err_set(&task->err, ERR_INVALID, "input", "the job brings no picture");
+        return;
+    }
     http_response_init(&response, task->resident->manifest->limits.max_bytes);
     task->rc = fetch(pipeline, client, task, &response);
     task_mark(task, STEP_FETCH);

@@ -47,7 +47,7 @@ enum task_step {
 
 /* Presigned for this job and epoch. The links are secrets: never logged. */
 struct task_grant {
-    char *get_url;  /* owned */
+    char *get_url;  /* owned; NULL: the job brings no input */
     char *put_url;  /* owned */
     char *put_type; /* owned: the Content-Type that the link was signed for */
 };

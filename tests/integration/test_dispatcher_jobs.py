@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import Hand, Lab, Shared, data_url, main, png, wait_until  # noqa: E402
+from darkroom import Hand, Lab, Shared, data_url, main, manifest_of, png, wait_until  # noqa: E402
 
 UNKNOWN_ID = "00" + "ab" * 16
 
@@ -129,6 +129,44 @@ class Work(Shared):
                                       token=self.lab.worker_token)
             self.refused(answer, 400, "malformed")
             hand.complete(claimed)
+
+
+class WithoutInput(Shared):
+    models = {"dice": manifest_of("dice", input={"kind": "none"}, params={
+        "type": "object", "properties": {"seed": {"type": "integer", "minimum": 0, "maximum": 9, "default": 3}}}),
+        "test-model": manifest_of("test-model")}
+
+    def submit(self, **members):
+        return self.lab.request("POST", "/v1/jobs", {"model": "dice", **members})
+
+    def test_it_is_accepted_granted_done_and_nothing_is_stored_for_it(self):
+        for answer in (self.submit(params={"seed": 5}), self.lab.submit_form([("model", "dice"), ("params", '{"seed":5}')])):
+            self.assertEqual(answer.status, 202, answer)
+            self.assertEqual(self.lab.stored("inputs/"), [])
+            with Hand(self.lab, "dice") as hand:
+                claimed = hand.claim(answer.json)
+                self.assertEqual((claimed["spec"]["input"], claimed["spec"]["params"]), (None, {"seed": 5}))
+                grant = hand.grant(claimed)
+                self.assertNotIn("get", grant)
+                self.assertIn("put", grant)
+                hand.complete(claimed)
+            job = answer.json
+            self.assertEqual(self.lab.job(job)["state"], "succeeded")
+            gone = self.lab.request("DELETE", f"/v1/jobs/{job['id']}", token=job["tokens"]["delete"])
+            self.assertEqual(gone.status, 204)
+
+    def test_a_picture_or_a_crop_for_it_is_refused(self):
+        self.refused(self.submit(input=data_url(png())), 422, "invalid", "input")
+        self.refused(self.submit(crop={"x": 0, "y": 0, "width": 1, "height": 1}), 422, "invalid", "crop")
+        self.refused(self.lab.submit_form([("model", "dice"), ("input", png(), "x")]), 422, "invalid", "input")
+        self.refused(self.submit(params={"seed": 10}), 422, "invalid", "params.seed")
+        self.refused(self.submit(surprise=1), 422, "invalid", "surprise")
+        self.refused(self.lab.request("POST", "/v1/jobs", {"model": "test-model"}), 422, "invalid", "input")
+
+    def test_the_list_of_models_shows_it(self):
+        models = {model["name"]: model for model in self.lab.get("/v1/models").json["models"]}
+        self.assertEqual(models["dice"]["input"], {"kind": "none"})
+        self.assertEqual(models["test-model"]["input"]["kind"], "image")
 
 
 class Links(Shared):

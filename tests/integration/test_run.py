@@ -144,6 +144,15 @@ class Run(unittest.TestCase):
             "kind": "image", "max_bytes": 2048, "max_megapixels": 1})
         self.refused(DATA, ["2048"], "small")
 
+    def test_a_model_that_takes_no_picture_is_refused(self):
+        self.bench.manifest("blind", 64, weights={"file": "quick.safetensors"})
+        path = self.bench.models / "blind.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "input": {"kind": "none"}}))
+        status, error = self.bench.run("blind", "--input", self.photo, "--output", self.path / "out.png")
+        self.assertNotEqual(status, 0)
+        self.assertIn("needs a picture", error)
+        path.unlink()
+
     def test_an_output_that_cannot_be_written_is_named(self):
         status, error = self.bench.run("quick", "--input", self.photo, "--output",
                                        self.path / "none" / "out.png")

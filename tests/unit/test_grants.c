@@ -53,6 +53,21 @@ static void links_and_lost_leases_find_their_tasks(void)
     task_destroy(&tasks[1]);
 }
 
+static void a_job_without_input_gets_no_link_to_one(void)
+{
+    struct task *tasks[2] = {make(17, 2), make(18, 1)};
+    bool lost[2] = {false};
+    CHECK_INT(parse("{\"grants\":[" GRANT_17 ",{\"id\":18,\"epoch\":1,\"put\":\"http://h/o/b\","
+                    "\"put_headers\":{\"Content-Type\":\"image/png\"}}]}",
+                    tasks, lost, NULL),
+              0);
+    CHECK_TEXT(tasks[0]->grant.get_url, "http://h/o/in?s=1");
+    CHECK(tasks[1]->grant.get_url == NULL);
+    CHECK_TEXT(tasks[1]->grant.put_url, "http://h/o/b");
+    task_destroy(&tasks[0]);
+    task_destroy(&tasks[1]);
+}
+
 static void an_answer_that_is_none_changes_no_task(void)
 {
     static const char *const bad[] = {
@@ -100,6 +115,7 @@ int main(void)
 {
     RUN(the_request_lists_every_lease);
     RUN(links_and_lost_leases_find_their_tasks);
+    RUN(a_job_without_input_gets_no_link_to_one);
     RUN(an_answer_that_is_none_changes_no_task);
     RUN(every_prefix_of_an_answer_is_refused);
     return check_report();

@@ -28,6 +28,7 @@ static void a_sound_manifest_is_read(void)
     CHECK_INT(manifest.limits.max_bytes, 5000);
     CHECK_INT(manifest.limits.max_pixels, 1500000);
     CHECK_INT(manifest.limits.max_side, 16384);
+    CHECK(manifest.has_input);
     CHECK_INT(manifest.size, 64);
     CHECK_INT(manifest.batch_max, 2);
     CHECK_INT(manifest.timeout_ms, 1000);
@@ -96,6 +97,22 @@ static void every_member_is_demanded_and_checked(void)
     check_bad("params", "properties", "{\"p\":{\"type\":\"integer\"}}", "params.p");
     check_bad(NULL, "max_attempts", "0", "max_attempts");
     check_bad(NULL, "title", "\"a\\nb\"", "title");
+}
+
+static void a_model_may_take_no_input_at_all(void)
+{
+    json_t *document = json_loads(sound, 0, NULL);
+    json_object_set_new(document, "input", json_pack("{s:s}", "kind", "none"));
+    char *text = json_dumps(document, 0);
+    struct manifest manifest;
+    CHECK_INT(manifest_parse(text, strlen(text), "models", &manifest, NULL), 0);
+    CHECK(!manifest.has_input);
+    CHECK_INT(manifest.size, 0);
+    manifest_fini(&manifest);
+    free(text);
+    json_decref(document);
+    check_bad(NULL, "input", "{\"kind\":\"none\",\"size\":64}", "input.size");
+    check_bad(NULL, "input", "{}", "input.kind");
 }
 
 static void a_name_is_lower_case_digits_and_dashes(void)
@@ -256,6 +273,7 @@ int main(void)
     RUN(every_prefix_is_refused);
     RUN(the_public_view_tells_nothing_about_the_machine);
     RUN(every_member_is_demanded_and_checked);
+    RUN(a_model_may_take_no_input_at_all);
     RUN(a_name_is_lower_case_digits_and_dashes);
     RUN(weights_stay_below_the_manifest);
     RUN(a_folder_is_loaded_sorted_and_found_by_name);

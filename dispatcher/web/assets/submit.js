@@ -19,12 +19,15 @@ function clearProblems() {
 }
 
 const chosenModel = () => models.find((model) => model.name === $("model").value);
+const takesPicture = () => chosenModel().input.kind !== "none";
 
 function showModel() {
   const model = chosenModel();
   $("model-title").textContent = model.title;
   $("model-description").textContent = model.description;
   document.title = `Darkroom: ${model.title}`;
+  $("picture").hidden = !takesPicture();
+  $("submit").disabled = takesPicture() && !picture;
 }
 
 async function showModels() {
@@ -83,10 +86,10 @@ function onPreviewFailed() {
 function formData() {
   const form = new FormData();
   form.append("model", $("model").value);
-  form.append("crop", JSON.stringify(crop.value()));
+  if (takesPicture()) form.append("crop", JSON.stringify(crop.value()));
   const email = $("email").value.trim();
   if (email) form.append("email", email);
-  form.append("input", picture);
+  if (takesPicture()) form.append("input", picture);
   return form;
 }
 

@@ -10,24 +10,17 @@
 #ifndef DARKROOM_DISPATCHER_CLIENT_H
 #define DARKROOM_DISPATCHER_CLIENT_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "common/network.h"
 
 struct err;
 struct sockaddr;
-
-#define CLIENT_MAX_PROXIES 32
 
 struct client_key {
     unsigned char bytes[16];
 };
 
 struct client_proxies {
-    struct client_network {
-        unsigned char address[16];
-        unsigned prefix; /* bits */
-    } networks[CLIENT_MAX_PROXIES];
-    size_t count;
+    struct network_set networks;
 };
 
 /* Comma-separated addresses and networks; NULL or "" trusts nobody. ERR_INVALID, ERR_LIMIT. */

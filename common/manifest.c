@@ -15,8 +15,9 @@
 enum { MAX_MANIFEST_BYTES = 65536, MAX_DEPTH = 8, MAX_MODELS = 1000 };
 
 static const char *const members[] = {
-    "name",   "title", "description", "architecture", "variant",    "weights", "input",    "params",
-    "output", "batch", "cost_ms",     "max_attempts", "timeout_ms", "license", "training", NULL};
+    "name",  "title",      "description", "architecture", "variant", "weights",
+    "input", "params",     "output",      "batch",        "cost_ms", "max_attempts",
+    "retry", "timeout_ms", "license",     "training",     NULL};
 
 /* What GET /v1/models shows: everything that a visitor may want to know before sending a
  * picture, nothing about how it is run. */
@@ -142,6 +143,24 @@ static int read_output(const json_t *document, struct manifest *manifest, struct
     return rc;
 }
 
+static int read_retry(const json_t *document, struct manifest *manifest, struct err *err)
+{
+    static const char *const names[] = {"backoff_ms", "backoff_max_ms", NULL};
+    json_t *retry = NULL;
+    manifest->backoff_ms = 1000;
+    manifest->backoff_max_ms = 300000;
+    int rc = json_opt_object(document, "retry", &retry, err);
+    if (rc < 0 || !retry)
+        return rc;
+    rc = json_check_members(retry, "retry", names, err);
+    if (rc == 0)
+        rc = json_opt_int(retry, "retry.backoff_ms", 1, 600000, &manifest->backoff_ms, err);
+    if (rc == 0)
+        rc = json_opt_int(retry, "retry.backoff_max_ms", 1, 64800000, &manifest->backoff_max_ms,
+                          err);
+    return rc;
+}
+
 static int read_running(const json_t *document, struct manifest *manifest, struct err *err)
 {
     json_t *batch;
@@ -157,6 +176,8 @@ static int read_running(const json_t *document, struct manifest *manifest, struc
         rc = json_get_int(document, "max_attempts", 1, 20, &max_attempts, err);
     if (rc == 0)
         rc = json_get_int(document, "timeout_ms", 100, 86400000, &manifest->timeout_ms, err);
+    if (rc == 0)
+        rc = read_retry(document, manifest, err);
     manifest->batch_max = (int)batch_max;
     manifest->max_attempts = (int)max_attempts;
     return rc;

@@ -45,11 +45,12 @@ struct manifest {
     int size;                        /* the square side that the network takes; 0: no input */
     int batch_max;                   /* the most jobs in one run */
     int max_attempts;
-    int64_t cost_ms;    /* of one job on a usual worker, for estimates */
-    int64_t timeout_ms; /* for one attempt */
-    json_t *params;     /* JSON Schema of the parameters; borrowed from `document` */
-    json_t *document;   /* owned */
-    json_t *view;       /* owned: the public part, an item of GET /v1/models */
+    int64_t cost_ms;                    /* of one job on a usual worker, for estimates */
+    int64_t timeout_ms;                 /* for one attempt */
+    int64_t backoff_ms, backoff_max_ms; /* between attempts: the first wait, and the longest */
+    json_t *params;   /* JSON Schema of the parameters; borrowed from `document` */
+    json_t *document; /* owned */
+    json_t *view;     /* owned: the public part, an item of GET /v1/models */
 };
 
 /* Sorted by name. */

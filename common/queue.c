@@ -13,6 +13,7 @@
 
 #define COST_MAX_MS 16000000
 #define DAY_MS (24LL * 3600 * 1000)
+#define TIME_MAX_MS 253402300799999 /* the year 9999 */
 
 void queue_init(struct queue *queue, unsigned shard, int64_t lease_ms)
 {
@@ -33,6 +34,42 @@ static bool is_extension(const char *text)
            strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789") == length;
 }
 
+/* Lines `<letter>=<value>`, none of them empty, the last one with its end too. */
+static bool is_extra(const char *text, size_t size)
+{
+    size_t column = 0;
+    for (size_t i = 0; i < size; i++) {
+        char c = text[i];
+        if (c == '\n'
+                ? column < 2
+                : (unsigned char)c < ' ' || (column == 0 && (c < 'a' || c > 'z' || c == 'd')) ||
+                      (column == 1 && c != '='))
+            return false;
+        column = c == '\n' ? 0 : column + 1;
+    }
+    return column == 0;
+}
+
+static int check_limits(const struct queue_submit *job, struct err *err)
+{
+    if (job->max_attempts < 1 || job->max_attempts > 100)
+        return err_set(err, ERR_INVALID, "max_attempts", "must be 1 to 100");
+    if (job->backoff_ms < 0 || job->backoff_ms > QUEUE_BACKOFF_LIMIT_MS)
+        return err_set(err, ERR_INVALID, "backoff", "must be at most %d ms",
+                       QUEUE_BACKOFF_LIMIT_MS);
+    if (job->backoff_max_ms < 0 || job->backoff_max_ms > QUEUE_BACKOFF_MAX_LIMIT_MS)
+        return err_set(err, ERR_INVALID, "backoff_max", "must be at most %d ms",
+                       QUEUE_BACKOFF_MAX_LIMIT_MS);
+    if (job->run_max_ms < 0 || job->run_max_ms > QUEUE_RUN_MAX_MS)
+        return err_set(err, ERR_INVALID, "timeout", "must be at most %d ms", QUEUE_RUN_MAX_MS);
+    if (job->deadline_ms < 0 || job->deadline_ms > TIME_MAX_MS)
+        return err_set(err, ERR_INVALID, "deadline", "must be a time in ms since 1970");
+    if (job->extra_size > QUEUE_EXTRA_MAX || !is_extra(job->extra, job->extra_size))
+        return err_set(err, ERR_INVALID, "extra", "must be lines <letter>=<value>, up to %d bytes",
+                       QUEUE_EXTRA_MAX);
+    return 0;
+}
+
 int queue_submit_check(const struct queue *queue, const struct queue_submit *job, struct err *err)
 {
     if (!id_public_valid(job->public_id) || id_public_shard(job->public_id) != queue->shard)
@@ -49,8 +86,6 @@ int queue_submit_check(const struct queue *queue, const struct queue_submit *job
         return err_set(err, ERR_INVALID, "cost", "must be 1 to %d ms", COST_MAX_MS);
     if (!(job->weight >= 0.01 && job->weight <= 1000))
         return err_set(err, ERR_INVALID, "weight", "must be 0.01 to 1000");
-    if (job->max_attempts < 1 || job->max_attempts > 100)
-        return err_set(err, ERR_INVALID, "max_attempts", "must be 1 to 100");
     if (!job->extension || !is_extension(job->extension))
         return err_set(err, ERR_INVALID, "extension", "must be up to %d bytes of a-z0-9",
                        JOB_EXTENSION_SIZE - 1);
@@ -61,7 +96,7 @@ int queue_submit_check(const struct queue *queue, const struct queue_submit *job
     if (job->spec_size > JOB_SPEC_MAX)
         return err_set(err, ERR_LIMIT, "params", "the job's description is longer than %d bytes",
                        JOB_SPEC_MAX);
-    return 0;
+    return check_limits(job, err);
 }
 
 static int64_t charge_of(const struct queue_submit *job)
@@ -82,7 +117,7 @@ void queue_submit_command(const struct queue *queue, const struct queue_submit *
     redis_command_int(command, count == 1);
     redis_command_int(command, (int64_t)count);
     struct buf record;
-    buf_init(&record, 4 * JOB_SPEC_MAX);
+    buf_init(&record, JOB_SPEC_MAX + QUEUE_EXTRA_MAX + 4096);
     for (size_t i = 0; i < count; i++) {
         const struct queue_submit *job = &jobs[i];
         int rc = queue_submit_check(queue, job, NULL);
@@ -205,6 +240,8 @@ int queue_get(const struct queue *queue, struct redis *redis, const char *public
     if (rc == 0) {
         out->spec = NULL;
         out->spec_size = 0;
+        out->extra = NULL;
+        out->extra_size = 0;
     }
     redis_reply_free(&reply);
     return rc;

@@ -37,6 +37,10 @@ struct redis_reply;
 #define QUEUE_SUBMIT_MAX 256                /* jobs in one submit */
 #define QUEUE_ADDRESS_SIZE 65               /* keyed hash of an e-mail address, as text */
 #define QUEUE_BLOB_MAX 1024                 /* bytes of a sealed address */
+#define QUEUE_EXTRA_MAX 8192                /* bytes of a job's extra lines */
+#define QUEUE_RUN_MAX_MS 604800000          /* a week: the longest run that may be asked for */
+#define QUEUE_BACKOFF_LIMIT_MS 600000       /* the greatest first backoff */
+#define QUEUE_BACKOFF_MAX_LIMIT_MS 64800000 /* the greatest greatest backoff: 18 hours */
 
 struct queue {
     unsigned shard;
@@ -69,6 +73,10 @@ struct queue_submit {
     int64_t cost_ms;            /* expected milliseconds on the device: 1 … 16,000,000 */
     double weight;              /* of the flow: 1 unless it pays for more; 0.01 … 1000 */
     int max_attempts;           /* 1 … 100 */
+    int64_t backoff_ms;         /* before the second attempt, then doubled; 0: 1 s. By 10 ms */
+    int64_t backoff_max_ms;     /* 0: 5 min. By 1 s */
+    int64_t run_max_ms;         /* one attempt may take so long; 0: any time. By 100 ms */
+    int64_t deadline_ms;        /* since 1970: not finished by then, it fails; 0: never */
     int64_t run_at_ms;          /* since 1970; 0: now */
     bool has_input;             /* inputs/<public id> exists and is ours to delete */
     const char *extension;      /* of the result's file name: "png" */
@@ -77,6 +85,10 @@ struct queue_submit {
     size_t notify_blob_size;
     const void *spec; /* job_spec_format(), up to JOB_SPEC_MAX */
     size_t spec_size;
+    /* What few jobs have, a line `<letter>=<value>\n` each: b batch, w webhook, p parents, i
+     * idempotency key. Up to QUEUE_EXTRA_MAX bytes; NULL: nothing. d is the deadline's own. */
+    const char *extra;
+    size_t extra_size;
 };
 
 struct queue_submitted {
@@ -118,6 +130,9 @@ struct queue_job {
     int crashes;  /* of those, the ones that vanished while it was alone with them */
     int progress; /* per mille */
     int64_t cost_ms;
+    int64_t backoff_ms, backoff_max_ms;
+    int64_t run_max_ms;  /* 0: any time */
+    int64_t deadline_ms; /* 0: none */
     int64_t created_ms, updated_ms;
     int64_t position, eta_ms; /* as in struct queue_submitted */
     int64_t due_ms;           /* of a delayed job: when it will be queued; else 0 */
@@ -130,6 +145,8 @@ struct queue_job {
     char error_detail[257];
     const char *spec; /* borrowed from the reply */
     size_t spec_size;
+    const char *extra; /* borrowed from the reply; see queue_extra_get() */
+    size_t extra_size;
     char event_id[48]; /* the last entry of the event stream when this was read */
 };
 
@@ -137,9 +154,13 @@ void queue_get_command(const struct queue *queue, const char *public_id,
                        struct redis_command *command);
 /* ERR_NOT_FOUND, ERR_CORRUPT. */
 int queue_get_reply(const struct redis_reply *reply, struct queue_job *out, struct err *err);
-/* As above; `out->spec` is NULL. */
+/* As above; `out->spec` and `out->extra` are NULL. */
 int queue_get(const struct queue *queue, struct redis *redis, const char *public_id,
               int64_t timeout_ms, struct queue_job *out, struct err *err);
+
+/* The value of one of the job's extra lines, NUL-terminated; false where it has none or it is
+ * longer than `size`. */
+bool queue_extra_get(const struct queue_job *job, char key, char *out, size_t size);
 
 /* Position and ETA of many jobs (up to QUEUE_POSITIONS_MAX) for the price of little more than one:
  * for all who watch. */

@@ -64,7 +64,18 @@ static int corrupt(uint64_t id, unsigned shard, const char *expected, struct err
                    expected);
 }
 
-enum { FLAG_INPUT = 1, FLAG_SUSPECT = 2, FLAG_ALONE = 4, FLAG_DEAD = 8 };
+#define BACKOFF_MS 1000
+#define BACKOFF_MAX_MS (5 * 60 * 1000)
+
+enum { FLAG_INPUT = 1, FLAG_SUSPECT = 2, FLAG_ALONE = 4, FLAG_DEAD = 8, FLAG_DEADLINE = 32 };
+
+/* The units of the limits in the head; rounded up, so that a limit is never 0 by rounding. */
+enum { RUN_UNIT_MS = 100, BACKOFF_UNIT_MS = 10, BACKOFF_MAX_UNIT_MS = 1000 };
+
+static uint64_t in_units(int64_t ms, int unit)
+{
+    return (uint64_t)((ms + unit - 1) / unit);
+}
 
 int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t size, const void *head,
                        size_t head_size, struct queue_job *out, struct err *err)
@@ -73,12 +84,12 @@ int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t siz
     unsigned char first[QUEUE_RECORD_HEAD];
     struct reader reader = {first, sizeof first};
     if (size < QUEUE_RECORD_HEAD || head_size > sizeof first)
-        return corrupt(id, shard, "at least 55 bytes", err);
+        return corrupt(id, shard, "at least 64 bytes", err);
     memcpy(first, data, sizeof first);
     if (head_size)
         memcpy(first, head, head_size);
-    if (read_int(&reader, 1) != '1')
-        return corrupt(id, shard, "record version 1", err);
+    if (read_int(&reader, 1) != QUEUE_RECORD_VERSION)
+        return corrupt(id, shard, "record version 2", err);
     job.state = job_state_from_letter((char)read_int(&reader, 1));
     unsigned flags = (unsigned)read_int(&reader, 1);
     unsigned priority = (unsigned)read_int(&reader, 1);
@@ -105,17 +116,25 @@ int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t siz
              id & 0xffffffffffff, id1, id2, id3);
     size_t model = read_int(&reader, 1), flow = read_int(&reader, 1);
     size_t extension = read_int(&reader, 1), address = read_int(&reader, 1);
-    size_t blob = read_int(&reader, 2), spec = read_int(&reader, 2);
+    size_t blob = read_int(&reader, 2), spec = read_int(&reader, 2), extra = read_int(&reader, 2);
+    job.run_max_ms = (int64_t)read_int(&reader, 3) * RUN_UNIT_MS;
+    job.backoff_ms = (int64_t)read_int(&reader, 2) * BACKOFF_UNIT_MS;
+    job.backoff_max_ms = (int64_t)read_int(&reader, 2) * BACKOFF_MAX_UNIT_MS;
     reader = (struct reader){(const unsigned char *)data + sizeof first, size - sizeof first};
     if (!read_text(&reader, model, job.model, sizeof job.model) ||
         !read_text(&reader, flow, job.flow, sizeof job.flow) ||
         !read_text(&reader, extension, job.extension, sizeof job.extension) ||
-        address + blob + spec > reader.left)
+        address + blob + spec + extra > reader.left)
         return corrupt(id, shard, "texts as long as the head says", err);
     job.spec = (const char *)reader.at + address + blob;
     job.spec_size = spec;
-    reader.at += address + blob + spec;
-    reader.left -= address + blob + spec;
+    job.extra = job.spec + spec;
+    job.extra_size = extra;
+    char deadline[24];
+    if (queue_extra_get(&job, 'd', deadline, sizeof deadline))
+        job.deadline_ms = strtoll(deadline, NULL, 10);
+    reader.at += address + blob + spec + extra;
+    reader.left -= address + blob + spec + extra;
     read_outcome(&reader, &job);
     *out = job;
     return 0;
@@ -134,12 +153,19 @@ int queue_record_pack(const struct queue_submit *job, int64_t charge_ms, struct 
     const char *address = job->notify_address ? job->notify_address : "";
     const size_t sizes[] = {strlen(job->model), strlen(job->flow), strlen(job->extension),
                             strlen(address)};
+    char deadline[32] = "";
+    if (job->deadline_ms)
+        snprintf(deadline, sizeof deadline, "d=%" PRId64 "\n", job->deadline_ms);
+    size_t extra = strlen(deadline) + job->extra_size;
+    int64_t backoff = job->backoff_ms ? job->backoff_ms : BACKOFF_MS;
+    int64_t backoff_max = job->backoff_max_ms ? job->backoff_max_ms : BACKOFF_MAX_MS;
     size_t body = sizes[0] + sizes[1] + sizes[2] + sizes[3] + job->notify_blob_size;
-    int rc = buf_reserve(out, QUEUE_RECORD_HEAD + body + job->spec_size);
+    int rc = buf_reserve(out, QUEUE_RECORD_HEAD + body + job->spec_size + extra);
     if (rc < 0)
         return rc;
-    buf_append(out, "1Q", 2); /* the script decides whether it is due */
-    put_int(out, job->has_input ? FLAG_INPUT : 0, 1);
+    buf_append(out, (char[]){QUEUE_RECORD_VERSION, 'Q'},
+               2); /* the script decides whether it is due */
+    put_int(out, (job->has_input ? FLAG_INPUT : 0) | (job->deadline_ms ? FLAG_DEADLINE : 0), 1);
     put_int(out, (uint64_t)job->priority, 1);
     put_int(out, 0, 3 + 1); /* epoch, attempts */
     put_int(out, (uint64_t)job->max_attempts, 1);
@@ -155,12 +181,35 @@ int queue_record_pack(const struct queue_submit *job, int64_t charge_ms, struct 
         put_int(out, sizes[i], 1);
     put_int(out, job->notify_blob_size, 2);
     put_int(out, job->spec_size, 2);
+    put_int(out, extra, 2);
+    put_int(out, in_units(job->run_max_ms, RUN_UNIT_MS), 3);
+    put_int(out, in_units(backoff, BACKOFF_UNIT_MS), 2);
+    put_int(out, in_units(backoff_max, BACKOFF_MAX_UNIT_MS), 2);
     buf_append_text(out, job->model);
     buf_append_text(out, job->flow);
     buf_append_text(out, job->extension);
     buf_append_text(out, address);
     buf_append(out, job->notify_blob, job->notify_blob_size);
-    return buf_append(out, job->spec, job->spec_size);
+    buf_append(out, job->spec, job->spec_size);
+    buf_append_text(out, deadline);
+    return buf_append(out, job->extra, job->extra_size);
+}
+
+bool queue_extra_get(const struct queue_job *job, char key, char *out, size_t size)
+{
+    const char *end = job->extra + job->extra_size;
+    for (const char *line = job->extra; line && line < end;) {
+        const char *stop = memchr(line, '\n', (size_t)(end - line));
+        size_t length = stop ? (size_t)(stop - line) : 0;
+        if (length < 2)
+            return false;
+        if (line[0] == key && line[1] == '=') {
+            snprintf(out, size, "%.*s", (int)(length - 2), line + 2);
+            return length - 2 < size;
+        }
+        line = stop + 1;
+    }
+    return false;
 }
 
 /* ---- what all verbs share -------------------------------------------------------------------- */

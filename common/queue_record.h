@@ -8,7 +8,8 @@
 #include "common/queue.h"
 #include "common/redis.h"
 
-#define QUEUE_RECORD_HEAD 55
+#define QUEUE_RECORD_VERSION '2'
+#define QUEUE_RECORD_HEAD 64
 
 /* Reads a record into `out`: everything but position, ETA, due time and event id. The first bytes
  * are taken from `head` instead as far as it reaches (head_size up to QUEUE_RECORD_HEAD). out->spec

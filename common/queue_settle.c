@@ -11,9 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BACKOFF_MS 1000
-#define BACKOFF_MAX_MS (5 * 60 * 1000)
-
 /* One line: the outcome's own separator is the newline. */
 static void copy_line(char *out, size_t size, const char *text)
 {
@@ -91,8 +88,6 @@ void queue_fail_command(const struct queue *queue, const char *worker,
         queue_add_id(command, job->id);
         redis_command_int(command, job->epoch);
         redis_command_int(command, job->retry);
-        redis_command_int(command, job->backoff_ms > 0 ? job->backoff_ms : BACKOFF_MS);
-        redis_command_int(command, job->backoff_max_ms > 0 ? job->backoff_max_ms : BACKOFF_MAX_MS);
         redis_command_text(command, outcome);
     }
 }

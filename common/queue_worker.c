@@ -54,6 +54,7 @@ static int parse_claimed(const struct redis_reply *triples, size_t index, unsign
         .max_attempts = job.max_attempts,
         .losses = job.losses,
         .alone = job.alone,
+        .run_max_ms = job.run_max_ms,
         .created_ms = job.created_ms,
         .spec = job.spec,
         .spec_size = job.spec_size,

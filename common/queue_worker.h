@@ -32,7 +32,8 @@ struct queue_claimed {
     int attempts; /* failures so far; 0: the first try */
     int max_attempts;
     int losses;
-    bool alone; /* a suspect: a worker vanished with it. Run it with no other beside it */
+    bool alone;         /* a suspect: a worker vanished with it. Run it with no other beside it */
+    int64_t run_max_ms; /* this attempt may take so long; 0: any time */
     int64_t created_ms;
     char public_id[ID_PUBLIC_SIZE];
     char model[JOB_MODEL_SIZE];
@@ -131,11 +132,11 @@ struct queue_failure {
     bool retry;         /* false: would fail the same way again, the job fails now */
     const char *code;   /* err_name(): at most 32 bytes */
     const char *detail; /* one line for the owner of the job, at most 256 bytes */
-    int64_t backoff_ms, backoff_max_ms; /* doubled each attempt, ± a quarter; 0: 1 s and 5 min */
 };
 
-/* attempts++. A retry is delayed; after max_attempts the job fails and goes to the dead letter with
- * its history. *out_state is what became of it (for AGAIN too): delayed, failed. */
+/* attempts++. A retry is delayed by the job's own backoff, doubled each attempt, ± a quarter; after
+ * max_attempts the job fails and goes to the dead letter with its history. *out_state is what
+ * became of it (for AGAIN too): delayed, failed. */
 void queue_fail_command(const struct queue *queue, const char *worker,
                         const struct queue_failure *jobs, size_t count,
                         struct redis_command *command);

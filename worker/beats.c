@@ -86,8 +86,6 @@ static void fail_overdue(struct loop *loop)
             .retry = err_action(ERR_TIMEOUT) == ACTION_RETRY,
             .code = err_name(ERR_TIMEOUT),
             .detail = SETTLE_TIMED_OUT,
-            .backoff_ms = loop->settings->retry_ms,
-            .backoff_max_ms = loop->settings->retry_max_ms,
         };
     queue_fail_command(&loop->queue, loop->worker_id, failures, count, &loop->command);
     redis_async_send(loop->commands, &loop->command, NULL, NULL);

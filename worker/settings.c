@@ -39,10 +39,6 @@ static const struct config_option options[] = {
     {"uploaders", CONFIG_INT, FIELD(uploaders), "2", 1, 64, "threads", "that encode and upload"},
     {"lease-ms", CONFIG_INT, FIELD(lease_ms), "30000", 200, 3600000, "ms",
      "a job goes to another worker after so long without a heartbeat"},
-    {"retry-ms", CONFIG_INT, FIELD(retry_ms), "1000", 1, 86400000, "ms",
-     "before the second try of a job; doubled for each after it"},
-    {"retry-max-ms", CONFIG_INT, FIELD(retry_max_ms), "300000", 1, 86400000, "ms",
-     "between two tries at most"},
     {"debug", CONFIG_BOOL, FIELD(texts.debug), "false", .help = "log more"},
 };
 

@@ -35,7 +35,6 @@ struct settings {
     int64_t depth; /* jobs claimed beyond the batch, so that the next one is decoded in time */
     int64_t fetchers, uploaders;
     int64_t threads;
-    int64_t retry_ms, retry_max_ms;
 
     /* Made of the texts. */
     struct redis_target redis;

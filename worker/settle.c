@@ -65,8 +65,6 @@ static int send_fail(struct pipeline *pipeline, struct redis *redis, const struc
         .retry = err_action(task->rc) == ACTION_RETRY,
         .code = err_name(task->rc),
         .detail = task->err.text,
-        .backoff_ms = pipeline->settings->retry_ms,
-        .backoff_max_ms = pipeline->settings->retry_max_ms,
     };
     return queue_fail(pipeline->queue, redis, pipeline->worker_id, &failure, REDIS_TIMEOUT_MS,
                       &out_answer->verdict, &out_answer->state, err);

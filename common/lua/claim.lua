@@ -47,9 +47,10 @@ local function start(id, raw, model)
     return nil
   end
   local flags, priority, epoch, charge, place, id1, id2, id3, model_size, flow_size, extension_size,
-    address_size, blob_size, spec_size = struct.unpack(PEEK, raw)
-  if flags >= FLAG_SUSPECT or model_size ~= #model or flow_size > 64 or extension_size > 8 or
-    #raw < HEAD_SIZE + model_size + flow_size + extension_size + address_size + blob_size + spec_size then
+    address_size, blob_size, spec_size, extra_size = struct.unpack(PEEK, raw)
+  if flags % 16 >= FLAG_SUSPECT or model_size ~= #model or flow_size > 64 or extension_size > 8 or
+    #raw < HEAD_SIZE + model_size + flow_size + extension_size + address_size + blob_size + spec_size +
+      extra_size then
     return nil
   end
   epoch = epoch + 1

@@ -37,9 +37,9 @@ local function settle(id, raw, epoch, outcome, run)
     return nil
   end
   local flags, priority, its_epoch, _, _, id1, id2, id3, model_size, flow_size, extension_size,
-    address_size, blob_size, spec_size = struct.unpack(PEEK, raw)
+    address_size, blob_size, spec_size, extra_size = struct.unpack(PEEK, raw)
   local body_end = HEAD_SIZE + model_size + flow_size + extension_size + address_size + blob_size +
-    spec_size
+    spec_size + extra_size
   if its_epoch ~= epoch or #raw < body_end then
     return nil
   end
@@ -49,7 +49,7 @@ local function settle(id, raw, epoch, outcome, run)
   if flags % 2 == FLAG_INPUT then
     throw_away('inputs/' .. public_id, now_text)
   end
-  call('SET', P .. 'j:' .. id, patched(raw, 'S', 0, priority, epoch, '\003\232') ..
+  call('SET', P .. 'j:' .. id, patched(raw, 'S', flags - flags % 16, priority, epoch, '\003\232') ..
     sub(raw, 33, body_end) .. outcome)
   events[#events + 1] = public_id .. ' S1000 ' .. model
   kept[#kept + 1] = expiry

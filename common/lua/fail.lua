@@ -2,16 +2,15 @@
 -- @use base write record lane settle
 -- fail: an attempt ended badly. Again after a delay, or for good.
 --
--- ARGV  worker, retain ms, then of each job: id, epoch, 1 to retry, backoff ms, greatest backoff ms,
---       outcome (`code \n detail`)
+-- ARGV  worker, retain ms, then of each job: id, epoch, 1 to retry, outcome (`code \n detail`)
 -- Reply of each: {verdict, state letter}: 1 done, 2 was done so already, 3 cancelled, 4 lost
 -- attempts++; retried until max attempts, then dead-lettered with its history. What would fail again
 -- the same way fails at once, and is the owner's to see, not the operator's.
 local worker, retain_ms = ARGV[1], tonumber(ARGV[2])
 local reply = {}
 
-local function retry(r, backoff, most, outcome)
-  local delay = min(most, backoff * 2 ^ min(30, r.attempts - 1))
+local function retry(r, outcome)
+  local delay = min(r.backoff_max * 1000, r.backoff * 10 * 2 ^ min(30, r.attempts - 1))
   -- A quarter either way, so that what failed together does not come back together. Redis' own
   -- random numbers are the same in every script; the clock's microseconds and the id are not.
   local noise = (time[2] + tonumber(sub(r.id, 1, 8), 16)) % 1000 / 1000
@@ -21,14 +20,14 @@ local function retry(r, backoff, most, outcome)
   save_with_outcome(r, outcome)
 end
 
-local function fail(r, again, backoff, most, outcome)
+local function fail(r, again, outcome)
   lease_drop(r)
   set_flag(r, FLAG_SUSPECT, false)
   set_flag(r, FLAG_ALONE, false)
   r.attempts = r.attempts + 1
   note_attempt(r, worker .. ' ' .. outcome)
   if again and r.attempts < r.max_attempts then
-    retry(r, backoff, most, outcome)
+    retry(r, outcome)
   elseif again then
     bury(r, retain_ms, outcome)
   else
@@ -38,7 +37,7 @@ local function fail(r, again, backoff, most, outcome)
   end
 end
 
-for i = 3, #ARGV, 6 do
+for i = 3, #ARGV, 4 do
   local r = load(ARGV[i])
   local verdict, state = 4, 'X'
   if r then
@@ -46,7 +45,7 @@ for i = 3, #ARGV, 6 do
   end
   if r and r.epoch == tonumber(ARGV[i + 1]) then
     if r.state == 'R' then
-      fail(r, ARGV[i + 2] == '1', tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]), ARGV[i + 5])
+      fail(r, ARGV[i + 2] == '1', ARGV[i + 3])
       verdict, state = 1, r.state
     elseif r.state == 'D' or r.state == 'F' then
       verdict = 2

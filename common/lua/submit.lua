@@ -77,7 +77,7 @@ local function enqueue(id, model, flow, priority, packed)
 end
 
 local function delay(id, run_at, packed)
-  if not call('SET', P .. 'j:' .. id, '1D' .. sub(packed, 3, 20) .. created .. sub(packed, 33), 'NX') then
+  if not call('SET', P .. 'j:' .. id, VERSION .. 'D' .. sub(packed, 3, 20) .. created .. sub(packed, 33), 'NX') then
     return 1
   end
   call('ZADD', P .. 'delay', run_at, id)

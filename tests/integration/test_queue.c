@@ -373,7 +373,7 @@ static void a_record_edited_by_hand_is_named_and_blocks_nobody(void)
     err = (struct err){0};
     CHECK_INT(queue_get(&queue, redis, ids[0], CALL_MS, &job, &err), ERR_CORRUPT);
     CHECK_HAS(err.text, key);
-    CHECK_HAS(err.text, "expected at least 55");
+    CHECK_HAS(err.text, "expected at least 64");
     CHECK_INT(queue_cancel(&queue, redis, ids[0], CALL_MS, &state, NULL), ERR_CORRUPT);
     snprintf(key, sizeof key, "{q:00}j:%.12s", ids[1] + 2);
     RAW("SETRANGE", key, "1", "Z");

@@ -15,7 +15,7 @@ from darkroom import BUILD, Lab, main, wait_until  # noqa: E402
 from gateway import Gateway  # noqa: E402
 from workbench import DEVICE, Workbench, noise_png  # noqa: E402
 
-WORKER = ("--lease-ms", "1000", "--model", "quick", "--device", DEVICE, "--retry-ms", "50")
+WORKER = ("--lease-ms", "1000", "--model", "quick", "--device", DEVICE)
 
 
 def keys(prefix):

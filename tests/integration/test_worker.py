@@ -14,9 +14,9 @@ from darkroom import Lab, main, wait_until  # noqa: E402
 from workbench import DEVICE, PICTURES, Workbench, noise_png, read_ppm, rgb_png, weights  # noqa: E402
 
 LEASE = ("--lease-ms", "1000")
-QUICK = (*LEASE, "--model", "quick", "--device", DEVICE, "--retry-ms", "50")
+QUICK = (*LEASE, "--model", "quick", "--device", DEVICE)
 LONG = ("--lease-ms", "30000")  # no lease runs out in between
-SLOW = (*LEASE, "--model", "slow", "--device", "ref", "--retry-ms", "50")
+SLOW = (*LEASE, "--model", "slow", "--device", "ref")
 
 
 class Worker(unittest.TestCase):

@@ -426,7 +426,8 @@ def manifest_of(name, **members):
         "input": {"kind": "image", "max_bytes": 10000000, "max_megapixels": 50, "size": 256},
         "params": {"type": "object", "properties": {}, "additionalProperties": False},
         "output": {"kind": "image", "content_type": "image/png"}, "batch": {"max": 1}, "cost_ms": 300,
-        "max_attempts": 3, "timeout_ms": 60000, "license": "MIT", "training": "None."}
+        "max_attempts": 3, "retry": {"backoff_ms": 50}, "timeout_ms": 60000, "license": "MIT",
+        "training": "None."}
     manifest.update(members)
     return manifest
 

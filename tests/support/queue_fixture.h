@@ -77,6 +77,8 @@ static inline struct queue_submit job_of(const char *flow, char public_id[ID_PUB
                                  .cost_ms = 100,
                                  .weight = 1,
                                  .max_attempts = 3,
+                                 .backoff_ms = 10,
+                                 .backoff_max_ms = 1000,
                                  .has_input = true,
                                  .extension = "png",
                                  .spec = "{}",
@@ -146,9 +148,7 @@ static inline enum queue_verdict fail_job(const struct queue_claimed *job, bool 
                                     .epoch = job->epoch,
                                     .retry = retry,
                                     .code = "unavailable",
-                                    .detail = "the store is away",
-                                    .backoff_ms = 1,
-                                    .backoff_max_ms = 2};
+                                    .detail = "the store is away"};
     CHECK_INT(queue_fail(&queue, redis, "w-test", &failure, CALL_MS, &verdict, out_state, &err), 0);
     return verdict;
 }

@@ -32,6 +32,8 @@ static void a_sound_manifest_is_read(void)
     CHECK_INT(manifest.size, 64);
     CHECK_INT(manifest.batch_max, 2);
     CHECK_INT(manifest.timeout_ms, 1000);
+    CHECK_INT(manifest.backoff_ms, 1000);
+    CHECK_INT(manifest.backoff_max_ms, 300000);
     manifest_fini(&manifest);
     manifest_fini(&manifest);
 }
@@ -96,6 +98,9 @@ static void every_member_is_demanded_and_checked(void)
     check_bad("batch", "max", "0", "batch.max");
     check_bad("params", "properties", "{\"p\":{\"type\":\"integer\"}}", "params.p");
     check_bad(NULL, "max_attempts", "0", "max_attempts");
+    check_bad(NULL, "retry", "3", "retry");
+    check_bad(NULL, "retry", "{\"backoff_ms\":0}", "retry.backoff_ms");
+    check_bad(NULL, "retry", "{\"backoff\":1}", "retry.backoff");
     check_bad(NULL, "title", "\"a\\nb\"", "title");
 }
 

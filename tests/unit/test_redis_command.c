@@ -156,15 +156,15 @@ static void no_reply_is_an_empty_reply(void)
 /* ---- records ------------------------------------------------------------------------------------
  */
 
-/* Head of a record with the lengths 1, 1, 3, 0, 0, 2 and the body "mfpng{}". */
+/* Head of a record with the lengths 1, 1, 3, 0, 0, 2, 4 and the body "mfpng{}b=x\n". */
 static size_t make_record(unsigned char out[80])
 {
     static const unsigned char head[QUEUE_RECORD_HEAD] = {
-        [0] = '1', [1] = 'Q', [2] = 1,  [3] = 1,  [6] = 2,  [7] = 1, [8] = 3,
-        [19] = 1,  [25] = 5,  [47] = 1, [48] = 1, [49] = 3, [54] = 2};
+        [0] = '2', [1] = 'Q', [2] = 1,  [3] = 1,  [6] = 2,  [7] = 1,  [8] = 3,   [19] = 1,
+        [25] = 5,  [47] = 1,  [48] = 1, [49] = 3, [54] = 2, [56] = 4, [59] = 20, [61] = 3};
     memcpy(out, head, sizeof head);
-    memcpy(out + sizeof head, "mfpng{}", 7);
-    return sizeof head + 7;
+    memcpy(out + sizeof head, "mfpng{}b=x\n", 11);
+    return sizeof head + 11;
 }
 
 static void a_record_is_read(void)
@@ -180,6 +180,13 @@ static void a_record_is_read(void)
     CHECK_INT(job.max_attempts, 3);
     CHECK_INT(job.spec_size, 2);
     CHECK(job.has_input);
+    CHECK_INT(job.run_max_ms, 2000);
+    CHECK_INT(job.backoff_ms, 30);
+    char value[8];
+    CHECK(queue_extra_get(&job, 'b', value, sizeof value));
+    CHECK_TEXT(value, "x");
+    CHECK(!queue_extra_get(&job, 'w', value, sizeof value));
+    CHECK(!queue_extra_get(&job, 'b', value, 1));
 }
 
 static void every_prefix_of_a_record_is_corrupt(void)
@@ -203,7 +210,7 @@ static void every_damaged_byte_is_survived(void)
 {
     unsigned char raw[80];
     struct queue_job job;
-    for (size_t at = 0; at < QUEUE_RECORD_HEAD + 7; at++)
+    for (size_t at = 0; at < QUEUE_RECORD_HEAD + 11; at++)
         for (int value = 0; value < 256; value += 5) {
             size_t size = make_record(raw);
             raw[at] = (unsigned char)value;

@@ -38,6 +38,22 @@ static bool is_state(enum job_state state)
     return (int)state >= JOB_QUEUED && (int)state < STATE_END;
 }
 
+static const char *const priorities[JOB_PRIORITY_COUNT] = {
+    [JOB_PRIORITY_HIGH] = "high", [JOB_PRIORITY_NORMAL] = "normal", [JOB_PRIORITY_LOW] = "low"};
+
+const char *job_priority_name(enum job_priority priority)
+{
+    return priorities[priority];
+}
+
+int job_priority_from_name(const char *name)
+{
+    for (int i = 0; i < JOB_PRIORITY_COUNT; i++)
+        if (strcmp(priorities[i], name) == 0)
+            return i;
+    return -1;
+}
+
 const char *job_state_name(enum job_state state)
 {
     assert(is_state(state));

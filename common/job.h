@@ -33,6 +33,10 @@ enum job_state {
 
 enum job_priority { JOB_PRIORITY_HIGH, JOB_PRIORITY_NORMAL, JOB_PRIORITY_LOW, JOB_PRIORITY_COUNT };
 
+/* "high" …; static storage. -1 for a text that names none. */
+const char *job_priority_name(enum job_priority priority);
+int job_priority_from_name(const char *name);
+
 /* "queued" …; static storage. */
 const char *job_state_name(enum job_state state);
 /* One letter as in records and events: Q R D S F C. */

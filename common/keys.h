@@ -13,10 +13,17 @@
 #ifndef DARKROOM_COMMON_KEYS_H
 #define DARKROOM_COMMON_KEYS_H
 
+#include "common/crypto.h"
 #include "common/job.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+struct err;
+struct redis;
+struct redis_command;
+struct redis_reply;
 
 #define KEY_TEXT_SIZE 47    /* of the key itself, with the terminator */
 #define KEY_ID_SIZE 18      /* k and 16 hex digits: what a key is called in lists and logs */
@@ -44,5 +51,55 @@ struct key {
 
 /* True for text of the form of a key, whether or not there is such a one. */
 bool key_text_valid(const char *text);
+
+/* What Redis knows a key by. `text` may be any. */
+int key_digest(const char *text, char out[CRYPTO_SHA256_HEX_SIZE]);
+
+/* Is `text` an origin as browsers send it: scheme://host or scheme://host:port, lower case? */
+bool key_origin_valid(const char *text, size_t size);
+/* May pages of this origin use the key? */
+bool key_allows_origin(const struct key *key, const char *origin);
+
+/* "submit read" from the bits and back, separated by spaces or commas. ERR_INVALID. */
+#define KEY_SCOPES_SIZE 32
+void key_scopes_format(unsigned scopes, char out[KEY_SCOPES_SIZE]);
+int key_scopes_parse(const char *text, unsigned *out_scopes, struct err *err);
+
+/* ERR_INVALID or ERR_LIMIT with the member at fault; id and times are not looked at, and an empty
+ * account is fine. */
+int key_check(const struct key *key, struct err *err);
+
+/* ---- for the command line: at once ---------------------------------------------------------- */
+
+/* Makes a key as `key` says, of a new account where key->account is ""; fills id, account and
+ * created_ms. `out_text` is the only place where the key itself ever is. ERR_NOT_FOUND: there is no
+ * such account. */
+int keys_create(struct redis *redis, struct key *key, int64_t timeout_ms,
+                char out_text[KEY_TEXT_SIZE], struct err *err);
+
+/* The dispatchers follow within two seconds. Harmless when repeated. ERR_NOT_FOUND. */
+int keys_revoke(struct redis *redis, const char *id, int64_t timeout_ms, struct err *err);
+
+/* Every key, in no order; revoked ones for 90 days. Revoked and good ones alike. */
+typedef int keys_each(const struct key *key, void *data); /* not 0 ends the walk */
+int keys_list(struct redis *redis, int64_t timeout_ms, keys_each *each, void *data,
+              struct err *err);
+
+/* ---- for the dispatcher: commands and replies ------------------------------------------------ */
+
+/* ERR_NOT_FOUND, also of a revoked key; ERR_CORRUPT names what is expected. */
+void keys_get_command(const char *digest, struct redis_command *command);
+int keys_get_reply(const struct redis_reply *reply, struct key *out, struct err *err);
+
+/* Does any good key allow pages of this origin? For a preflight, which does not tell the key. */
+void keys_origin_command(const char *origin, struct redis_command *command);
+bool keys_origin_reply(const struct redis_reply *reply);
+
+/* Takes up to `count` tokens out of a bucket that all dispatchers share, or gives back (negative)
+ * what was taken and not used. `bucket` is [A-Za-z0-9_-]{1,64}. */
+void keys_take_command(const char *bucket, int64_t per_minute, int64_t burst, int64_t count,
+                       struct redis_command *command);
+int keys_take_reply(const struct redis_reply *reply, int64_t *out_taken, int64_t *out_wait_ms,
+                    struct err *err);
 
 #endif

@@ -39,6 +39,17 @@
             "wait at most so long for the result; 0: for ever"                                     \
     }
 
+#define REDIS                                                                                      \
+    {                                                                                              \
+        "redis", CONFIG_TEXT, AT(redis), "redis://127.0.0.1:6379/0",                               \
+            .help = "unix:/path[?db=N] or redis://[user@]host[:port][/db]"                         \
+    }
+#define REDIS_PASSWORD                                                                             \
+    {                                                                                              \
+        "redis-password-file", CONFIG_TEXT, AT(redis_password_file),                               \
+            .help = "file with Redis' password"                                                    \
+    }
+
 static const struct config_option submit_options[] = {
     {"model", CONFIG_TEXT, AT(model), .help = "which one; `darkroom models` lists them",
      .short_name = 'm'},
@@ -59,6 +70,30 @@ static const struct config_option job_options[] = {JSON, TOKEN, SERVER};
 static const struct config_option list_options[] = {
     {"limit", CONFIG_INT, AT(limit), "20", 1, 1000, "jobs", "the newest so many"}, JSON, SERVER};
 static const struct config_option models_options[] = {JSON, SERVER};
+
+static const struct config_option keys_create_options[] = {
+    {"account", CONFIG_TEXT, AT(account), .help = "whose; default: a new account"},
+    {"name", CONFIG_TEXT, AT(name), .help = "a word for lists"},
+    {"scopes", CONFIG_TEXT, AT(scopes), "submit,read", .help = "of submit, read, operate"},
+    {"priority", CONFIG_TEXT, AT(priority), "normal",
+     .help = "the highest that its jobs may have: high, normal, low"},
+    {"weight", CONFIG_TEXT, AT(weight), "1", .help = "share of the GPUs; 0.01 to 1000"},
+    {"origins", CONFIG_TEXT, AT(origins),
+     .help = "https://host of pages that may use it, separated by commas"},
+    {"per-minute", CONFIG_INT, AT(per_minute), "0", 0, 1000000000, NULL,
+     "submissions; 0: no limit"},
+    {"burst", CONFIG_INT, AT(burst), "120", 1, 1000000000, NULL, "submissions at once"},
+    {"concurrency", CONFIG_INT, AT(concurrency), "0", 0, 1000000000, "jobs",
+     "of the account that may run at once; 0: no limit"},
+    {"max-queued", CONFIG_INT, AT(max_queued), "0", 0, 1000000000, "jobs",
+     "of the account and one model that may wait; 0: as the dispatcher says"},
+    JSON,
+    REDIS,
+    REDIS_PASSWORD,
+};
+static const struct config_option keys_list_options[] = {
+    {"account", CONFIG_TEXT, AT(account), .help = "only its keys"}, JSON, REDIS, REDIS_PASSWORD};
+static const struct config_option keys_revoke_options[] = {REDIS, REDIS_PASSWORD};
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -81,13 +116,19 @@ static const struct command {
     {"delete", "ID", "stop a job and erase all that is left of it", 1, cli_delete, job_options,
      COUNT(job_options)},
     {"models", "", "what the server can do", 0, cli_models, models_options, COUNT(models_options)},
+    {"keys create", "[OPTIONS]", "make an API key; it is shown once", 0, cli_keys_create,
+     keys_create_options, COUNT(keys_create_options)},
+    {"keys list", "[OPTIONS]", "the API keys, without the keys themselves", 0, cli_keys_list,
+     keys_list_options, COUNT(keys_list_options)},
+    {"keys revoke", "KEY-ID", "an API key is none from now on", 1, cli_keys_revoke,
+     keys_revoke_options, COUNT(keys_revoke_options)},
 };
 
 static void print_usage(FILE *out)
 {
     fputs("usage: darkroom COMMAND [OPTIONS]; darkroom COMMAND --help explains one\n\n", out);
     for (size_t i = 0; i < COUNT(commands); i++)
-        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].purpose);
+        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].purpose);
     fputs("\nID is a job's id or the first characters of one that was submitted from here.\n"
           "DARKROOM_SERVER stands for --server, and so on for every option.\n"
           "Exit status: 0 done, 1 the job failed, 2 it was cancelled, 64 wrong usage, 65 input "
@@ -98,11 +139,19 @@ static void print_usage(FILE *out)
           out);
 }
 
-static const struct command *find_command(const char *name)
+/* Names have one word or two; how many the command line spent on it comes in *out_words. */
+static const struct command *find_command(int argc, char **argv, int *out_words)
 {
-    for (size_t i = 0; i < COUNT(commands); i++)
-        if (!strcmp(commands[i].name, name))
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        const char *name = commands[i].name;
+        size_t first = strcspn(name, " ");
+        if (strlen(argv[1]) != first || strncmp(name, argv[1], first) != 0)
+            continue;
+        if (!name[first] || (argc > 2 && !strcmp(name + first + 1, argv[2]))) {
+            *out_words = name[first] ? 2 : 1;
             return &commands[i];
+        }
+    }
     return NULL;
 }
 
@@ -194,15 +243,16 @@ int main(int argc, char **argv)
         puts("darkroom " DARKROOM_VERSION);
         return EXIT_SUCCESS;
     }
-    const struct command *command = find_command(argv[1]);
+    int spent = 1;
+    const struct command *command = find_command(argc, argv, &spent);
     if (!command) {
         fprintf(stderr, "darkroom: unknown command '%.40s'; darkroom --help lists them\n", argv[1]);
         return err_exit_status(ERR_INVALID);
     }
     stop_init();
     snprintf(name, sizeof name, "darkroom %s", command->name);
-    argv[1] = name;
-    int rc = run_command(command, argc - 1, argv + 1, &status, &err);
+    argv[spent] = name;
+    int rc = run_command(command, argc - spent, argv + spent, &status, &err);
     if (rc < 0 && rc != ERR_CANCELLED)
         fprintf(stderr, "darkroom: %s\n", err.text[0] ? err.text : err_name(rc));
     return status;

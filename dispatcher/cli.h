@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * darkroom, the command line: what its files share. It speaks the HTTP API and nothing else.
+ * darkroom, the command line: what its files share. It speaks the HTTP API; only what no key may
+ * do over HTTP, such as making keys, goes to Redis.
  *
  *     cli.c         commands, options, main
  *     cli_api.c     requests, problem documents, jobs as values
  *     cli_state.c   the tokens of submitted jobs, kept in a file
  *     cli_events.c  Server-Sent Events
  *     cli_view.c    progress bars and lines
- *     cli_submit.c, cli_jobs.c  the commands
+ *     cli_submit.c, cli_jobs.c, cli_keys.c  the commands
  *
  * Functions return 0 or a code of err.h with one line for a person; main() turns that into an exit
  * status. One thread. */
@@ -41,6 +42,9 @@ struct cli_settings {
     struct config_list params;
     int64_t timeout_s, limit;
     bool wait, json;
+    char *redis, *redis_password_file;
+    char *account, *name, *scopes, *priority, *weight, *origins; /* of a key */
+    int64_t per_minute, burst, concurrency, max_queued;
 };
 
 struct cli {
@@ -110,5 +114,8 @@ int cli_cancel(struct cli *cli, const char *id, struct err *err);
 int cli_delete(struct cli *cli, const char *id, struct err *err);
 int cli_list(struct cli *cli, const char *unused, struct err *err);
 int cli_models(struct cli *cli, const char *unused, struct err *err);
+int cli_keys_create(struct cli *cli, const char *unused, struct err *err);
+int cli_keys_list(struct cli *cli, const char *unused, struct err *err);
+int cli_keys_revoke(struct cli *cli, const char *id, struct err *err);
 
 #endif

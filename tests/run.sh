@@ -64,6 +64,7 @@ npm_install tests/browser
 build test
 suites test unit headers style model gpu fuzz-replay
 suites test integration
+suites test chaos
 if [ -z "$quick" ]; then
     suites test browser
     build asan -Db_sanitize=address,undefined -Db_lundef=false

@@ -103,16 +103,17 @@ class Response:
 
 
 class Program:
-    """One child process whose log goes to a file."""
+    """One child process whose log goes to a file. `environment` is added to ours."""
 
-    def __init__(self, lab, name, arguments):
+    def __init__(self, lab, name, arguments, environment=None):
         self.name = name
         self.log_path = lab.path / f"{name}.log"
         # A program of this name may have run before; its lines are not ours.
         self.log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         self.log_file = open(self.log_path, "ab")
         self.process = subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
-                                        stdout=self.log_file, stderr=self.log_file)
+                                        stdout=self.log_file, stderr=self.log_file,
+                                        env={**os.environ, **(environment or {})})
 
     @property
     def pid(self):
@@ -120,7 +121,9 @@ class Program:
 
     @property
     def log(self):
-        return self.log_path.read_bytes()[self.log_start:].decode(errors="replace")
+        with open(self.log_path, "rb") as file:
+            file.seek(self.log_start)
+            return file.read().decode(errors="replace")
 
     def running(self):
         return self.process.poll() is None

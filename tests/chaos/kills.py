@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""Programs die at random moments while clients go on."""
+import time
+
+import places
+from scenario import scenario
+
+KINDS = ("worker", "dispatcher", "notifier")
+
+
+@scenario("kills")
+def random_kills(run):
+    """kill -9 of workers, dispatchers and notifiers: nothing lost, twice or stuck"""
+    jobs = run.options.jobs or (10**9 if run.options.minutes else run.scale(2000, 20000))
+    kills = run.options.kills or run.scale(20, 200)
+    end = time.monotonic() + 60 * run.options.minutes if run.options.minutes else None
+    with run.plant(lease_ms=1000, workers=run.scale(3, 4)) as plant:
+        begun = time.monotonic()
+        plant.clients_start(jobs, processes=2, window=40, mail=50, cancel=30, erase=20, stream=30)
+        over = (lambda: time.monotonic() > end) if end else (lambda: not plant.clients_busy())
+        pause_s = run.scale(0.2, 0.6)
+        counts = plant.kill_some(over, pause_s, KINDS, None if end else kills)
+        checker = plant.finish(deadline_s=run.scale(90, 3600), stop=bool(end))
+        run.figures.update(counts)
+        run.figures["jobs_per_s"] = round(checker.sums["accepted"] / (plant.clients_t - begun))
+        run.figures["leases_lost"] = places.counter(plant, "lost")
+        run.judge(checker)
+        run.keep(plant)
+        run.expect(end or plant.kills >= kills, f"{plant.kills} kills only: too few jobs for {kills}")

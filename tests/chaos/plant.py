@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: MIT
+"""A Darkroom with everything twice, whose programs can be killed, stopped and brought back.
+
+    with Plant(folder, lease_ms=1000, workers=3) as plant:
+        clients = plant.clients_start(jobs=300, mail=100)
+        plant.kill("worker-1"); plant.revive("worker-1")
+        plant.finish(clients)                       # waits, takes the inventory, ends everything
+        checker = plant.check()
+
+redis-server, dispatchers `dispatcher-0…` on ports that stay theirs, `notifier-…`, `worker-…`, an SMTP
+receiver, client processes. What was seen lies in plant.history, one file for each who saw it.
+"""
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "support"))
+import history  # noqa: E402
+import places  # noqa: E402
+from checker import Checker  # noqa: E402
+from darkroom import BUILD, Lab, Program, wait_until  # noqa: E402
+from mail_server import MailServer  # noqa: E402
+from workbench import Workbench, noise_png, weights  # noqa: E402
+
+PICTURES = 12
+ENDED = {"Your picture is ready": "succeeded", "Your picture could not be made": "failed"}
+
+
+class Mails(list):
+    """What the SMTP receiver keeps; each mail goes into the history instead of into memory."""
+
+    def __init__(self, notes):
+        super().__init__()
+        self.notes = notes
+        self.count = 0
+
+    def append(self, mail):
+        self.count += 1
+        body = mail.message.get_body(("plain",)).get_content()
+        self.notes.note("mail", to=str(mail.message["To"]), message_id=str(mail.message["Message-ID"]),
+                        job=re.search(r"Picture ([0-9a-f]{34})", body)[1],
+                        ended=ENDED.get(str(mail.message["Subject"]), "?"))
+
+
+class Plant(Lab):
+    def __init__(self, lease_ms=1000, dispatchers=2, notifiers=2, workers=3, seed=1, redis_options=(),
+                 worker_options=(), dispatcher_options=(), sizes=(16,), max_attempts=20, preload=None,
+                 redis_proxy=None, device="cpu"):
+        super().__init__(dispatcher=False)
+        self.seed, self.rng = seed, random.Random(seed)
+        self.lease_ms, self.device = lease_ms, device
+        self.preload = preload or {}  # program's kind → environment
+        self.redis_proxy = redis_proxy
+        self.recipes, self.clients = {}, []
+        self.history = self.path / "history"
+        self.history.mkdir()
+        self.notes = history.History(self.history / "harness.jsonl", "harness")
+        self.dispatcher_options = dispatcher_options
+        self.worker_options = worker_options
+        self.ports = {}
+        self.kills = 0
+        self.clients_t = 0
+        self.mail = None
+        try:
+            if redis_options or self.preload.get("redis"):
+                self.stop("redis")
+                self.redis_begin(*redis_options)
+            self.models_make(sizes, max_attempts)
+            self.mail = MailServer()
+            self.mail.mails = Mails(history.History(self.history / "mail.jsonl", "mail"))
+            for number in range(dispatchers):
+                self.revive(f"dispatcher-{number}")
+            for number in range(notifiers):
+                self.revive(f"notifier-{number}")
+            for number in range(workers):
+                self.revive(f"worker-{number}")
+            for name in list(self.programs):
+                self.wait_ready(name)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        for client in self.clients:
+            if client.poll() is None:
+                client.kill()
+                client.wait()
+        if self.mail:
+            self.mail.close()
+        # A stopped program hears no SIGTERM.
+        for program in self.programs.values():
+            if program.running():
+                program.process.send_signal(signal.SIGCONT)
+        return super().close()
+
+    # ---- models and what to do with them ----
+
+    def models_make(self, sizes, max_attempts):
+        """One model of each size with random weights, the smallest that the engine takes."""
+        bench = Workbench.__new__(Workbench)
+        (self.models / "test-model.json").unlink()
+        bench.path, bench.models = self.path, self.models
+        self.work = {}
+        for size in sizes:
+            name = f"tiny-{size}"
+            weights(self.models / f"{name}.safetensors", channels=2, blocks=1)
+            bench.manifest(name, size, batch={"max": 8}, cost_ms=1,
+                           max_attempts=max_attempts, retry={"backoff_ms": 50, "backoff_max_ms": 1000})
+            self.work[name] = []
+            for number in range(PICTURES):
+                picture = noise_png(16, 16, number)
+                expected = bench.expected(name, picture, device=self.device)
+                self.work[name].append({"picture": base64.b64encode(picture).decode(),
+                                        "expect": hashlib.sha256(expected).hexdigest()})
+        self.work_file = self.path / "work.json"
+        self.work_file.write_text(json.dumps(self.work))
+
+    # ---- programs ----
+
+    def redis_begin(self, *options):
+        """redis-server as Lab starts it, with another fsync policy or under a shim."""
+        self.redis_given = options
+        redis = self.start("redis", [
+            "redis-server", "--port", "0", "--unixsocket", self.redis_socket, "--unixsocketperm", "700",
+            "--dir", self.path / "redis", "--appendonly", "yes", "--save", "",
+            "--maxmemory-policy", "noeviction", "--auto-aof-rewrite-percentage", "0",
+            *(options or ("--appendfsync", "always"))], self.preload.get("redis"))
+        wait_until(lambda: self.redis_cli("ping", check=False) == "PONG", "redis answers")
+        return redis
+
+    def start(self, name, arguments, environment=None):
+        assert name not in self.programs, name
+        self.programs[name] = Program(self, name, arguments, environment)
+        return self.programs[name]
+
+    def arguments(self, name):
+        kind, number = name.rsplit("-", 1)
+        redis = self.redis_proxy(name) if self.redis_proxy else self.redis_url
+        # Half of the workers know the one dispatcher, half the other.
+        url = f"http://127.0.0.1:{self.ports.get(f'dispatcher-{int(number) % max(1, len(self.ports))}')}"
+        if kind == "dispatcher":
+            port_file = self.path / f"{name}.port"
+            port_file.unlink(missing_ok=True)
+            return [BUILD / "dispatcher" / "darkroom-dispatcher", "--listen",
+                    f"127.0.0.1:{self.ports.get(name, 0)}", "--port-file", port_file, "--redis", redis,
+                    "--models", self.models, "--secret-file", self.secret_file, "--worker-token-file",
+                    self.worker_token_file, *self.store_options, "--lease-ms", self.lease_ms,
+                    "--submits-per-minute", 0, "--max-flow-queued", 1000000, "--sweep-ms", 500,
+                    "--trusted-proxies", "127.0.0.0/8", *self.dispatcher_options]
+        if kind == "worker":
+            return [BUILD / "worker" / "darkroom-worker", "--redis", redis, "--dispatcher", url,
+                    "--models", self.models, "--worker-token-file", self.worker_token_file, "--lease-ms",
+                    self.lease_ms, "--device", self.device, "--threads", 1,
+                    *(self.worker_options or ("--batch", 8, "--depth", 8))]
+        return [BUILD / "dispatcher" / "darkroom-notifier", "--redis", redis, "--public-url", url,
+                "--models", self.models, "--secret-file", self.secret_file, "--mail-from",
+                "darkroom@example.org", "--smtp", self.mail.url, "--mail-per-address-hour", 100,
+                "--mail-lease-ms", 4000, "--smtp-timeout-ms", 2000]
+
+    def revive(self, name):
+        """Starts a program as its kind is started; does not wait for it, save for a port."""
+        kind = name.rsplit("-", 1)[0]
+        program = self.start(name, self.arguments(name), self.preload.get(kind))
+        if kind == "dispatcher" and name not in self.ports:
+            self.wait_ready(name)
+            self.ports[name] = int((self.path / f"{name}.port").read_text())
+        return program
+
+    def wait_ready(self, name):
+        if name != "redis":
+            self.programs[name].wait_for_log(name.rsplit("-", 1)[0] + ".ready")
+
+    def kill(self, name):
+        """kill -9, at once."""
+        program = self.programs.pop(name)
+        assert program.running(), f"{name} had ended by itself:\n{program.log[-3000:]}"
+        program.process.kill()
+        program.process.wait()
+        program.log_file.close()
+        self.kills += 1
+
+    def names(self, *kinds):
+        return [name for name in self.programs if name.rsplit("-", 1)[0] in kinds]
+
+    def kill_some(self, until, pause_s, kinds=("worker", "dispatcher", "notifier"), most=None):
+        """Kills one program after another at random moments and revives it, while until() is false."""
+        counts = dict.fromkeys(kinds, 0)
+        while not until() and (most is None or sum(counts.values()) < most):
+            time.sleep(self.rng.uniform(0, 2 * pause_s))
+            name = self.rng.choice(self.names(*kinds))
+            self.kill(name)
+            counts[name.rsplit("-", 1)[0]] += 1
+            self.revive(name)
+        return counts
+
+    # ---- clients ----
+
+    def clients_start(self, jobs, processes=1, **options):
+        """Client processes that share `jobs`; options as of clients.py, in permille where they are odds."""
+        first = len(self.clients)
+        begun = []
+        for number in range(first, first + processes):
+            command = [sys.executable, HERE / "clients.py", "--history",
+                       self.history / f"client-{number}.jsonl", "--who", f"c{number}", "--ports",
+                       ",".join(str(port) for port in self.ports.values()), "--work", self.work_file,
+                       "--jobs", jobs // processes + (number - first < jobs % processes), "--seed", self.seed]
+            for name, value in options.items():
+                command += [f"--{name.replace('_', '-')}"] + ([] if value is True else [value])
+            with open(self.path / f"client-{number}.log", "ab") as log:
+                begun.append(subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
+                                              stdout=log, stderr=log))
+        self.clients += begun
+        return begun
+
+    def clients_busy(self):
+        return any(client.poll() is None for client in self.clients)
+
+    def clients_wait(self, deadline_s=120, stop=False):
+        for client in self.clients:
+            if stop and client.poll() is None:
+                client.send_signal(signal.SIGTERM)
+        wait_until(lambda: not self.clients_busy(), "the clients' end", deadline_s)
+        self.clients_t = time.monotonic()
+        for number, client in enumerate(self.clients):
+            log = (self.path / f"client-{number}.log").read_text()
+            assert client.returncode == 0 and not log, f"client {number}: {client.returncode}\n{log[-3000:]}"
+
+    # ---- the end ----
+
+    def settle(self, deadline_s=30):
+        """Lets notifications arrive and time pass for what may be deleted later, then looks."""
+        end = time.monotonic() + deadline_s
+        while any(kind in ("mail", "hook") for kind, _ in self.check().violations):
+            if time.monotonic() > end:
+                break
+            time.sleep(0.3)
+        self.age(deadline_s)
+        for path in self.stored():
+            key = path.relative_to(self.objects).as_posix()
+            if not key.startswith(".tmp"):
+                self.notes.note("object", key=key, bytes=path.stat().st_size)
+        self.notes.note("inventory")
+
+    def age(self, deadline_s):
+        """What is kept for a while because somebody may still be uploading it: the while is over. The
+        sweep looks at what is older than an hour; the rest is in the trash, not yet due."""
+        past = time.time() - 7200
+        for path in self.stored():
+            try:
+                os.utime(path, (past, past))
+            except FileNotFoundError:
+                pass
+        end = time.monotonic() + deadline_s
+        quiet = 0
+        before = None
+        while quiet < 5 and time.monotonic() < end:
+            places.overdue_trash(self)
+            now = len(self.stored())
+            quiet = quiet + 1 if now == before and not places.trash(self) else 0
+            before = now
+            time.sleep(0.3)
+
+    def check(self):
+        return Checker(history.read(self.history))
+
+    def finish(self, deadline_s=120, stop=False):
+        """Clients to their end, the inventory, Redis' own consistency. Returns the checker."""
+        self.clients_wait(deadline_s, stop)
+        self.settle()
+        broken = places.check(self)
+        checker = self.check()
+        for text in broken:
+            checker.violate("place", text)
+        return checker
+
+
+def in_background(work, *arguments):
+    """Runs work on a thread; join() gives its result or raises what it raised."""
+    class Task(threading.Thread):
+        def run(self):
+            try:
+                self.value, self.error = work(*arguments), None
+            except BaseException as error:  # handed to whoever waits
+                self.value, self.error = None, error
+
+        def result(self):
+            self.join()
+            if self.error:
+                raise self.error
+            return self.value
+    task = Task(daemon=True)
+    task.start()
+    return task

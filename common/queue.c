@@ -19,6 +19,7 @@ void queue_init(struct queue *queue, unsigned shard, int64_t lease_ms)
 {
     assert(shard <= ID_SHARD_MAX && lease_ms > 0);
     *queue = (struct queue){.shard = shard,
+                            .shards = 1,
                             .lease_ms = lease_ms,
                             .retain_ms = 7 * DAY_MS,
                             .max_queued = 10000000,

@@ -44,24 +44,32 @@ struct redis_reply;
 
 struct queue {
     unsigned shard;
+    unsigned shards; /* of the whole data set; default 1 */
     int64_t lease_ms;
     int64_t retain_ms;       /* how long a finished job is kept; default 7 days */
     int64_t max_queued;      /* of the shard, all models; default 10 million */
     int64_t max_flow_queued; /* of one flow, one model; default 1 million */
 };
 
+#define QUEUE_SHARDS_MAX (ID_SHARD_MAX + 1)
+
 /* Defaults for everything but shard and lease. */
 void queue_init(struct queue *queue, unsigned shard, int64_t lease_ms);
 
+/* In which of `shards` the jobs of a flow are. */
+unsigned queue_shard_of_flow(const char *flow, unsigned shards);
+
 /* Refuses a server that is too old (< 6.2), that evicts (maxmemory-policy must be noeviction), or
- * whose data another version of the protocol wrote: ERR_UNSUPPORTED, with what to change. */
+ * whose data another version of the protocol wrote, or a program with another number of shards:
+ * ERR_UNSUPPORTED, with what to change. */
 int queue_check(const struct queue *queue, struct redis *redis, int64_t timeout_ms,
                 struct err *err);
 
 /* The same in two steps, for an asynchronous connection: `which` counts from 0; 0 when there is
  * none left. */
 bool queue_check_command(const struct queue *queue, int which, struct redis_command *command);
-int queue_check_reply(const struct redis_reply *reply, int which, struct err *err);
+int queue_check_reply(const struct queue *queue, const struct redis_reply *reply, int which,
+                      struct err *err);
 
 /* ---- submit --------------------------------------------------------------------------------- */
 
@@ -228,13 +236,23 @@ struct queue_event {
 };
 typedef void queue_event_fn(const struct queue_event *event, void *data);
 
-/* XREAD BLOCK of the stream after `after_id` ("$": from now on): for a connection of its own. */
-void queue_events_command(const struct queue *queue, const char *after_id, int64_t block_ms,
+#define QUEUE_EVENT_ID_SIZE 48
+
+/* The id after which to read for what happens from now on. */
+void queue_last_event_command(const struct queue *queue, struct redis_command *command);
+int queue_last_event_reply(const struct redis_reply *reply, char out_id[QUEUE_EVENT_ID_SIZE],
+                           struct err *err);
+
+/* XREAD BLOCK of the streams of `count` shards, each after its own id: for a connection of its own.
+ */
+void queue_events_command(const struct queue *queues, size_t count,
+                          char (*after_ids)[QUEUE_EVENT_ID_SIZE], int64_t block_ms,
                           int64_t max_entries, struct redis_command *command);
-/* Calls `each` (nullable) for every change, in order, and writes the last entry's id to
- * out_last_id, which stays as it was when there were none. */
-int queue_events_reply(const struct redis_reply *reply, queue_event_fn *each, void *data,
-                       char out_last_id[48], struct err *err);
+/* Calls `each` (nullable) for every change, in the order of its shard, and writes the last entry's
+ * id of each shard to out_last_ids, which stays as it was where there were none. */
+int queue_events_reply(const struct queue *queues, size_t count, const struct redis_reply *reply,
+                       queue_event_fn *each, void *data, char (*out_last_ids)[QUEUE_EVENT_ID_SIZE],
+                       struct err *err);
 
 /* The entries in (after_id, until now], for a client that comes back with Last-Event-ID; reply with
  * queue_events_range_reply(). *out_complete is false when the window no longer reaches back to

@@ -14,7 +14,15 @@
 
 /* ---- check ----------------------------------------------------------------------------------- */
 
-enum { CHECK_MEMORY, CHECK_SERVER, CHECK_STAMP, CHECK_VERSION, CHECK_END };
+enum {
+    CHECK_MEMORY,
+    CHECK_SERVER,
+    CHECK_STAMP,
+    CHECK_VERSION,
+    CHECK_STAMP_SHARDS,
+    CHECK_SHARDS,
+    CHECK_END
+};
 
 bool queue_check_command(const struct queue *queue, int which, struct redis_command *command)
 {
@@ -34,6 +42,15 @@ bool queue_check_command(const struct queue *queue, int which, struct redis_comm
     case CHECK_VERSION:
         redis_command_text(command, "GET");
         queue_add_key(queue, command, "protocol", "");
+        return true;
+    case CHECK_STAMP_SHARDS:
+        redis_command_text(command, "SETNX");
+        queue_add_key(queue, command, "shards", "");
+        redis_command_int(command, queue->shards);
+        return true;
+    case CHECK_SHARDS:
+        redis_command_text(command, "GET");
+        queue_add_key(queue, command, "shards", "");
         return true;
     default: return false;
     }
@@ -77,7 +94,8 @@ static int check_server(const char *info, struct err *err)
     return 0;
 }
 
-int queue_check_reply(const struct redis_reply *reply, int which, struct err *err)
+int queue_check_reply(const struct queue *queue, const struct redis_reply *reply, int which,
+                      struct err *err)
 {
     int rc = redis_reply_check(reply, err);
     if (rc < 0)
@@ -90,6 +108,11 @@ int queue_check_reply(const struct redis_reply *reply, int which, struct err *er
         return err_set(err, ERR_UNSUPPORTED, "redis",
                        "the queue in this Redis has protocol version %.8s, this program speaks %s",
                        redis_reply_text(reply), PROTOCOL_VERSION);
+    if (which == CHECK_SHARDS && redis_reply_int(reply) != queue->shards)
+        return err_set(err, ERR_UNSUPPORTED, "shards",
+                       "the jobs in this Redis are spread over %.8s shards, this program was told "
+                       "%u: give every program --shards %.8s",
+                       redis_reply_text(reply), queue->shards, redis_reply_text(reply));
     return 0;
 }
 
@@ -102,16 +125,47 @@ int queue_check(const struct queue *queue, struct redis *redis, int64_t timeout_
         struct redis_reply *reply = NULL;
         rc = redis_call(redis, &command, timeout_ms, &reply, err);
         if (rc == 0)
-            rc = queue_check_reply(reply, which, err);
+            rc = queue_check_reply(queue, reply, which, err);
         redis_reply_free(&reply);
     }
     redis_command_fini(&command);
     return rc;
 }
 
+/* ---- shards ---------------------------------------------------------------------------------- */
+
+/* FNV-1a, 64 bits. */
+unsigned queue_shard_of_flow(const char *flow, unsigned shards)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *flow; flow++)
+        hash = (hash ^ (unsigned char)*flow) * 0x100000001b3u;
+    return (unsigned)((hash ^ hash >> 32) % shards);
+}
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
-void queue_events_command(const struct queue *queue, const char *after_id, int64_t block_ms,
+void queue_last_event_command(const struct queue *queue, struct redis_command *command)
+{
+    redis_command_clear(command);
+    redis_command_text(command, "GET");
+    queue_add_key(queue, command, "evid", "");
+}
+
+int queue_last_event_reply(const struct redis_reply *reply, char out_id[QUEUE_EVENT_ID_SIZE],
+                           struct err *err)
+{
+    if (redis_reply_type(reply) == REDIS_NIL) {
+        memcpy(out_id, "0-0", 4); /* nothing ever happened */
+        return 0;
+    }
+    if (!queue_event_id_valid(redis_reply_text(reply)))
+        return err_set(err, ERR_CORRUPT, "redis", "evid is not the id of an event");
+    return queue_copy(out_id, QUEUE_EVENT_ID_SIZE, reply);
+}
+
+void queue_events_command(const struct queue *queues, size_t count,
+                          char (*after_ids)[QUEUE_EVENT_ID_SIZE], int64_t block_ms,
                           int64_t max_entries, struct redis_command *command)
 {
     redis_command_clear(command);
@@ -121,8 +175,10 @@ void queue_events_command(const struct queue *queue, const char *after_id, int64
     redis_command_text(command, "BLOCK");
     redis_command_int(command, block_ms);
     redis_command_text(command, "STREAMS");
-    queue_add_key(queue, command, "ev", "");
-    redis_command_text(command, after_id);
+    for (size_t i = 0; i < count; i++)
+        queue_add_key(&queues[i], command, "ev", "");
+    for (size_t i = 0; i < count; i++)
+        redis_command_text(command, after_ids[i]);
 }
 
 /* `<public id> <letter><progress> <model>` and the line's end. */
@@ -165,16 +221,35 @@ static int parse_entry(const struct redis_reply *entry, queue_event_fn *each, vo
     return 0;
 }
 
-int queue_events_reply(const struct redis_reply *reply, queue_event_fn *each, void *data,
-                       char out_last_id[48], struct err *err)
+/* Which of the queues has this stream; `count` where none has. */
+static size_t find_stream(const struct queue *queues, size_t count, const char *key)
 {
-    const struct redis_reply *entries = redis_reply_at(redis_reply_at(reply, 0), 1);
-    size_t count = redis_reply_count(entries);
-    for (size_t i = 0; i < count; i++) {
-        const struct redis_reply *entry = redis_reply_at(entries, i);
-        if (parse_entry(entry, each, data) < 0 ||
-            queue_copy(out_last_id, 48, redis_reply_at(entry, 0)) < 0)
+    size_t i = 0;
+    for (; i < count; i++) {
+        char prefix[QUEUE_PREFIX_SIZE];
+        queue_prefix(&queues[i], prefix);
+        if (!strncmp(key, prefix, strlen(prefix)) && !strcmp(key + strlen(prefix), "ev"))
+            break;
+    }
+    return i;
+}
+
+int queue_events_reply(const struct queue *queues, size_t count, const struct redis_reply *reply,
+                       queue_event_fn *each, void *data, char (*out_last_ids)[QUEUE_EVENT_ID_SIZE],
+                       struct err *err)
+{
+    for (size_t i = 0; i < redis_reply_count(reply); i++) {
+        const struct redis_reply *stream = redis_reply_at(reply, i);
+        const struct redis_reply *entries = redis_reply_at(stream, 1);
+        size_t which = find_stream(queues, count, redis_reply_text(redis_reply_at(stream, 0)));
+        if (which == count)
             return queue_bad_reply("events", err);
+        for (size_t j = 0; j < redis_reply_count(entries); j++) {
+            const struct redis_reply *entry = redis_reply_at(entries, j);
+            if (parse_entry(entry, each, data) < 0 ||
+                queue_copy(out_last_ids[which], QUEUE_EVENT_ID_SIZE, redis_reply_at(entry, 0)) < 0)
+                return queue_bad_reply("events", err);
+        }
     }
     return 0;
 }

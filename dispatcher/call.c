@@ -11,7 +11,8 @@
 
 bool call_public_id(struct call *call, char out[ID_PUBLIC_SIZE])
 {
-    if (router_capture(&call->match, 0, out, ID_PUBLIC_SIZE) && id_public_valid(out))
+    if (router_capture(&call->match, 0, out, ID_PUBLIC_SIZE) && id_public_valid(out) &&
+        id_public_shard(out) < call->dispatcher->shards)
         return true;
     call_refuse(call, PROBLEM_NOT_FOUND, "no job has such an id");
     return false;

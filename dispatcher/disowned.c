@@ -118,7 +118,8 @@ static void start(struct disowned *disowned, struct item *item, int64_t now_ms)
     item->due_ms = now_ms + RETRY_MS;
     disowned->busy++;
     if (item->is_job) {
-        queue_erase_command(&dispatcher->queue, item->name, &dispatcher->command);
+        queue_erase_command(dispatcher_queue_of_id(dispatcher, item->name), item->name,
+                            &dispatcher->command);
         rc = dispatcher_send(dispatcher, on_erased, item);
         if (rc < 0)
             item->due_ms = now_ms + 100; /* Redis will be back */

@@ -67,7 +67,8 @@ struct dispatcher {
     struct redis_target redis_target;
     struct manifest_set models;
     struct client_proxies proxies;
-    struct queue queue;
+    struct queue queues[QUEUE_SHARDS_MAX]; /* see dispatcher_queue() */
+    unsigned shards;
     struct redis_command command; /* scratch for dispatcher_send() */
 
     bool redis_checked;        /* this connection leads to a Redis that we may use */
@@ -85,8 +86,15 @@ void dispatcher_close(struct dispatcher *dispatcher);
 /* True while commands can be sent. */
 bool dispatcher_redis_usable(const struct dispatcher *dispatcher);
 
-/* Sends dispatcher->command, which the caller has just built. ERR_UNAVAILABLE: certainly not
- * sent. Otherwise `done` is called exactly once. */
+/* The queue of one shard (below dispatcher->shards), of a flow, or of a job. An id of a shard that
+ * we don't have gives one that answers ERR_NOT_FOUND. Borrowed. */
+const struct queue *dispatcher_queue(const struct dispatcher *dispatcher, unsigned shard);
+const struct queue *dispatcher_queue_of_flow(const struct dispatcher *dispatcher, const char *flow);
+const struct queue *dispatcher_queue_of_id(const struct dispatcher *dispatcher,
+                                           const char *public_id);
+
+/* Sends dispatcher->command, which the caller has just built; its first key says which node of a
+ * cluster gets it. ERR_UNAVAILABLE: certainly not sent. Otherwise `done` is called exactly once. */
 int dispatcher_send(struct dispatcher *dispatcher, redis_async_done *done, void *data);
 
 #endif

@@ -16,17 +16,23 @@ struct list {
     struct enqueue_item *first, *last;
 };
 
+/* What goes to one shard. */
+struct lane {
+    struct enqueue *enqueue; /* borrowed */
+    struct list waiting;
+    int calls;
+};
+
 struct enqueue {
     struct dispatcher *dispatcher; /* borrowed */
-    struct list waiting;
+    struct lane lanes[QUEUE_SHARDS_MAX];
     size_t waiting_count;
-    int calls;
     struct queue_submit jobs[QUEUE_SUBMIT_MAX]; /* of the call that is being built */
 };
 
 /* One call under way. */
 struct batch {
-    struct enqueue *enqueue; /* borrowed */
+    struct lane *lane; /* borrowed */
     struct list items;
 };
 
@@ -54,27 +60,30 @@ int enqueue_create(struct dispatcher *dispatcher, struct enqueue **out)
     if (!enqueue)
         return ERR_NOMEM;
     enqueue->dispatcher = dispatcher;
+    for (unsigned shard = 0; shard < dispatcher->shards; shard++)
+        enqueue->lanes[shard].enqueue = enqueue;
     *out = enqueue;
     return 0;
 }
 
 void enqueue_destroy(struct enqueue **enqueue)
 {
-    assert(!*enqueue || (!(*enqueue)->waiting.first && (*enqueue)->calls == 0));
+    assert(!*enqueue || (*enqueue)->waiting_count == 0);
     free(*enqueue);
     *enqueue = NULL;
 }
 
 int enqueue_add(struct enqueue *enqueue, struct enqueue_item *item, struct err *err)
 {
-    int rc = queue_submit_check(&enqueue->dispatcher->queue, &item->job, err);
+    const struct queue *queue = dispatcher_queue_of_flow(enqueue->dispatcher, item->job.flow);
+    int rc = queue_submit_check(queue, &item->job, err);
     if (rc < 0)
         return rc;
     if (!dispatcher_redis_usable(enqueue->dispatcher))
         return err_set(err, ERR_UNAVAILABLE, NULL, "the queue cannot be reached");
     if (enqueue->waiting_count >= ENQUEUE_MAX_WAITING)
         return err_set(err, ERR_LIMIT, NULL, "too many jobs are on their way into the queue");
-    list_put(&enqueue->waiting, item);
+    list_put(&enqueue->lanes[queue->shard].waiting, item);
     enqueue->waiting_count++;
     return 0;
 }
@@ -95,7 +104,7 @@ static void on_submitted(int rc, const struct redis_reply *reply, void *data)
 {
     struct batch *batch = data;
     struct enqueue_item *item;
-    batch->enqueue->calls--;
+    batch->lane->calls--;
     if (!reply)
         fail_all(&batch->items, true);
     for (size_t i = 0; (item = list_take(&batch->items)); i++) {
@@ -112,36 +121,39 @@ static void on_submitted(int rc, const struct redis_reply *reply, void *data)
 /* ---- calls ---- */
 
 /* Moves as many as one call may have; gives their number. */
-static size_t fill(struct enqueue *enqueue, struct batch *batch)
+static size_t fill(struct lane *lane, struct batch *batch)
 {
+    struct enqueue *enqueue = lane->enqueue;
     size_t count = 0, bytes = 0;
-    while (enqueue->waiting.first && count < QUEUE_SUBMIT_MAX) {
-        const struct queue_submit *job = &enqueue->waiting.first->job;
+    while (lane->waiting.first && count < QUEUE_SUBMIT_MAX) {
+        const struct queue_submit *job = &lane->waiting.first->job;
         bytes += job->spec_size + job->notify_blob_size;
         if (count > 0 && bytes > MAX_CALL_BYTES)
             break;
         enqueue->jobs[count++] = *job;
-        list_put(&batch->items, list_take(&enqueue->waiting));
+        list_put(&batch->items, list_take(&lane->waiting));
     }
     enqueue->waiting_count -= count;
     return count;
 }
 
-static void send(struct enqueue *enqueue)
+static void send(struct lane *lane)
 {
+    struct enqueue *enqueue = lane->enqueue;
     struct dispatcher *dispatcher = enqueue->dispatcher;
+    const struct queue *queue = dispatcher_queue(dispatcher, (unsigned)(lane - enqueue->lanes));
     struct batch *batch = calloc(1, sizeof *batch);
-    struct batch none = {.enqueue = enqueue};
+    struct batch none = {.lane = lane};
     if (!batch) {
-        fill(enqueue, &none);
+        fill(lane, &none);
         fail_all(&none.items, false);
         return;
     }
-    batch->enqueue = enqueue;
-    size_t count = fill(enqueue, batch);
-    queue_submit_command(&dispatcher->queue, enqueue->jobs, count, &dispatcher->command);
+    batch->lane = lane;
+    size_t count = fill(lane, batch);
+    queue_submit_command(queue, enqueue->jobs, count, &dispatcher->command);
     if (dispatcher_send(dispatcher, on_submitted, batch) == 0) {
-        enqueue->calls++;
+        lane->calls++;
     } else {
         fail_all(&batch->items, false);
         free(batch);
@@ -150,13 +162,16 @@ static void send(struct enqueue *enqueue)
 
 int64_t enqueue_tick(struct enqueue *enqueue, int64_t now_ms)
 {
-    bool failed = enqueue->waiting.first && !dispatcher_redis_usable(enqueue->dispatcher);
-    if (failed) {
+    bool failed = enqueue->waiting_count > 0 && !dispatcher_redis_usable(enqueue->dispatcher);
+    if (failed)
         enqueue->waiting_count = 0;
-        fail_all(&enqueue->waiting, false);
+    for (unsigned shard = 0; shard < enqueue->dispatcher->shards; shard++) {
+        struct lane *lane = &enqueue->lanes[shard];
+        if (failed)
+            fail_all(&lane->waiting, false);
+        while (lane->waiting.first && lane->calls < MAX_CALLS)
+            send(lane);
     }
-    while (enqueue->waiting.first && enqueue->calls < MAX_CALLS)
-        send(enqueue);
     /* Answers that were just given go out in the next turn. */
     return failed ? now_ms : INT64_MAX;
 }

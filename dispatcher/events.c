@@ -25,11 +25,19 @@ struct model_mark {
     bool moved; /* something happened since positions were asked */
 };
 
+/* The question for a shard's last event. */
+struct beginning {
+    struct events *events;
+    unsigned shard;
+    bool asked;
+};
+
 struct events {
     struct dispatcher *dispatcher;
     struct redis_async *redis; /* owned */
     struct watches watches;
-    char last_id[48];
+    char last_ids[QUEUE_SHARDS_MAX][QUEUE_EVENT_ID_SIZE];
+    struct beginning beginnings[QUEUE_SHARDS_MAX];
     bool was_connected, reading, ended;
     struct model_mark *marks; /* owned; one for each model */
     int64_t positions_ms;     /* when they are due */
@@ -78,7 +86,8 @@ static void read_dirty(struct events *events)
         struct watch *watch = watches_take_dirty(&events->watches);
         if (!watch)
             return;
-        queue_get_command(&dispatcher->queue, watch->job.public_id, &dispatcher->command);
+        queue_get_command(dispatcher_queue_of_id(dispatcher, watch->job.public_id),
+                          watch->job.public_id, &dispatcher->command);
         watch->reading = dispatcher_send(dispatcher, on_read, watch) == 0;
         if (!watch->reading) {
             watch_make_dirty(watch);
@@ -132,17 +141,31 @@ static void send_positions(struct position_batch *batch)
     const char *ids[QUEUE_POSITIONS_MAX];
     for (size_t i = 0; i < batch->count; i++)
         ids[i] = batch->ids[i];
-    queue_positions_command(&dispatcher->queue, ids, batch->count, &dispatcher->command);
-    if (batch->count > 0 && dispatcher_send(dispatcher, on_positions, batch) == 0)
+    queue_positions_command(dispatcher_queue_of_id(dispatcher, ids[0]), ids, batch->count,
+                            &dispatcher->command);
+    if (dispatcher_send(dispatcher, on_positions, batch) == 0)
         events->position_batches++;
     else
         free(batch);
 }
 
+/* True when the batch, which is made where there is none, is full. */
+static bool put_position(struct events *events, struct position_batch **slot, const char *public_id)
+{
+    struct position_batch *batch = *slot ? *slot : calloc(1, sizeof *batch);
+    if (!batch)
+        return false; /* the next round asks again */
+    *slot = batch;
+    batch->events = events;
+    memcpy(batch->ids[batch->count++], public_id, ID_PUBLIC_SIZE);
+    return batch->count == QUEUE_POSITIONS_MAX;
+}
+
 /* One round over the watches, or as far as MAX_POSITION_BATCHES reach; the next goes on there. */
 static void ask_positions(struct events *events)
 {
-    struct position_batch *batch = NULL;
+    struct position_batch *open[QUEUE_SHARDS_MAX] = {0};
+    unsigned shards = events->dispatcher->shards;
     int batches = 0;
     size_t visited;
     for (visited = 0; visited < WATCH_BUCKETS && batches < MAX_POSITION_BATCHES; visited++) {
@@ -151,19 +174,17 @@ static void ask_positions(struct events *events)
             if (!watch->known || watch->job.state != JOB_QUEUED ||
                 !model_moved(events, watch->job.model))
                 continue;
-            if (!batch && !(batch = calloc(1, sizeof *batch)))
-                return;
-            batch->events = events;
-            memcpy(batch->ids[batch->count++], watch->job.public_id, ID_PUBLIC_SIZE);
-            if (batch->count == QUEUE_POSITIONS_MAX) {
-                send_positions(batch);
-                batch = NULL;
-                batches++;
-            }
+            struct position_batch **slot = &open[id_public_shard(watch->job.public_id) % shards];
+            if (!put_position(events, slot, watch->job.public_id))
+                continue;
+            send_positions(*slot);
+            *slot = NULL;
+            batches++;
         }
     }
-    if (batch)
-        send_positions(batch);
+    for (unsigned shard = 0; shard < shards; shard++)
+        if (open[shard])
+            send_positions(open[shard]);
     events->position_bucket = (events->position_bucket + visited) % WATCH_BUCKETS;
     if (visited == WATCH_BUCKETS) /* else the marks stay for those who had no turn */
         for (size_t i = 0; i < events->dispatcher->models.count; i++)
@@ -198,24 +219,49 @@ static void on_events(int rc, const struct redis_reply *reply, void *data)
     struct events *events = data;
     events->reading = false;
     if (rc == 0)
-        queue_events_reply(reply, on_event, events, events->last_id, NULL);
-    /* Between two reads "from now on" something may be missed: until there is an id to go on from,
-     * every read of events is followed by a look at the jobs. */
-    if (events->last_id[0] == '$')
-        events->was_connected = false;
+        queue_events_reply(events->dispatcher->queues, events->dispatcher->shards, reply, on_event,
+                           events, events->last_ids, NULL);
+}
+
+/* ---- where to begin ---- */
+
+static void on_last_event(int rc, const struct redis_reply *reply, void *data)
+{
+    struct beginning *beginning = data;
+    beginning->asked = false;
+    if (rc == 0)
+        queue_last_event_reply(reply, beginning->events->last_ids[beginning->shard], NULL);
+}
+
+/* True once every shard has an id to go on from. */
+static bool has_begun(struct events *events)
+{
+    bool begun = true;
+    for (unsigned shard = 0; shard < events->dispatcher->shards; shard++) {
+        struct beginning *beginning = &events->beginnings[shard];
+        if (events->last_ids[shard][0])
+            continue;
+        begun = false;
+        if (beginning->asked)
+            continue;
+        queue_last_event_command(dispatcher_queue(events->dispatcher, shard), &events->command);
+        beginning->asked =
+            redis_async_send(events->redis, &events->command, on_last_event, beginning) == 0;
+    }
+    return begun;
 }
 
 static void read_events(struct events *events)
 {
-    if (events->reading || !redis_async_connected(events->redis))
+    if (events->reading || !redis_async_connected(events->redis) || !has_begun(events))
         return;
     if (!events->was_connected) {
         /* What happened meanwhile may have left the window: look at every job once. */
         events->was_connected = true;
         watches_make_all_dirty(&events->watches);
     }
-    queue_events_command(&events->dispatcher->queue, events->last_id, BLOCK_MS, MAX_ENTRIES,
-                         &events->command);
+    queue_events_command(events->dispatcher->queues, events->dispatcher->shards, events->last_ids,
+                         BLOCK_MS, MAX_ENTRIES, &events->command);
     if (redis_async_send(events->redis, &events->command, on_events, events) == 0)
         events->reading = true;
 }
@@ -232,8 +278,9 @@ int events_create(struct dispatcher *dispatcher, void *epoll_tag, struct events 
     }
     events->dispatcher = dispatcher;
     events->watches.dispatcher = dispatcher;
-    memcpy(events->last_id, "$", 2);
-    redis_command_init(&events->command, 4096);
+    for (unsigned shard = 0; shard < dispatcher->shards; shard++)
+        events->beginnings[shard] = (struct beginning){.events = events, .shard = shard};
+    redis_command_init(&events->command, 32768);
     for (size_t i = 0; i < dispatcher->models.count; i++)
         snprintf(events->marks[i].name, sizeof events->marks[i].name, "%s",
                  dispatcher->models.items[i].name);
@@ -392,7 +439,8 @@ void job_events(struct dispatcher *dispatcher, struct call *call)
     watch_attach(watch, &visit->stream);
     call->state = visit;
     call->free_state = free_visit;
-    queue_get_command(&dispatcher->queue, public_id, &dispatcher->command);
+    queue_get_command(dispatcher_queue_of_id(dispatcher, public_id), public_id,
+                      &dispatcher->command);
     if (dispatcher_send(dispatcher, on_snapshot, visit) < 0)
         call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
 }

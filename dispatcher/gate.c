@@ -13,6 +13,7 @@
 struct gate {
     struct dispatcher *dispatcher;
     bool was_connected, asking;
+    unsigned shard;
     int step;
     int64_t due_ms;
 };
@@ -41,13 +42,15 @@ static void on_answer(int rc, const struct redis_reply *reply, void *data)
     struct err err = {0};
     gate->asking = false;
     if (rc == 0)
-        rc = queue_check_reply(reply, gate->step, &err);
+        rc = queue_check_reply(dispatcher_queue(gate->dispatcher, gate->shard), reply, gate->step,
+                               &err);
     if (rc == 0) {
         gate->step++;
         ask(gate);
         return;
     }
     gate->step = 0;
+    gate->shard = 0;
     gate->due_ms = clock_ms() + AGAIN_MS;
     if (rc != ERR_UNAVAILABLE)
         log_event(LOG_ERROR, "redis.unfit", "code", LOG_S, err_name(rc), "detail", LOG_S, err.text,
@@ -57,10 +60,13 @@ static void on_answer(int rc, const struct redis_reply *reply, void *data)
 static void ask(struct gate *gate)
 {
     struct dispatcher *dispatcher = gate->dispatcher;
-    if (queue_check_command(&dispatcher->queue, gate->step, &dispatcher->command)) {
-        gate->asking =
-            redis_async_send(dispatcher->redis, &dispatcher->command, on_answer, gate) == 0;
-        return;
+    for (; gate->shard < dispatcher->shards; gate->shard++, gate->step = 0) {
+        const struct queue *queue = dispatcher_queue(dispatcher, gate->shard);
+        if (queue_check_command(queue, gate->step, &dispatcher->command)) {
+            gate->asking =
+                redis_async_send(dispatcher->redis, &dispatcher->command, on_answer, gate) == 0;
+            return;
+        }
     }
     dispatcher->redis_checked = true;
     log_event(LOG_INFO, "redis.up", NULL);
@@ -75,6 +81,7 @@ int64_t gate_tick(struct gate *gate, int64_t now_ms)
                       redis_async_reason(dispatcher->redis), NULL);
         gate->was_connected = dispatcher->redis_checked = false;
         gate->step = 0;
+        gate->shard = 0;
         gate->due_ms = 0;
         return INT64_MAX;
     }

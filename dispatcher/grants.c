@@ -170,11 +170,12 @@ static int read_leases(struct asking *asking, const json_t *body, struct err *er
 
 void grants(struct dispatcher *dispatcher, struct call *call)
 {
-    static const char *const known[] = {"worker", "jobs", NULL};
+    static const char *const known[] = {"worker", "shard", "jobs", NULL};
     struct asking *asking = call->state;
     struct err err = {0};
     json_t *body = NULL;
     const char *worker = NULL;
+    int64_t shard = 0;
     int rc = json_parse(asking->body.data, asking->body.size,
                         (struct json_limits){.max_bytes = MAX_REQUEST_BYTES, .max_depth = 4}, &body,
                         &err);
@@ -188,10 +189,12 @@ void grants(struct dispatcher *dispatcher, struct call *call)
     if (rc == 0 && !id_worker_valid(worker))
         rc = err_set(&err, ERR_INVALID, "worker", "worker must be w- and 32 hex digits");
     if (rc == 0)
+        rc = json_opt_int(body, "shard", 0, dispatcher->shards - 1, &shard, &err);
+    if (rc == 0)
         rc = read_leases(asking, body, &err);
     if (rc == 0) {
-        queue_grants_command(&dispatcher->queue, worker, asking->leases, asking->count,
-                             &dispatcher->command);
+        queue_grants_command(dispatcher_queue(dispatcher, (unsigned)shard), worker, asking->leases,
+                             asking->count, &dispatcher->command);
         rc = dispatcher_send(dispatcher, on_grants, asking);
     }
     json_decref(body);

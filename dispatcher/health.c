@@ -10,6 +10,7 @@
 #include "dispatcher/metrics.h"
 #include "dispatcher/offload.h"
 #include "dispatcher/routes.h"
+#include "dispatcher/tally.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,26 +100,27 @@ static int write_gauges(const struct dispatcher *dispatcher, struct buf *out)
     return rc;
 }
 
-static int write_queue(const struct dispatcher *dispatcher, const struct redis_reply *reply,
+/* NULL without memory. */
+static const char **model_names(const struct dispatcher *dispatcher)
+{
+    const char **names = calloc(dispatcher->models.count + 1, sizeof *names);
+    for (size_t i = 0; names && i < dispatcher->models.count; i++)
+        names[i] = dispatcher->models.items[i].name;
+    return names;
+}
+
+static int write_queue(const struct dispatcher *dispatcher, const struct queue_counters *counters,
                        struct buf *out)
 {
-    size_t count = dispatcher->models.count;
-    const char **names = calloc(count + 1, sizeof *names);
-    struct queue_counters *counters = calloc(count + 1, sizeof *counters);
-    int rc = names && counters ? 0 : ERR_NOMEM;
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        names[i] = dispatcher->models.items[i].name;
-        rc = queue_counters_reply(reply, i, &counters[i], NULL);
-    }
-    if (rc == 0)
-        rc = metrics_write_queue(out, names, counters, count);
+    const char **names = model_names(dispatcher);
+    int rc =
+        names ? metrics_write_queue(out, names, counters, dispatcher->models.count) : ERR_NOMEM;
     free(names);
-    free(counters);
     return rc;
 }
 
 /* Also without Redis: then only what this process knows. */
-static void on_counters(int rc, const struct redis_reply *reply, void *data)
+static void on_counters(int rc, const struct queue_counters *counters, void *data)
 {
     struct call *call = data;
     struct dispatcher *dispatcher = call->dispatcher;
@@ -128,7 +130,7 @@ static void on_counters(int rc, const struct redis_reply *reply, void *data)
     if (written == 0)
         written = write_gauges(dispatcher, &out);
     if (written == 0 && rc == 0)
-        written = write_queue(dispatcher, reply, &out);
+        written = write_queue(dispatcher, counters, &out);
     if (written < 0) {
         call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
     } else {
@@ -145,14 +147,9 @@ static void on_counters(int rc, const struct redis_reply *reply, void *data)
 void metrics_get(struct dispatcher *dispatcher, struct call *call)
 {
     size_t count = dispatcher->models.count;
-    const char **names = calloc(count + 1, sizeof *names);
-    int rc = names && count > 0 ? 0 : ERR_UNAVAILABLE;
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        names[i] = dispatcher->models.items[i].name;
-    if (rc == 0) {
-        queue_counters_command(&dispatcher->queue, names, count, &dispatcher->command);
-        rc = dispatcher_send(dispatcher, on_counters, call);
-    }
+    const char **names = model_names(dispatcher);
+    int rc = names && count > 0 ? tally_ask(dispatcher, names, count, on_counters, call)
+                                : ERR_UNAVAILABLE;
     free(names);
     if (rc < 0)
         on_counters(rc, NULL, call);

@@ -17,10 +17,20 @@
 #define TRASH_LEASE_MS 15000
 #define TRASH_KEYS 32
 
+/* The tick of one shard. */
+struct ticker {
+    struct housekeeping *housekeeping;
+    unsigned shard;
+    int64_t due_ms;
+    bool asked;
+};
+
 struct housekeeping {
     struct dispatcher *dispatcher;
-    int64_t tick_ms, trash_ms; /* when each is due */
-    bool ticking, taking, deleting;
+    struct ticker tickers[QUEUE_SHARDS_MAX];
+    int64_t trash_ms;     /* when the next is due */
+    unsigned trash_shard; /* whose trash it is */
+    bool taking, deleting;
     char keys[TRASH_KEYS][JOB_KEY_SIZE];
     bool deleted[TRASH_KEYS];
     size_t key_count;
@@ -34,6 +44,9 @@ int housekeeping_create(struct dispatcher *dispatcher, struct housekeeping **out
     if (!housekeeping)
         return ERR_NOMEM;
     housekeeping->dispatcher = dispatcher;
+    for (unsigned shard = 0; shard < dispatcher->shards; shard++)
+        housekeeping->tickers[shard] =
+            (struct ticker){.housekeeping = housekeeping, .shard = shard};
     *out = housekeeping;
     return 0;
 }
@@ -48,35 +61,42 @@ void housekeeping_destroy(struct housekeeping **housekeeping)
 
 static void on_ticked(int rc, const struct redis_reply *reply, void *data)
 {
-    struct housekeeping *housekeeping = data;
+    struct ticker *ticker = data;
     struct queue_ticked ticked = {0};
     struct err err = {0};
-    housekeeping->ticking = false;
+    ticker->asked = false;
     if (rc == 0)
         rc = queue_tick_reply(reply, &ticked, &err);
     if (rc < 0 && rc != ERR_UNAVAILABLE)
-        log_event(LOG_ERROR, "queue.tick-failed", "code", LOG_S, err_name(rc), "detail", LOG_S,
-                  err.text, NULL);
+        log_event(LOG_ERROR, "queue.tick-failed", "shard", LOG_I, (int64_t)ticker->shard, "code",
+                  LOG_S, err_name(rc), "detail", LOG_S, err.text, NULL);
     if (rc < 0)
         return;
     if (ticked.more)
-        housekeeping->tick_ms = clock_ms();
+        ticker->due_ms = clock_ms();
     if (ticked.graced)
-        log_event(LOG_WARN, "queue.gap", "detail", LOG_S,
+        log_event(LOG_WARN, "queue.gap", "shard", LOG_I, (int64_t)ticker->shard, "detail", LOG_S,
                   "nobody ticked for longer than a lease; every lease got one more term", NULL);
     if (ticked.expired || ticked.buried)
-        log_event(LOG_WARN, "queue.leases-expired", "expired", LOG_I, (int64_t)ticked.expired,
-                  "buried", LOG_I, (int64_t)ticked.buried, NULL);
+        log_event(LOG_WARN, "queue.leases-expired", "shard", LOG_I, (int64_t)ticker->shard,
+                  "expired", LOG_I, (int64_t)ticked.expired, "buried", LOG_I,
+                  (int64_t)ticked.buried, NULL);
     if (ticked.promoted || ticked.forgotten)
         log_event(LOG_DEBUG, "queue.ticked", "promoted", LOG_I, (int64_t)ticked.promoted,
                   "forgotten", LOG_I, (int64_t)ticked.forgotten, NULL);
 }
 
-static void tick_queue(struct housekeeping *housekeeping)
+/* Returns when the next one is due. */
+static int64_t tick_shard(struct ticker *ticker, int64_t now_ms)
 {
-    struct dispatcher *dispatcher = housekeeping->dispatcher;
-    queue_tick_command(&dispatcher->queue, &dispatcher->command);
-    housekeeping->ticking = dispatcher_send(dispatcher, on_ticked, housekeeping) == 0;
+    struct dispatcher *dispatcher = ticker->housekeeping->dispatcher;
+    const struct queue *queue = dispatcher_queue(dispatcher, ticker->shard);
+    if (!ticker->asked && now_ms >= ticker->due_ms) {
+        ticker->due_ms = now_ms + (queue->lease_ms / 3 < TICK_MS ? queue->lease_ms / 3 : TICK_MS);
+        queue_tick_command(queue, &dispatcher->command);
+        ticker->asked = dispatcher_send(dispatcher, on_ticked, ticker) == 0;
+    }
+    return ticker->asked ? INT64_MAX : ticker->due_ms;
 }
 
 /* ---- trash ---- */
@@ -115,11 +135,14 @@ static void on_deleted(void *task)
                   housekeeping->err.text, NULL);
     if (housekeeping->rc == 0 && housekeeping->key_count == TRASH_KEYS)
         housekeeping->trash_ms = clock_ms(); /* there is more, most likely */
+    unsigned shard = housekeeping->trash_shard;
+    housekeeping->trash_shard = (shard + 1) % dispatcher->shards;
     if (count == 0)
         return;
     /* Whether this one arrives does not matter: the keys are lent out again, and deleting what is
      * not there succeeds. */
-    queue_trash_done_command(&dispatcher->queue, keys, count, &dispatcher->command);
+    queue_trash_done_command(dispatcher_queue(dispatcher, shard), keys, count,
+                             &dispatcher->command);
     dispatcher_send(dispatcher, NULL, NULL);
 }
 
@@ -132,8 +155,11 @@ static void on_taken(int rc, const struct redis_reply *reply, void *data)
     while (rc == 0 && housekeeping->key_count < TRASH_KEYS &&
            (key = queue_trash_key(reply, housekeeping->key_count)))
         snprintf(housekeeping->keys[housekeeping->key_count++], JOB_KEY_SIZE, "%s", key);
-    if (housekeeping->key_count == 0)
+    if (housekeeping->key_count == 0) {
+        housekeeping->trash_shard =
+            (housekeeping->trash_shard + 1) % housekeeping->dispatcher->shards;
         return;
+    }
     housekeeping->deleting = offload_submit(housekeeping->dispatcher->offload, delete_keys,
                                             on_deleted, housekeeping) == 0;
 }
@@ -141,24 +167,24 @@ static void on_taken(int rc, const struct redis_reply *reply, void *data)
 static void take_trash(struct housekeeping *housekeeping)
 {
     struct dispatcher *dispatcher = housekeeping->dispatcher;
-    queue_trash_take_command(&dispatcher->queue, TRASH_KEYS, TRASH_LEASE_MS, &dispatcher->command);
+    queue_trash_take_command(dispatcher_queue(dispatcher, housekeeping->trash_shard), TRASH_KEYS,
+                             TRASH_LEASE_MS, &dispatcher->command);
     housekeeping->taking = dispatcher_send(dispatcher, on_taken, housekeeping) == 0;
 }
 
 int64_t housekeeping_tick(struct housekeeping *housekeeping, int64_t now_ms)
 {
-    if (!housekeeping->ticking && now_ms >= housekeeping->tick_ms) {
-        int64_t third_ms = housekeeping->dispatcher->queue.lease_ms / 3;
-        housekeeping->tick_ms = now_ms + (third_ms < TICK_MS ? third_ms : TICK_MS);
-        tick_queue(housekeeping);
+    int64_t next_ms = INT64_MAX;
+    for (unsigned shard = 0; shard < housekeeping->dispatcher->shards; shard++) {
+        int64_t due_ms = tick_shard(&housekeeping->tickers[shard], now_ms);
+        next_ms = due_ms < next_ms ? due_ms : next_ms;
     }
     bool busy = housekeeping->taking || housekeeping->deleting;
     if (!busy && now_ms >= housekeeping->trash_ms) {
-        housekeeping->trash_ms = now_ms + TRASH_MS;
+        housekeeping->trash_ms = now_ms + TRASH_MS / housekeeping->dispatcher->shards;
         take_trash(housekeeping);
         busy = housekeeping->taking;
     }
-    int64_t next_ms = housekeeping->ticking ? INT64_MAX : housekeeping->tick_ms;
     if (!busy && housekeeping->trash_ms < next_ms)
         next_ms = housekeeping->trash_ms;
     return next_ms;

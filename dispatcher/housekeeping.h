@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What has to happen whether or not somebody asks: leases expire, delayed jobs come due, old jobs
- * are forgotten (one queue script, every half second), and objects that nobody needs any more are
- * deleted from the store. Any number of dispatchers may do it at once.
+ * are forgotten (one queue script for each shard, every half second), and objects that nobody needs
+ * any more are deleted from the store. Any number of dispatchers may do it at once.
  *
  *     next_ms = housekeeping_tick(housekeeping, clock_ms());
  *

@@ -61,7 +61,8 @@ static void ask(struct visit *visit, redis_async_done *done)
 static void ask_for_job(struct visit *visit)
 {
     struct dispatcher *dispatcher = visit->call->dispatcher;
-    queue_get_command(&dispatcher->queue, visit->public_id, &dispatcher->command);
+    queue_get_command(dispatcher_queue_of_id(dispatcher, visit->public_id), visit->public_id,
+                      &dispatcher->command);
     ask(visit, on_job);
 }
 
@@ -188,7 +189,8 @@ void job_cancel(struct dispatcher *dispatcher, struct call *call)
         ask_for_job(visit);
         return;
     }
-    queue_cancel_command(&dispatcher->queue, visit->public_id, &dispatcher->command);
+    queue_cancel_command(dispatcher_queue_of_id(dispatcher, visit->public_id), visit->public_id,
+                         &dispatcher->command);
     ask(visit, on_cancelled);
 }
 
@@ -220,6 +222,7 @@ void job_erase(struct dispatcher *dispatcher, struct call *call)
         ask_for_job(visit);
         return;
     }
-    queue_erase_command(&dispatcher->queue, visit->public_id, &dispatcher->command);
+    queue_erase_command(dispatcher_queue_of_id(dispatcher, visit->public_id), visit->public_id,
+                        &dispatcher->command);
     ask(visit, on_erased);
 }

@@ -31,7 +31,7 @@
 struct settings {
     char *redis, *redis_password_file, *public_url, *models, *secret_file;
     char *mail_from, *smtp, *smtp_user, *smtp_password_file, *smtp_ca_file, *outbox;
-    int64_t shard, per_address_hour, retry_ms, mail_lease_ms, smtp_timeout_ms;
+    int64_t shards, per_address_hour, retry_ms, mail_lease_ms, smtp_timeout_ms;
     bool smtp_allow_plain;
 };
 
@@ -40,7 +40,8 @@ struct settings {
 static const struct config_option options[] = {
     {"redis", CONFIG_TEXT, AT(redis), "redis://127.0.0.1:6379/0", .help = "server of the queue"},
     {"redis-password-file", CONFIG_TEXT, AT(redis_password_file), .help = "its password"},
-    {"shard", CONFIG_INT, AT(shard), "0", 0, ID_SHARD_MAX, NULL, "whose outbox to empty"},
+    {"shards", CONFIG_INT, AT(shards), "1", 1, 1, NULL,
+     "over which the jobs are spread; every program of a Redis is told the same"},
     {"public-url", CONFIG_TEXT, AT(public_url), "http://127.0.0.1:8080",
      .help = "where visitors reach the dispatcher; links begin with it"},
     {"models", CONFIG_TEXT, AT(models), .help = "folder of manifests, for the models' titles"},
@@ -160,7 +161,8 @@ static int open_all(struct program *program, struct err *err)
         rc = redis_target_init(&target, settings->redis, settings->redis_password_file, err);
     if (rc == 0)
         rc = redis_create(&target, &program->redis, err);
-    queue_init(&program->queue, (unsigned)settings->shard, settings->mail_lease_ms);
+    queue_init(&program->queue, 0, settings->mail_lease_ms);
+    program->queue.shards = (unsigned)settings->shards;
     secret_wipe(&program->secret);
     return rc < 0 ? err_set(err, rc, NULL, "%s", err_name(rc)) : 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatcher/settings.h"
 
+#include "common/queue.h"
+
 #define AT(member) offsetof(struct settings, member)
 
 static const struct config_option options[] = {
@@ -16,7 +18,8 @@ static const struct config_option options[] = {
      .help = "file with Redis' password"},
     {"redis-timeout-ms", CONFIG_INT, AT(redis_timeout_ms), "3000", 100, 60000, "ms",
      .help = "an answer later than this counts as a broken connection"},
-    {"shard", CONFIG_INT, AT(shard), "0", 0, 255, NULL, .help = "number of the queue's shard"},
+    {"shards", CONFIG_INT, AT(shards), "1", 1, QUEUE_SHARDS_MAX, NULL,
+     .help = "over which the jobs are spread; every program of a Redis is told the same"},
     {"lease-ms", CONFIG_INT, AT(lease_ms), "30000", 100, 3600000, "ms",
      .help = "a worker that is silent for so long loses its jobs"},
     {"retain-ms", CONFIG_INT, AT(retain_ms), "604800000", 1000, 31536000000, "ms",

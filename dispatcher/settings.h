@@ -16,7 +16,7 @@ struct settings {
     bool s3_virtual_host;
     char *models, *secret_file, *worker_token_file;
     char *trusted_proxies;
-    int64_t shard, lease_ms, retain_ms, sweep_ms, max_queued, max_flow_queued;
+    int64_t shards, lease_ms, retain_ms, sweep_ms, max_queued, max_flow_queued;
     int64_t max_body_bytes, max_buffered_bytes, max_upload_bytes;
     int64_t submits_per_minute, submits_burst;
     int64_t connections, idle_seconds, redis_timeout_ms, store_threads;

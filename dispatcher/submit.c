@@ -204,10 +204,11 @@ void submit(struct dispatcher *dispatcher, struct call *call)
         call_refuse(call, PROBLEM_MALFORMED, err.text);
         return;
     }
-    id_public_create((unsigned)dispatcher->settings->shard, submission->public_id);
-    job_input_key(submission->public_id, submission->input_key);
     if (!identity_flow(call))
         return;
+    id_public_create(dispatcher_queue_of_flow(dispatcher, call->identity.flow)->shard,
+                     submission->public_id);
+    job_input_key(submission->public_id, submission->input_key);
     /* What is this small is checked sooner than it is handed to a thread. */
     if (form_bytes(submission->form) <= MAX_BYTES_HERE) {
         check(submission);

@@ -64,7 +64,7 @@ void sweep_destroy(struct sweep **sweep)
     *sweep = NULL;
 }
 
-/* The public id between the prefix and the next slash, if it is one of our shard. */
+/* The public id between the prefix and the next slash, if it is one of our shards. */
 static bool read_id(const struct sweep *sweep, const char *key, char out[ID_PUBLIC_SIZE])
 {
     const char *id = key + strlen(prefixes[sweep->prefix]);
@@ -73,7 +73,7 @@ static bool read_id(const struct sweep *sweep, const char *key, char out[ID_PUBL
         return false;
     memcpy(out, id, size);
     out[size] = 0;
-    return id_public_valid(out) && id_public_shard(out) == sweep->dispatcher->queue.shard;
+    return id_public_valid(out) && id_public_shard(out) < sweep->dispatcher->shards;
 }
 
 static void wait_a_period(struct sweep *sweep)
@@ -134,7 +134,8 @@ static void ask_for_jobs(struct sweep *sweep)
         if (sweep->entries[i].modified_ms > newest_ms ||
             !read_id(sweep, suspect->key, suspect->public_id))
             continue;
-        queue_get_command(&dispatcher->queue, suspect->public_id, &dispatcher->command);
+        queue_get_command(dispatcher_queue_of_id(dispatcher, suspect->public_id),
+                          suspect->public_id, &dispatcher->command);
         if (dispatcher_send(dispatcher, on_job, suspect) == 0)
             sweep->asked = ++sweep->asking;
     }

@@ -2,7 +2,7 @@
  *
  * Objects that no record names: a dispatcher or worker that was killed between storing something
  * and saying so leaves one behind. Once an hour the store is paged through, and what is older than
- * an hour and belongs to no job of our shard is deleted. What a record does name is left to the
+ * an hour and belongs to no job of our shards is deleted. What a record does name is left to the
  * queue's own trash. Any number of dispatchers may sweep.
  *
  *     next_ms = sweep_tick(sweep, clock_ms());

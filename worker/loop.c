@@ -74,7 +74,7 @@ static void on_check(int rc, const struct redis_reply *reply, void *data)
     struct loop *loop = data;
     struct err err = {0};
     if (rc != ERR_UNAVAILABLE)
-        rc = queue_check_reply(reply, loop->check_step, &err);
+        rc = queue_check_reply(&loop->queue, reply, loop->check_step, &err);
     if (rc == ERR_UNAVAILABLE) {
         greet_later(loop, reply);
         return;
@@ -406,7 +406,8 @@ int loop_run(const struct settings *settings, bool *out_abandoned, struct err *e
     loop->settings = settings;
     loop->epoll_fd = -1;
     loop->down_ms = clock_ms();
-    queue_init(&loop->queue, (unsigned)settings->shard, settings->lease_ms);
+    queue_init(&loop->queue, 0, settings->lease_ms);
+    loop->queue.shards = (unsigned)settings->shards;
     id_worker_create(loop->worker_id);
     redis_command_init(&loop->command, QUEUE_COMMAND_MAX);
 

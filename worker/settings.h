@@ -29,7 +29,7 @@ struct settings_texts {
 
 struct settings {
     struct settings_texts texts; /* owned */
-    int64_t shard;
+    int64_t shards;
     int64_t lease_ms;
     int64_t batch; /* 0: one on the CPU, what the manifest allows on a GPU */
     int64_t depth; /* jobs claimed beyond the batch, so that the next one is decoded in time */

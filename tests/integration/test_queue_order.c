@@ -229,7 +229,7 @@ static void note(const struct queue_event *event, void *data)
 
 static void events_tell_every_change_and_can_be_resumed(void)
 {
-    char id[ID_PUBLIC_SIZE], after[48] = "0-0";
+    char id[ID_PUBLIC_SIZE], after[1][QUEUE_EVENT_ID_SIZE] = {"0-0"};
     struct seen seen = {0};
     struct redis_command command;
     struct redis_reply *reply = NULL;
@@ -244,15 +244,21 @@ static void events_tell_every_change_and_can_be_resumed(void)
     erase_job(id);
 
     redis_command_init(&command, QUEUE_COMMAND_MAX);
-    queue_events_command(&queue, after, 10, 100, &command);
+    queue_events_command(&queue, 1, after, 10, 100, &command);
     CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
-    CHECK_INT(queue_events_reply(reply, note, &seen, after, &err), 0);
+    CHECK_INT(queue_events_reply(&queue, 1, reply, note, &seen, after, &err), 0);
     CHECK_TEXT(seen.text, "R0 R250 S1000 X1000 ");
-    CHECK(queue_event_id_valid(after));
+    CHECK(queue_event_id_valid(after[0]));
     redis_reply_free(&reply);
-    CHECK_INT((queue_events_command(&queue, after, 10, 100, &command), 0), 0);
+    char last[QUEUE_EVENT_ID_SIZE];
+    queue_last_event_command(&queue, &command);
     CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
-    CHECK_INT(queue_events_reply(reply, note, &seen, after, &err), 0);
+    CHECK_INT(queue_last_event_reply(reply, last, &err), 0);
+    CHECK_TEXT(last, after[0]);
+    redis_reply_free(&reply);
+    CHECK_INT((queue_events_command(&queue, 1, after, 10, 100, &command), 0), 0);
+    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
+    CHECK_INT(queue_events_reply(&queue, 1, reply, note, &seen, after, &err), 0);
     redis_reply_free(&reply);
 
     seen.text[0] = 0;
@@ -270,6 +276,57 @@ static void events_tell_every_change_and_can_be_resumed(void)
     redis_command_fini(&command);
 }
 
+static void note_id(const struct queue_event *event, void *data)
+{
+    snprintf(data, ID_PUBLIC_SIZE, "%s", event->public_id);
+}
+
+static void one_read_covers_the_events_of_all_shards(void)
+{
+    char id[ID_PUBLIC_SIZE], seen[ID_PUBLIC_SIZE] = "";
+    char after[3][QUEUE_EVENT_ID_SIZE] = {"0-0", "0-0", "0-0"};
+    struct queue queues[3];
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    begin(30000);
+    for (unsigned shard = 0; shard < 3; shard++) {
+        queue_init(&queues[shard], shard, 30000);
+        queues[shard].shards = 3;
+    }
+    struct queue_submit job = job_of("alice", id);
+    struct queue_submitted submitted;
+    id_public_create(2, id);
+    CHECK_INT(queue_submit(&queues[2], redis, &job, CALL_MS, &submitted, &err), 0);
+    bool found;
+    CHECK_INT(queue_erase(&queues[2], redis, id, CALL_MS, &found, &err), 0);
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_events_command(queues, 3, after, 10, 100, &command);
+    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
+    CHECK_INT(queue_events_reply(queues, 3, reply, note_id, seen, after, &err), 0);
+    CHECK_TEXT(seen, id);
+    CHECK_TEXT(after[0], "0-0");
+    CHECK_TEXT(after[1], "0-0");
+    CHECK(strcmp(after[2], "0-0") != 0);
+    CHECK_INT(queue_events_reply(queues, 2, reply, note_id, seen, after, &err), ERR_INTERNAL);
+    redis_reply_free(&reply);
+    redis_command_fini(&command);
+}
+
+static void flows_are_spread_over_the_shards(void)
+{
+    int jobs[16] = {0};
+    for (int i = 0; i < 1600; i++) {
+        char flow[16];
+        snprintf(flow, sizeof flow, "v%08x", (unsigned)i * 2654435761u);
+        unsigned shard = queue_shard_of_flow(flow, 16);
+        CHECK(shard < 16);
+        CHECK_INT(queue_shard_of_flow(flow, 1), 0);
+        jobs[shard]++;
+    }
+    for (int shard = 0; shard < 16; shard++)
+        CHECK(jobs[shard] > 50 && jobs[shard] < 200);
+}
+
 int main(void)
 {
     fixture_start(NULL);
@@ -284,6 +341,8 @@ int main(void)
     RUN(a_silent_worker_counts_as_gone_until_it_speaks);
     RUN(a_submit_wakes_an_idle_worker_and_tokens_do_not_pile_up);
     RUN(events_tell_every_change_and_can_be_resumed);
+    RUN(one_read_covers_the_events_of_all_shards);
+    RUN(flows_are_spread_over_the_shards);
     fixture_stop();
     return check_report();
 }

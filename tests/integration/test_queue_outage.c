@@ -227,6 +227,19 @@ static void another_protocol_version_is_refused(void)
     CHECK_HAS(err.text, "version 7");
 }
 
+static void another_number_of_shards_is_refused(void)
+{
+    begin(30000);
+    queue.shards = 4;
+    err = (struct err){0};
+    CHECK_INT(queue_check(&queue, redis, CALL_MS, &err), ERR_UNSUPPORTED);
+    CHECK_HAS(err.text, "over 1 shards");
+    CHECK_HAS(err.text, "told 4");
+    RAW("DEL", "{q:00}shards");
+    CHECK_INT(queue_check(&queue, redis, CALL_MS, &err), 0);
+    CHECK_INT(raw_int("GET", "{q:00}shards"), 4);
+}
+
 static void a_full_server_refuses_submits_and_finishes_the_rest(void)
 {
     char id[ID_PUBLIC_SIZE], other[ID_PUBLIC_SIZE];
@@ -296,6 +309,7 @@ int main(void)
     RUN(a_killed_connection_is_replaced);
     RUN(a_server_that_evicts_is_refused);
     RUN(another_protocol_version_is_refused);
+    RUN(another_number_of_shards_is_refused);
     RUN(a_full_server_refuses_submits_and_finishes_the_rest);
     RUN(a_password_and_a_database_are_used);
     fixture_stop();

@@ -364,11 +364,11 @@ class Lab:
 class Hand:
     """A worker by hand (tests/support/hand.c): hand.claim() → Claimed or None, and so on."""
 
-    def __init__(self, lab, model="test-model", lease_ms=30000):
+    def __init__(self, lab, model="test-model", lease_ms=30000, shard=0):
         program = BUILD / "tests" / "integration" / "hand"
-        self.lab = lab
-        self.process = subprocess.Popen([str(program), lab.redis_url, str(lease_ms), model], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.lab, self.shard = lab, shard
+        self.process = subprocess.Popen([str(program), lab.redis_url, str(lease_ms), model, str(shard)],
+                                        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.worker = self._tell("hello")
 
     def __enter__(self):
@@ -408,7 +408,7 @@ class Hand:
     def grant(self, job):
         """POST /v1/grants for one claimed job."""
         answer = self.lab.request("POST", "/v1/grants", token=self.lab.worker_token, body={
-            "worker": self.worker, "jobs": [{"id": job["id"], "epoch": job["epoch"]}]})
+            "worker": self.worker, "shard": self.shard, "jobs": [{"id": job["id"], "epoch": job["epoch"]}]})
         assert answer.status == 200, answer
         return answer.json["grants"][0]
 

@@ -3,7 +3,7 @@
  * A worker by hand: claims and settles jobs as a test tells it on standard input, one command a
  * line, one answer a line. For tests of what happens around the work.
  *
- *     hand REDIS-URL LEASE-MS MODEL
+ *     hand REDIS-URL LEASE-MS MODEL [SHARD]
  *     hello | claim | progress ID EPOCH PERMILLE | complete ID EPOCH PUBLIC-ID BYTES |
  *     fail ID EPOCH DETAIL-WITHOUT-SPACES | retry ID EPOCH
  *
@@ -105,10 +105,11 @@ int main(int argc, char **argv)
     struct redis_target target;
     struct err err = {0};
     char line[512];
-    if (argc != 4)
+    if (argc != 4 && argc != 5)
         return 64;
     hand.model = argv[3];
-    queue_init(&hand.queue, 0, strtoll(argv[2], NULL, 10));
+    queue_init(&hand.queue, argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 0,
+               strtoll(argv[2], NULL, 10));
     id_worker_create(hand.worker);
     int rc = redis_target_init(&target, argv[1], NULL, &err);
     if (rc == 0)

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatcher/tally.h"
+
+#include "common/err.h"
+#include "dispatcher/dispatcher.h"
+
+#include <stdlib.h>
+
+struct tally {
+    tally_done *done;
+    void *data;
+    size_t count;
+    unsigned waiting; /* answers that are still to come */
+    int rc;           /* the first failure */
+    struct queue_counters sums[];
+};
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* A mean over what each shard has finished. */
+static int64_t mean_service(const struct queue_counters *sum, const struct queue_counters *shard)
+{
+    double all = (double)sum->succeeded + (double)shard->succeeded;
+    if (sum->service_ms == 0 || shard->service_ms == 0 || all <= 0)
+        return larger(sum->service_ms, shard->service_ms);
+    return (int64_t)(((double)sum->service_ms * (double)sum->succeeded +
+                      (double)shard->service_ms * (double)shard->succeeded) /
+                     all);
+}
+
+static void add(struct queue_counters *sum, const struct queue_counters *shard)
+{
+    sum->service_ms = mean_service(sum, shard);
+    sum->queued += shard->queued;
+    sum->running += shard->running;
+    sum->delayed += shard->delayed;
+    sum->dead += shard->dead;
+    sum->submitted += shard->submitted;
+    sum->succeeded += shard->succeeded;
+    sum->failed += shard->failed;
+    sum->cancelled += shard->cancelled;
+    sum->lost += shard->lost;
+    sum->workers = larger(sum->workers, shard->workers);
+    sum->slots = larger(sum->slots, shard->slots);
+    sum->oldest_ms = larger(sum->oldest_ms, shard->oldest_ms);
+}
+
+static void on_counters(int rc, const struct redis_reply *reply, void *data)
+{
+    struct tally *tally = data;
+    for (size_t i = 0; rc == 0 && i < tally->count; i++) {
+        struct queue_counters counters;
+        rc = queue_counters_reply(reply, i, &counters, NULL);
+        if (rc == 0)
+            add(&tally->sums[i], &counters);
+    }
+    if (rc < 0 && tally->rc == 0)
+        tally->rc = rc;
+    if (--tally->waiting > 0)
+        return;
+    tally->done(tally->rc, tally->rc == 0 ? tally->sums : NULL, tally->data);
+    free(tally);
+}
+
+int tally_ask(struct dispatcher *dispatcher, const char *const *names, size_t count,
+              tally_done *done, void *data)
+{
+    struct tally *tally = calloc(1, sizeof *tally + count * sizeof tally->sums[0]);
+    if (!tally)
+        return ERR_NOMEM;
+    *tally = (struct tally){.done = done, .data = data, .count = count};
+    for (unsigned shard = 0; shard < dispatcher->shards; shard++) {
+        queue_counters_command(dispatcher_queue(dispatcher, shard), names, count,
+                               &dispatcher->command);
+        int rc = dispatcher_send(dispatcher, on_counters, tally);
+        if (rc == 0)
+            tally->waiting++;
+        else if (tally->rc == 0)
+            tally->rc = rc;
+    }
+    int rc = tally->rc;
+    if (tally->waiting > 0)
+        return 0; /* the answers bring the failure of one that was not sent */
+    free(tally);
+    return rc;
+}

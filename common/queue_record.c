@@ -92,28 +92,27 @@ int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t siz
         return corrupt(id, shard, "record version 2", err);
     job.state = job_state_from_letter((char)read_int(&reader, 1));
     unsigned flags = (unsigned)read_int(&reader, 1);
-    unsigned priority = (unsigned)read_int(&reader, 1);
-    if (!job.state || priority >= JOB_PRIORITY_COUNT)
-        return corrupt(id, shard, "one of the states QRDSFC and a priority of 0 to 2", err);
-    job.priority = (enum job_priority)priority;
     job.has_input = flags & FLAG_INPUT;
     job.alone = flags & FLAG_ALONE;
     job.dead = flags & FLAG_DEAD;
     job.epoch = (uint32_t)read_int(&reader, 3);
+    job.progress = (int)read_int(&reader, 2);
+    job.updated_ms = (int64_t)read_int(&reader, 6);
+    read_int(&reader, 5); /* place */
+    job.created_ms = (int64_t)read_int(&reader, 6);
+    unsigned priority = (unsigned)read_int(&reader, 1);
+    if (!job.state || priority >= JOB_PRIORITY_COUNT)
+        return corrupt(id, shard, "one of the states QRDSFC and a priority of 0 to 2", err);
+    job.priority = (enum job_priority)priority;
     job.attempts = (int)read_int(&reader, 1);
     job.max_attempts = (int)read_int(&reader, 1);
     job.losses = (int)read_int(&reader, 2);
     job.crashes = (int)read_int(&reader, 1);
-    job.progress = (int)read_int(&reader, 2);
     job.cost_ms = (int64_t)read_int(&reader, 3);
     read_int(&reader, 3); /* charge */
-    job.created_ms = (int64_t)read_int(&reader, 6);
-    job.updated_ms = (int64_t)read_int(&reader, 6);
-    read_int(&reader, 5); /* place */
-    unsigned id1 = (unsigned)read_int(&reader, 4), id2 = (unsigned)read_int(&reader, 3);
-    unsigned id3 = (unsigned)read_int(&reader, 3);
-    snprintf(job.public_id, sizeof job.public_id, "%02x%012" PRIx64 "%08x%06x%06x", shard & 0xff,
-             id & 0xffffffffffff, id1, id2, id3);
+    uint64_t id1 = read_int(&reader, 5), id2 = read_int(&reader, 5);
+    snprintf(job.public_id, sizeof job.public_id, "%02x%012" PRIx64 "%010" PRIx64 "%010" PRIx64,
+             shard & 0xff, id & 0xffffffffffff, id1 & 0xffffffffff, id2 & 0xffffffffff);
     size_t model = read_int(&reader, 1), flow = read_int(&reader, 1);
     size_t extension = read_int(&reader, 1), address = read_int(&reader, 1);
     size_t blob = read_int(&reader, 2), spec = read_int(&reader, 2), extra = read_int(&reader, 2);
@@ -166,15 +165,14 @@ int queue_record_pack(const struct queue_submit *job, int64_t charge_ms, struct 
     buf_append(out, (char[]){QUEUE_RECORD_VERSION, 'Q'},
                2); /* the script decides whether it is due */
     put_int(out, (job->has_input ? FLAG_INPUT : 0) | (job->deadline_ms ? FLAG_DEADLINE : 0), 1);
+    put_int(out, 0, 3 + 2);     /* epoch, progress */
+    put_int(out, 0, 6 + 5 + 6); /* updated, place, created: the script knows them */
     put_int(out, (uint64_t)job->priority, 1);
-    put_int(out, 0, 3 + 1); /* epoch, attempts */
+    put_int(out, 0, 1); /* attempts */
     put_int(out, (uint64_t)job->max_attempts, 1);
-    put_int(out, 0, 2 + 1 + 2); /* losses, crashes, progress */
+    put_int(out, 0, 2 + 1); /* losses, crashes */
     put_int(out, (uint64_t)job->cost_ms, 3);
     put_int(out, (uint64_t)charge_ms, 3);
-    put_int(out, 0, 6);
-    put_int(out, 0, 6);
-    put_int(out, 0, 5);
     for (const char *hex = job->public_id + 14; *hex; hex += 2)
         put_int(out, strtoul((char[]){hex[0], hex[1], 0}, NULL, 16), 1);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)

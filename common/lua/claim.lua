@@ -4,7 +4,7 @@
 --
 -- ARGV  worker, nonce, lease ms, retain ms, max, shard, models in the worker's order of preference…
 -- Reply {{id, record, head, id, record, head, …}, 1 if more jobs of that model wait, ms until the next delayed
---       job comes in or -1, shard}. A head that is not empty takes the place of the record's first 32 bytes,
+--       job comes in or -1, shard}. A head that is not empty takes the place of the record's first bytes,
 --       which saves two copies of every record here.
 -- A repeated call with the same nonce gives the same jobs (those still leased) and renews them, so
 -- a lost reply costs nothing. Crash after the script: the lease runs out, and the job goes back.
@@ -46,18 +46,18 @@ local function start(id, raw, model)
   if peek_state(raw) ~= 'Q' then
     return nil
   end
-  local flags, priority, epoch, charge, place, id1, id2, id3, model_size, flow_size, extension_size,
-    address_size, blob_size, spec_size, extra_size = struct.unpack(PEEK, raw)
+  local flags, epoch, place, charge, id1, id2, model_size, flow_size, extension_size, address_size,
+    blob_size, spec_size, extra_size = struct.unpack(PEEK, raw)
   if flags % 16 >= FLAG_SUSPECT or model_size ~= #model or flow_size > 64 or extension_size > 8 or
     #raw < HEAD_SIZE + model_size + flow_size + extension_size + address_size + blob_size + spec_size +
       extra_size then
     return nil
   end
   epoch = epoch + 1
-  local head = patched(raw, 'R', flags, priority, epoch, '\0\0')
-  call('SETRANGE', P .. 'j:' .. id, 0, head)
+  local head = patch('R', flags, epoch, 0)
+  call('SETRANGE', P .. 'j:' .. id, '0', head)
   give(id, epoch, raw, head)
-  events[#events + 1] = sub(P, 4, 5) .. id .. format('%08x%06x%06x R0 ', id1, id2, id3) .. model
+  events[#events + 1] = format('%s%s%010x%010x R0 %s', sub(P, 4, 5), id, id1, id2, model)
   return charge, place
 end
 
@@ -68,7 +68,7 @@ local function start_alone(r)
   set_flag(r, FLAG_ALONE, true)
   move(r, 'R')
   save(r)
-  give(r.id, r.epoch, r.raw, sub(head_of(r), 1, 32))
+  give(r.id, r.epoch, r.raw, sub(head_of(r), 1, PATCH_SIZE))
 end
 
 -- A popped id that is not waiting: cancelled, erased, unreadable or deleted by hand.

@@ -36,21 +36,21 @@ local function settle(id, raw, epoch, outcome, run)
   if peek_state(raw) ~= 'R' then
     return nil
   end
-  local flags, priority, its_epoch, _, _, id1, id2, id3, model_size, flow_size, extension_size,
-    address_size, blob_size, spec_size, extra_size = struct.unpack(PEEK, raw)
+  local flags, its_epoch, _, _, id1, id2, model_size, flow_size, extension_size, address_size,
+    blob_size, spec_size, extra_size = struct.unpack(PEEK, raw)
   local body_end = HEAD_SIZE + model_size + flow_size + extension_size + address_size + blob_size +
     spec_size + extra_size
   if its_epoch ~= epoch or #raw < body_end then
     return nil
   end
   local model = sub(raw, HEAD_SIZE + 1, HEAD_SIZE + model_size)
-  local public_id = sub(P, 4, 5) .. id .. format('%08x%06x%06x', id1, id2, id3)
+  local public_id = sub(P, 4, 5) .. id .. format('%010x%010x', id1, id2)
   -- Ends as settle_final() does: no suspect any more, its input thrown away.
   if flags % 2 == FLAG_INPUT then
     throw_away('inputs/' .. public_id, now_text)
   end
-  call('SET', P .. 'j:' .. id, patched(raw, 'S', flags - flags % 16, priority, epoch, '\003\232') ..
-    sub(raw, 33, body_end) .. outcome)
+  call('SET', P .. 'j:' .. id, patch('S', flags - flags % 16, epoch, 1000) ..
+    sub(raw, PATCH_SIZE + 1, body_end) .. outcome)
   events[#events + 1] = public_id .. ' S1000 ' .. model
   kept[#kept + 1] = expiry
   kept[#kept + 1] = id

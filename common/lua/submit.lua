@@ -12,7 +12,7 @@
 -- must be a command that Redis refuses then (SET, HINCRBY).
 local max_queued, max_flow, want_position = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
 local queued = tonumber(call('HGET', P .. 'c:', 'queued')) or 0
-local created = struct.pack('>I6I6', now, now)
+local COST_AT = 32 -- of a packed record, from 1
 local submitted, replies = {}, {}
 
 local function reply_to(status, r)
@@ -57,11 +57,11 @@ local function enqueue(id, model, flow, priority, packed)
   local set = model .. ':' .. priority
   local lane, tails, key = P .. 'r:' .. set .. ':' .. flow, P .. 'tail:' .. set, P .. 'j:' .. id
   local place = next_place(tails, flow)
-  if not call('SET', key, sub(packed, 1, 20) .. created .. struct.pack('>I5', place) .. sub(packed, 38),
-      'NX') then
+  if not call('SET', key, packed, 'NX') then
     give_place_back(tails, flow, place)
     return 1
   end
+  call('SETRANGE', key, '8', struct.pack('>I6I5I6', now, place, now))
   local length = call('RPUSH', lane, id)
   if length > max_flow then
     call('RPOP', lane)
@@ -70,16 +70,19 @@ local function enqueue(id, model, flow, priority, packed)
     return 3
   end
   if length == 1 then
-    local cost, charge = struct.unpack('>I3I3', packed, 15)
+    local cost, charge = struct.unpack('>I3I3', packed, COST_AT)
     lane_open(set, flow, cost, charge, false)
   end
   return 0
 end
 
 local function delay(id, run_at, packed)
-  if not call('SET', P .. 'j:' .. id, VERSION .. 'D' .. sub(packed, 3, 20) .. created .. sub(packed, 33), 'NX') then
+  local key = P .. 'j:' .. id
+  if not call('SET', key, packed, 'NX') then
     return 1
   end
+  call('SETRANGE', key, '1', 'D')
+  call('SETRANGE', key, '8', struct.pack('>I6I5I6', now, 0, now))
   call('ZADD', P .. 'delay', run_at, id)
   return 0
 end
@@ -90,7 +93,7 @@ local function admitted(model, field, packed)
     of_model = {}
     submitted[model] = of_model
     call('SADD', P .. 'models', model)
-    call('HSET', P .. 'c:' .. model, 'cost', (struct.unpack('>I3', packed, 15)))
+    call('HSET', P .. 'c:' .. model, 'cost', (struct.unpack('>I3', packed, COST_AT)))
   end
   of_model[field] = (of_model[field] or 0) + 1
 end

@@ -160,8 +160,8 @@ static void no_reply_is_an_empty_reply(void)
 static size_t make_record(unsigned char out[80])
 {
     static const unsigned char head[QUEUE_RECORD_HEAD] = {
-        [0] = '2', [1] = 'Q', [2] = 1,  [3] = 1,  [6] = 2,  [7] = 1,  [8] = 3,   [19] = 1,
-        [25] = 5,  [47] = 1,  [48] = 1, [49] = 3, [54] = 2, [56] = 4, [59] = 20, [61] = 3};
+        [0] = '2', [1] = 'Q', [2] = 1,  [5] = 2,  [13] = 1, [24] = 5,  [25] = 1, [27] = 3,
+        [47] = 1,  [48] = 1,  [49] = 3, [54] = 2, [56] = 4, [59] = 20, [61] = 3};
     memcpy(out, head, sizeof head);
     memcpy(out + sizeof head, "mfpng{}b=x\n", 11);
     return sizeof head + 11;

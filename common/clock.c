@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/clock.h"
 
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t read_us(clockid_t id)
@@ -26,11 +26,25 @@ int64_t clock_wall_ms(void)
     return read_us(CLOCK_REALTIME) / 1000;
 }
 
+static void put_digits(char *out, int digits, int value)
+{
+    while (digits-- > 0) {
+        out[digits] = (char)('0' + value % 10);
+        value /= 10;
+    }
+}
+
 void clock_iso(int64_t wall_ms, char out[CLOCK_ISO_SIZE])
 {
     time_t seconds = (time_t)(wall_ms / 1000);
     struct tm utc;
     gmtime_r(&seconds, &utc);
-    strftime(out, CLOCK_ISO_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(out + 19, CLOCK_ISO_SIZE - 19, ".%03uZ", (unsigned)(wall_ms % 1000) % 1000u);
+    memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_ISO_SIZE);
+    put_digits(out, 4, utc.tm_year + 1900);
+    put_digits(out + 5, 2, utc.tm_mon + 1);
+    put_digits(out + 8, 2, utc.tm_mday);
+    put_digits(out + 11, 2, utc.tm_hour);
+    put_digits(out + 14, 2, utc.tm_min);
+    put_digits(out + 17, 2, utc.tm_sec);
+    put_digits(out + 20, 3, (int)(wall_ms % 1000));
 }

@@ -14,7 +14,9 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
+#include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NONCE_SIZE 12
@@ -98,35 +100,52 @@ void crypto_sha256_destroy(struct crypto_sha256 **hash)
     *hash = NULL;
 }
 
+/* `keyed` is only read. Threads use copies of it; one copy is kept, as making it costs more than a
+ * signature. */
+struct crypto_mac {
+    EVP_MAC_CTX *keyed;           /* owned */
+    _Atomic(EVP_MAC_CTX *) spare; /* owned; NULL while somebody signs with it */
+};
+
 int crypto_mac_create(const void *key, size_t key_size, struct crypto_mac **out_mac)
 {
+    struct crypto_mac *mac = calloc(1, sizeof *mac);
     EVP_MAC *algorithm = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *context = algorithm ? EVP_MAC_CTX_new(algorithm) : NULL;
+    EVP_MAC_CTX *context = mac && algorithm ? EVP_MAC_CTX_new(algorithm) : NULL;
     EVP_MAC_free(algorithm); /* the context holds its own reference */
     const OSSL_PARAM params[] = {digest_param(), OSSL_PARAM_construct_end()};
     if (!context || EVP_MAC_init(context, key, key_size, params) != 1) {
         EVP_MAC_CTX_free(context);
+        free(mac);
         return report(false, ERR_INTERNAL);
     }
-    *out_mac = (struct crypto_mac *)context;
+    mac->keyed = context;
+    *out_mac = mac;
     return 0;
 }
 
-int crypto_mac_sign(const struct crypto_mac *mac, const void *data, size_t size,
+int crypto_mac_sign(const struct crypto_mac *shared, const void *data, size_t size,
                     unsigned char out[CRYPTO_SHA256_SIZE])
 {
-    /* A copy per call: the prepared context is only read, so that threads may share it. */
-    EVP_MAC_CTX *context = EVP_MAC_CTX_dup((const EVP_MAC_CTX *)mac);
+    struct crypto_mac *mac = (struct crypto_mac *)(uintptr_t)shared; /* but for the spare const */
+    EVP_MAC_CTX *context = atomic_exchange(&mac->spare, NULL);
     size_t written;
-    bool ok = context && EVP_MAC_update(context, data, size) == 1 &&
-              EVP_MAC_final(context, out, &written, CRYPTO_SHA256_SIZE) == 1;
-    EVP_MAC_CTX_free(context);
+    /* Without a key: begin anew with the one that it has. */
+    bool ok = context ? EVP_MAC_init(context, NULL, 0, NULL) == 1
+                      : (context = EVP_MAC_CTX_dup(mac->keyed)) != NULL;
+    ok = ok && EVP_MAC_update(context, data, size) == 1 &&
+         EVP_MAC_final(context, out, &written, CRYPTO_SHA256_SIZE) == 1;
+    EVP_MAC_CTX_free(ok ? atomic_exchange(&mac->spare, context) : context);
     return report(ok, ERR_INTERNAL);
 }
 
 void crypto_mac_destroy(struct crypto_mac **mac)
 {
-    EVP_MAC_CTX_free((EVP_MAC_CTX *)*mac);
+    if (*mac) {
+        EVP_MAC_CTX_free((*mac)->keyed);
+        EVP_MAC_CTX_free((*mac)->spare);
+        free(*mac);
+    }
     *mac = NULL;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Names that cannot be guessed. The home of libuuid.
+ * Names that cannot be guessed.
  *
  * A public id is 34 lower-case hex digits: 2 of the shard, 32 of randomness (128 bits). It is used
  * in links and object keys; knowing it gives no right. Inside Redis a job goes by a small integer,

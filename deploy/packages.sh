@@ -11,7 +11,7 @@
 # To build and run everything on one machine.
 PACKAGES_RUN=(gcc libc6-dev meson ninja-build pkg-config python3-minimal
     libhiredis-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libpng-dev
-    libjpeg62-turbo-dev libwebp-dev uuid-dev libdnnl-dev libssl-dev
+    libjpeg62-turbo-dev libwebp-dev libdnnl-dev libssl-dev
     redis-server redis-tools ca-certificates)
 
 # What the tests need beyond that: compilers and checkers, a browser, an SMTP and an S3 server,

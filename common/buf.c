@@ -74,6 +74,35 @@ int buf_append_text(struct buf *buf, const char *text)
     return buf_append(buf, text, strlen(text));
 }
 
+int buf_append_int(struct buf *buf, int64_t value)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    /* Negated in unsigned: the least value has no positive twin. */
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        digits[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left);
+    if (value < 0)
+        digits[--at] = '-';
+    return buf_append(buf, digits + at, sizeof digits - at);
+}
+
+int buf_join(struct buf *buf, const char *first, ...)
+{
+    size_t before = buf->size;
+    va_list args;
+    va_start(args, first);
+    int rc = 0;
+    for (const char *text = first; text && rc == 0; text = va_arg(args, const char *))
+        rc = buf_append(buf, text, strlen(text));
+    va_end(args);
+    if (rc < 0)
+        buf_truncate(buf, before);
+    return rc;
+}
+
 int buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list args;

@@ -13,6 +13,7 @@
 #define DARKROOM_COMMON_BUF_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct buf {
     unsigned char *data; /* owned; NULL while empty */
@@ -31,6 +32,9 @@ void buf_truncate(struct buf *buf, size_t size);
 int buf_reserve(struct buf *buf, size_t extra);
 int buf_append(struct buf *buf, const void *data, size_t size);
 int buf_append_text(struct buf *buf, const char *text);
+int buf_append_int(struct buf *buf, int64_t value);
+/* Texts up to the NULL at the end, one after the other, in a tenth of buf_printf()'s time. */
+int buf_join(struct buf *buf, const char *first, ...) __attribute__((sentinel));
 int buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The contents as text; "" while empty. Borrowed until the next call that changes the buffer. */

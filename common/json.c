@@ -3,6 +3,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/json_plain.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -52,7 +53,9 @@ int json_parse(const void *data, size_t size, struct json_limits limits, json_t 
         return err_set(err, ERR_LIMIT, NULL, "the JSON is nested deeper than %d levels",
                        limits.max_depth);
     json_error_t where;
-    json_t *value = json_loadb(data, size, JSON_REJECT_DUPLICATES, &where);
+    json_t *value = json_plain_parse(data, size);
+    if (!value)
+        value = json_loadb(data, size, JSON_REJECT_DUPLICATES, &where);
     if (!value && json_error_code(&where) == json_error_out_of_memory)
         return err_set(err, ERR_NOMEM, NULL, "no memory for %zu bytes of JSON", size);
     /* jansson quotes the text near the fault; that may be anybody's secret, so only the place and
@@ -234,6 +237,9 @@ static int append_chunk(const char *chunk, size_t size, void *context)
 int json_append(struct buf *buf, const json_t *value, size_t flags)
 {
     size_t before = buf->size;
+    if (flags == JSON_COMPACT && json_plain_append(buf, (json_t *)(uintptr_t)value) == 0)
+        return 0;
+    buf_truncate(buf, before);
     if (json_dump_callback(value, append_chunk, buf, flags | JSON_ENCODE_ANY) == 0)
         return 0;
     buf_truncate(buf, before);

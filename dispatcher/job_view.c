@@ -14,9 +14,11 @@
 /* `"name":number,` or null for what is not known. */
 static int put_count(struct buf *out, const char *name, int64_t value)
 {
-    if (value < 0)
-        return buf_printf(out, "\"%s\":null,", name);
-    return buf_printf(out, "\"%s\":%" PRId64 ",", name, value);
+    int rc = buf_join(out, "\"", name, value < 0 ? "\":null," : "\":", NULL);
+    if (rc < 0 || value < 0)
+        return rc;
+    rc = buf_append_int(out, value);
+    return rc == 0 ? buf_append_text(out, ",") : rc;
 }
 
 /* What a worker wrote is the one text here that is not ours. */
@@ -49,10 +51,19 @@ static int put_links(struct buf *out, const struct queue_job *job, const char *u
                      const char *view)
 {
     const char *id = job->public_id;
-    return buf_printf(out,
-                      "\"links\":{\"self\":\"%s/v1/jobs/%s\",\"events\":\"%s/v1/jobs/%s/events\","
-                      "\"result\":\"%s/v1/jobs/%s/result\",\"page\":\"%s/j/%s?token=%s\"}",
-                      url, id, url, id, url, id, url, id, view);
+    return buf_join(out, "\"links\":{\"self\":\"", url, "/v1/jobs/", id, "\",\"events\":\"", url,
+                    "/v1/jobs/", id, "/events\",\"result\":\"", url, "/v1/jobs/", id,
+                    "/result\",\"page\":\"", url, "/j/", id, "?token=", view, "\"}", NULL);
+}
+
+static int put_progress(struct buf *out, int permille)
+{
+    char text[] = "0.000";
+    text[0] = (char)('0' + permille / 1000 % 10);
+    text[2] = (char)('0' + permille / 100 % 10);
+    text[3] = (char)('0' + permille / 10 % 10);
+    text[4] = (char)('0' + permille % 10);
+    return buf_join(out, "\"progress\":", text, ",", NULL);
 }
 
 int job_view_write(const struct queue_job *job, const char *public_url,
@@ -69,18 +80,21 @@ int job_view_write(const struct queue_job *job, const char *public_url,
         return rc;
     clock_iso(job->created_ms, created);
     clock_iso(job->updated_ms, updated);
-    rc = buf_printf(out, "{\"id\":\"%s\",\"model\":\"%s\",\"state\":\"%s\",", job->public_id,
-                    job->model, job_state_name(job->state));
+    rc = buf_reserve(out, 1024); /* what most have */
+    if (rc == 0)
+        rc = buf_join(out, "{\"id\":\"", job->public_id, "\",\"model\":\"", job->model,
+                      "\",\"state\":\"", job_state_name(job->state), "\",", NULL);
     if (rc == 0)
         rc = put_count(out, "position", job->position);
     if (rc == 0)
         rc = put_count(out, "eta_seconds", job->eta_ms < 0 ? -1 : (job->eta_ms + 999) / 1000);
     if (rc == 0)
-        rc =
-            buf_printf(out,
-                       "\"progress\":%d.%03d,\"attempts\":%d,\"created_at\":\"%s\","
-                       "\"updated_at\":\"%s\",",
-                       job->progress / 1000, job->progress % 1000, job->attempts, created, updated);
+        rc = put_progress(out, job->progress);
+    if (rc == 0)
+        rc = put_count(out, "attempts", job->attempts);
+    if (rc == 0)
+        rc = buf_join(out, "\"created_at\":\"", created, "\",\"updated_at\":\"", updated, "\",",
+                      NULL);
     if (rc == 0)
         rc = put_error(out, job);
     if (rc == 0)
@@ -88,7 +102,7 @@ int job_view_write(const struct queue_job *job, const char *public_url,
     if (rc == 0)
         rc = put_links(out, job, public_url, view);
     if (rc == 0 && with_tokens)
-        rc = buf_printf(out, ",\"tokens\":{\"view\":\"%s\",\"manage\":\"%s\",\"delete\":\"%s\"}",
-                        view, manage, erase);
+        rc = buf_join(out, ",\"tokens\":{\"view\":\"", view, "\",\"manage\":\"", manage,
+                      "\",\"delete\":\"", erase, "\"}", NULL);
     return rc == 0 ? buf_append_text(out, "}") : rc;
 }

@@ -4,6 +4,8 @@
 #include "common/err.h"
 #include "tests/unit/check.h"
 
+#include <inttypes.h>
+
 static void holds_what_was_appended(void)
 {
     struct buf buf;
@@ -24,6 +26,25 @@ static void refuses_to_grow_past_its_maximum_and_keeps_its_contents(void)
     CHECK_INT(buf_append_text(&buf, "9"), ERR_LIMIT);
     CHECK_INT(buf_printf(&buf, "%d", 9), ERR_LIMIT);
     CHECK_TEXT(buf_text(&buf), "12345678");
+    buf_fini(&buf);
+}
+
+static void texts_and_numbers_are_joined_or_nothing_is_added(void)
+{
+    struct buf buf;
+    char want[64];
+    static const int64_t numbers[] = {0, 7, -1, 1234567890123, INT64_MAX, INT64_MIN};
+    buf_init(&buf, 24);
+    CHECK_INT(buf_join(&buf, "ab", "", "cd", NULL), 0);
+    CHECK_TEXT(buf_text(&buf), "abcd");
+    CHECK_INT(buf_join(&buf, "0123456789", "0123456789x", NULL), ERR_LIMIT);
+    CHECK_TEXT(buf_text(&buf), "abcd");
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        buf_clear(&buf);
+        snprintf(want, sizeof want, "%" PRId64, numbers[i]);
+        CHECK_INT(buf_append_int(&buf, numbers[i]), 0);
+        CHECK_TEXT(buf_text(&buf), want);
+    }
     buf_fini(&buf);
 }
 
@@ -55,6 +76,7 @@ int main(void)
 {
     RUN(holds_what_was_appended);
     RUN(refuses_to_grow_past_its_maximum_and_keeps_its_contents);
+    RUN(texts_and_numbers_are_joined_or_nothing_is_added);
     RUN(stolen_memory_belongs_to_the_caller);
     RUN(reading_a_missing_file_says_which);
     return check_report();

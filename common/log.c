@@ -3,7 +3,9 @@
 
 #include "common/clock.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +14,14 @@
 
 static const char *program_name = "darkroom";
 static enum log_level least_level = LOG_INFO;
+
+/* What log_gather() holds back. */
+static struct {
+    pthread_mutex_t lock; /* guards the rest */
+    bool on;
+    size_t size;
+    char text[16384];
+} gathered = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 void log_init(const char *program, enum log_level level)
 {
@@ -33,8 +43,11 @@ static void line_put(struct line *line, char c)
 
 static void line_puts(struct line *line, const char *text)
 {
-    while (*text)
-        line_put(line, *text++);
+    size_t size = strlen(text), room = sizeof line->text - 1 - line->used;
+    if (size > room)
+        size = room;
+    memcpy(line->text + line->used, text, size);
+    line->used += size;
 }
 
 static bool needs_quotes(const char *value)
@@ -71,13 +84,65 @@ static void line_put_value(struct line *line, const char *value)
     line_put(line, '"');
 }
 
+/* Nowhere is left to report that standard error is gone. */
+static void write_out(const char *text, size_t size)
+{
+    while (size > 0) {
+        ssize_t written = write(STDERR_FILENO, text, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return;
+        text += written;
+        size -= (size_t)written;
+    }
+}
+
+/* With the lock held. */
+static void flush_gathered(void)
+{
+    write_out(gathered.text, gathered.size);
+    gathered.size = 0;
+}
+
+static void emit(const char *text, size_t size, bool now)
+{
+    pthread_mutex_lock(&gathered.lock);
+    if (!gathered.on) {
+        write_out(text, size);
+    } else {
+        if (size > sizeof gathered.text - gathered.size)
+            flush_gathered();
+        memcpy(gathered.text + gathered.size, text, size);
+        gathered.size += size;
+        if (now)
+            flush_gathered();
+    }
+    pthread_mutex_unlock(&gathered.lock);
+}
+
+void log_gather(void)
+{
+    pthread_mutex_lock(&gathered.lock);
+    gathered.on = true;
+    pthread_mutex_unlock(&gathered.lock);
+}
+
+void log_flush(void)
+{
+    pthread_mutex_lock(&gathered.lock);
+    flush_gathered();
+    pthread_mutex_unlock(&gathered.lock);
+}
+
 void log_event(enum log_level level, const char *event, ...)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
     if (level < least_level)
         return;
 
-    struct line line = {.used = 0};
+    struct line line;
+    line.used = 0;
     char scratch[CLOCK_ISO_SIZE + 32];
     clock_iso(clock_wall_ms(), scratch);
     line_puts(&line, scratch);
@@ -109,7 +174,5 @@ void log_event(enum log_level level, const char *event, ...)
     va_end(args);
 
     line.text[line.used++] = '\n';
-    /* Nowhere is left to report that standard error is gone. */
-    ssize_t written = write(STDERR_FILENO, line.text, line.used);
-    (void)written;
+    emit(line.text, line.used, level >= LOG_WARN);
 }

@@ -9,7 +9,7 @@
  * Values that hold spaces, quotes or control characters are quoted and escaped, so that nothing
  * from outside can forge a line. Never pass payloads, e-mail addresses or secrets.
  * Only programs log above debug; library folders return codes. Safe from any thread: a line is
- * one write(2). */
+ * one write(2), or part of one after log_gather(). */
 #ifndef DARKROOM_COMMON_LOG_H
 #define DARKROOM_COMMON_LOG_H
 
@@ -27,6 +27,12 @@ enum log_type {
 /* Names the program in every line and drops lines below `level`. Call once, before threads.
  * `program` is borrowed for the life of the process. */
 void log_init(const char *program, enum log_level level);
+
+/* From now on lines below a warning wait for log_flush(), for a warning or for a full buffer: a loop
+ * that handles many requests in a turn writes once. A crash loses the lines of one turn. */
+void log_gather(void);
+/* Writes what waits. Harmless where nothing does. */
+void log_flush(void);
 
 /* `event` is dotted lower case. Then triples (key, LOG_x, value), ended by NULL. */
 void log_event(enum log_level level, const char *event, ...) __attribute__((sentinel));

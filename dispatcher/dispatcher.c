@@ -331,6 +331,7 @@ static void turn(struct dispatcher *dispatcher, int64_t until_ms)
     struct epoll_event events[MAX_EVENTS];
     int64_t now_ms = clock_ms();
     int64_t wait_ms = earlier(tick(dispatcher, now_ms), until_ms) - now_ms;
+    log_flush();
     int count = epoll_wait(dispatcher->epoll_fd, events, MAX_EVENTS,
                            wait_ms < 0 ? 0 : (int)earlier(wait_ms, 60000));
     for (int i = 0; i < count; i++)

@@ -100,12 +100,14 @@ int main(int argc, char **argv)
     rc = read_level(settings.log, &level, &err);
     if (rc == 0) {
         log_init("dispatcher", level);
+        log_gather();
         stop_init();
         rc = serve(&settings, &err);
     }
     if (rc < 0)
         log_event(LOG_ERROR, "dispatcher.failed", "code", LOG_S, err_name(rc), "option", LOG_S,
                   err.field, "detail", LOG_S, err.text, NULL);
+    log_flush();
     config_fini(&settings_spec, &settings);
     return err_exit_status(rc);
 }

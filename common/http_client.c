@@ -252,6 +252,10 @@ static void read_info(CURL *curl, struct http_response *response)
     curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &text);
     if (text && strlen(text) < sizeof response->location)
         snprintf(response->location, sizeof response->location, "%s", text);
+    struct curl_header *etag;
+    if (curl_easy_header(curl, "ETag", 0, CURLH_HEADER, -1, &etag) == CURLHE_OK &&
+        strlen(etag->value) < sizeof response->etag)
+        snprintf(response->etag, sizeof response->etag, "%s", etag->value);
 }
 
 static int code_of_status(int status)

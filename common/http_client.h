@@ -75,6 +75,7 @@ struct http_response {
     int64_t retry_after_s;  /* -1: none */
     char content_type[128]; /* "" where none */
     char location[2048];    /* "" where none */
+    char etag[72];          /* as sent; "" where none, or where it is longer */
 };
 
 /* The body may grow to max_bytes. fini() is harmless twice. */

@@ -158,8 +158,8 @@ int64_t claims_tick(struct loop *loop, int64_t now_ms)
     int64_t no_grants_ms = atomic_load(&loop->pipeline->no_grants_ms);
     if (!loop->draining)
         feed_held(loop);
-    if (loop->draining || loop->paused || !loop->greeted || loop->claim_asked || loop->alone ||
-        loop->held_count > 0)
+    if (loop->draining || loop->retiring || loop->paused || !loop->greeted || loop->claim_asked ||
+        loop->alone || loop->held_count > 0)
         return INT64_MAX;
     if (now_ms < no_grants_ms)
         return no_grants_ms;

@@ -23,7 +23,7 @@
 #define BLOCKING_TIMEOUT_MS 40000
 
 /* What epoll hands back. Only their addresses matter. */
-static char tag_stop, tag_change, tag_done, tag_commands, tag_wake, tag_push;
+static char tag_stop, tag_spot, tag_change, tag_done, tag_commands, tag_wake, tag_push;
 
 void loop_fail(struct loop *loop, int rc, const struct err *err)
 {
@@ -150,11 +150,31 @@ static void begin_drain(struct loop *loop)
     loop->draining = true;
     loop->drain_since_ms = clock_ms();
     epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, stop_fd(), NULL);
+    spot_quiet(loop->spot);
     claims_stop(loop);
     pipeline_drain(loop->pipeline);
     log_event(LOG_INFO, "worker.drain", "jobs", LOG_I,
               (int64_t)roster_count(loop->pipeline->roster), "released", LOG_I,
               (int64_t)loop->released_count, NULL);
+}
+
+/* The machine may be taken away, or not: nothing new, but what was claimed is finished. */
+static void retire(struct loop *loop)
+{
+    if (loop->retiring || loop->draining)
+        return;
+    loop->retiring = true;
+    log_event(LOG_INFO, "worker.retire", "jobs", LOG_I,
+              (int64_t)roster_count(loop->pipeline->roster), NULL);
+}
+
+static void on_spot(struct loop *loop)
+{
+    switch (spot_take(loop->spot)) {
+    case SPOT_NOW: begin_drain(loop); break;
+    case SPOT_SOON: retire(loop); break;
+    case SPOT_NONE: break;
+    }
 }
 
 static void on_bye(int rc, const struct redis_reply *reply, void *data)
@@ -211,6 +231,8 @@ static int64_t drain_tick(struct loop *loop, int64_t now_ms)
         loop->finished |= now_ms >= loop->leave_by_ms;
         return loop->leave_by_ms;
     }
+    if (loop->retiring && !loop->claim_asked && roster_count(loop->pipeline->roster) == 0)
+        begin_drain(loop);
     if (!loop->draining)
         return INT64_MAX;
     if (loop->released_count > 0 && !loop->release_asked && loop->greeted)
@@ -220,13 +242,14 @@ static int64_t drain_tick(struct loop *loop, int64_t now_ms)
         leave(loop);
         return loop->leave_by_ms;
     }
-    if (now_ms >= loop->drain_since_ms + DRAIN_GIVE_UP_MS) {
+    int64_t give_up_ms = loop->drain_since_ms + DRAIN_GIVE_UP_MS;
+    if (now_ms >= give_up_ms || roster_outlasts(loop->pipeline->roster, give_up_ms)) {
         loop_give_up(loop);
         return loop->leave_by_ms;
     }
     if (late) {
         roster_hurry(loop->pipeline->roster);
-        return loop->drain_since_ms + DRAIN_GIVE_UP_MS;
+        return give_up_ms;
     }
     return loop->drain_since_ms + DRAIN_HURRY_MS;
 }
@@ -274,6 +297,8 @@ static void handle(struct loop *loop, const struct epoll_event *event)
         redis_async_handle(loop->push, event->events);
     } else if (tag == &tag_stop) {
         begin_drain(loop);
+    } else if (tag == &tag_spot) {
+        on_spot(loop);
     } else if (tag == &tag_done) {
         on_done(loop);
     } else if (tag == &tag_change) {
@@ -358,6 +383,10 @@ static int build(struct loop *loop, struct err *err)
         rc = pipeline_start(loop->settings, &loop->residents, &loop->queue, loop->worker_id,
                             &loop->pipeline, err);
     if (rc == 0)
+        rc = spot_start(&loop->settings->spot, &loop->spot, err);
+    if (rc == 0 && loop->spot)
+        rc = watch(loop, spot_fd(loop->spot), &tag_spot, err);
+    if (rc == 0)
         rc = watch(loop, stop_fd(), &tag_stop, err);
     if (rc == 0)
         rc = watch(loop, roster_change_fd(loop->pipeline->roster), &tag_change, err);
@@ -387,6 +416,7 @@ static void destroy(struct loop *loop)
     if (loop->pipeline)
         pipeline_drain(loop->pipeline);
     pipeline_destroy(&loop->pipeline);
+    spot_end(&loop->spot, loop->settings->spot_acknowledge);
     redis_async_destroy(&loop->commands);
     redis_async_destroy(&loop->wake);
     redis_async_destroy(&loop->push);

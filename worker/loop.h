@@ -17,6 +17,7 @@
 #include "common/redis.h"
 #include "common/redis_async.h"
 #include "worker/pipeline.h"
+#include "worker/spot.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,7 @@ struct loop {
     struct queue queue;
     struct residents residents; /* owned */
     struct pipeline *pipeline;  /* owned */
+    struct spot *spot;          /* owned; NULL: off */
     char worker_id[ID_NAME_SIZE];
     const char *models[QUEUE_MODELS_MAX]; /* names, borrowed from the residents */
     size_t model_count;
@@ -63,6 +65,8 @@ struct loop {
     struct queue_lease released[QUEUE_LEASES_MAX];
     size_t released_count;
     bool release_asked, pipeline_ended;
+    bool retiring; /* no more claims; what is held is finished at leisure, and then comes the drain
+                    */
     bool draining, leaving, finished, abandoned;
     int64_t drain_since_ms, leave_by_ms;
     int rc;

@@ -2,6 +2,7 @@
 #include "worker/roster.h"
 
 #include "common/clock.h"
+#include "worker/resident.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -127,6 +128,26 @@ bool roster_is_stuck(struct roster *roster)
         stuck |= is_overdue(roster->tasks[i], 2, now_ms);
     pthread_mutex_unlock(&roster->lock);
     return stuck;
+}
+
+bool roster_outlasts(struct roster *roster, int64_t until_ms)
+{
+    int64_t since_ms = INT64_MAX, cost_ms = 0;
+    bool leaving = false;
+    pthread_mutex_lock(&roster->lock);
+    for (size_t i = 0; i < roster->count; i++) {
+        const struct task *task = roster->tasks[i];
+        int64_t began_ms = (int64_t)atomic_load(&task->in_network_ms);
+        if (task_verdict(task) != TASK_ON)
+            continue;
+        leaving |= began_ms == 0 && task->begun && atomic_load(&task->progress_permille) >= 800;
+        if (began_ms > 0) {
+            since_ms = began_ms < since_ms ? began_ms : since_ms;
+            cost_ms += task->resident->manifest->cost_ms;
+        }
+    }
+    pthread_mutex_unlock(&roster->lock);
+    return cost_ms > 0 && !leaving && since_ms + cost_ms > until_ms;
 }
 
 size_t roster_list(struct roster *roster, enum task_verdict verdict,

@@ -54,6 +54,10 @@ size_t roster_list(struct roster *roster, enum task_verdict verdict,
 /* True where a task has been in the network for twice its limit: the device hangs. */
 bool roster_is_stuck(struct roster *roster);
 
+/* True where what is in the network will, by its manifests' cost, still be there at `until_ms`
+ * (clock_ms()), and nothing is on its way out: waiting for it is no use. */
+bool roster_outlasts(struct roster *roster, int64_t until_ms);
+
 /* The first verdict stays. Harmless for a lease that is not there. */
 void roster_judge(struct roster *roster, uint64_t id, uint32_t epoch, enum task_verdict verdict);
 

@@ -40,6 +40,19 @@ static const struct config_option options[] = {
     {"uploaders", CONFIG_INT, FIELD(uploaders), "2", 1, 64, "threads", "that encode and upload"},
     {"lease-ms", CONFIG_INT, FIELD(lease_ms), "30000", 200, 3600000, "ms",
      "a job goes to another worker after so long without a heartbeat"},
+    {"spot", CONFIG_TEXT, FIELD(texts.spot), "off",
+     .help = "who says that this machine is taken away: aws, gcp, azure, file, command or off"},
+    {"spot-endpoint", CONFIG_TEXT, FIELD(texts.spot_endpoint), "http://169.254.169.254",
+     .help = "the cloud's metadata service"},
+    {"spot-file", CONFIG_TEXT, FIELD(texts.spot_file), NULL,
+     .help = "with --spot file: a notice once this file is there"},
+    {"spot-command", CONFIG_TEXT, FIELD(texts.spot_command), NULL,
+     .help = "with --spot command: for /bin/sh; status 0 is a notice, 1 is none"},
+    {"spot-poll-ms", CONFIG_INT, FIELD(spot_poll_ms), "2000", 50, 60000, "ms", "between two looks"},
+    {"spot-rebalance", CONFIG_BOOL, FIELD(spot_rebalance), "true",
+     .help = "AWS: a rebalance recommendation ends the worker once it has finished its jobs"},
+    {"spot-acknowledge", CONFIG_BOOL, FIELD(spot_acknowledge), "true",
+     .help = "Azure: when done, say that the machine may go; false where workers share one"},
     {"debug", CONFIG_BOOL, FIELD(texts.debug), "false", .help = "log more"},
 };
 
@@ -76,16 +89,39 @@ static int read_token(struct settings *settings, struct err *err)
     return rc;
 }
 
-static int read_dispatcher(struct settings *settings, struct err *err)
+/* `url` without slashes at its end, and `path` behind it. */
+static int read_url(const char *name, const char *url, const char *path, char *out, size_t size,
+                    struct err *err)
 {
-    const char *url = settings->texts.dispatcher;
     size_t length = strlen(url);
     while (length > 0 && url[length - 1] == '/')
         length--;
     bool known = !strncmp(url, "http://", 7) || !strncmp(url, "https://", 8);
-    if (!known || snprintf(settings->grants_url, sizeof settings->grants_url, "%.*s/v1/grants",
-                           (int)length, url) >= (int)sizeof settings->grants_url)
-        return err_set(err, ERR_INVALID, "dispatcher", "wanted http://host[:port] or https://…");
+    if (!known || snprintf(out, size, "%.*s%s", (int)length, url, path) >= (int)size)
+        return err_set(err, ERR_INVALID, name, "wanted http://host[:port] or https://…");
+    return 0;
+}
+
+static int read_spot(struct settings *settings, struct err *err)
+{
+    const struct settings_texts *texts = &settings->texts;
+    struct spot_options *spot = &settings->spot;
+    int rc = spot_kind_parse(texts->spot, &spot->kind, err);
+    if (rc == 0)
+        rc = read_url("spot-endpoint", texts->spot_endpoint, "", settings->spot_endpoint,
+                      sizeof settings->spot_endpoint, err);
+    if (rc == 0 && (spot->kind == SPOT_FILE) != (texts->spot_file != NULL))
+        rc = err_set(err, ERR_INVALID, "spot-file", "--spot file and --spot-file PATH go together");
+    if (rc == 0 && (spot->kind == SPOT_COMMAND) != (texts->spot_command != NULL))
+        rc = err_set(err, ERR_INVALID, "spot-command",
+                     "--spot command and --spot-command TEXT go together");
+    if (rc < 0)
+        return rc;
+    spot->endpoint = settings->spot_endpoint;
+    spot->file = texts->spot_file;
+    spot->command = texts->spot_command;
+    spot->poll_ms = settings->spot_poll_ms;
+    spot->rebalance = settings->spot_rebalance;
     return 0;
 }
 
@@ -101,7 +137,10 @@ int settings_load(int argc, char **argv, struct settings *out_settings, enum con
     if (rc == 0)
         rc = read_token(out_settings, err);
     if (rc == 0)
-        rc = read_dispatcher(out_settings, err);
+        rc = read_url("dispatcher", texts->dispatcher, "/v1/grants", out_settings->grants_url,
+                      sizeof out_settings->grants_url, err);
+    if (rc == 0)
+        rc = read_spot(out_settings, err);
     if (rc == 0)
         rc = model_device_parse(texts->device, &out_settings->device, err);
     if (rc == 0)

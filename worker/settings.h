@@ -12,6 +12,7 @@
 #include "common/config.h"
 #include "common/redis.h"
 #include "gpu/model.h"
+#include "worker/spot.h"
 
 #include <stdbool.h>
 
@@ -24,6 +25,7 @@ struct settings_texts {
     char *models;
     struct config_list model;
     char *device, *precision;
+    char *spot, *spot_endpoint, *spot_file, *spot_command;
     bool debug;
 };
 
@@ -35,11 +37,15 @@ struct settings {
     int64_t depth; /* jobs claimed beyond the batch, so that the next one is decoded in time */
     int64_t fetchers, uploaders;
     int64_t threads;
+    int64_t spot_poll_ms;
+    bool spot_rebalance, spot_acknowledge;
 
     /* Made of the texts. */
     struct redis_target redis;
     char authorization[600]; /* "Bearer TOKEN": a secret */
     char grants_url[2048];
+    char spot_endpoint[2048];
+    struct spot_options spot; /* borrows the texts */
     enum model_device device;
     enum model_precision precision;
 };

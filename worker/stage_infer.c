@@ -152,8 +152,8 @@ void stage_infer_run(struct pipeline *pipeline)
         for (int i = 0; i < infer.count; i++) {
             picture_fini(&infer.batch[i]->square);
             task_mark(infer.batch[i], STEP_INFER);
-            atomic_store(&infer.batch[i]->in_network_ms, 0);
             atomic_store(&infer.batch[i]->progress_permille, 800);
+            atomic_store(&infer.batch[i]->in_network_ms, 0);
             pipeline_pass(pipeline, STAGE_DELIVER, infer.batch[i]);
         }
     }

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "tests/unit/check.h"
+#include "worker/resident.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -162,6 +163,36 @@ static void a_short_sleep_ends_by_itself(void)
     roster_destroy(&roster);
 }
 
+static void only_what_is_in_the_network_past_the_end_is_not_waited_for(void)
+{
+    const struct manifest manifest = {.cost_ms = 1000};
+    const struct resident resident = {.manifest = &manifest};
+    struct roster *roster = roster_create(4);
+    struct task *a = make(1, 1), *b = make(2, 1), *c = make(3, 1);
+    a->resident = b->resident = c->resident = &resident;
+    CHECK(!roster_outlasts(roster, 0));
+    roster_add(roster, a);
+    CHECK(!roster_outlasts(roster, 0)); /* not in there yet */
+    atomic_store(&a->in_network_ms, 500);
+    CHECK(roster_outlasts(roster, 1499));
+    CHECK(!roster_outlasts(roster, 1500));
+    roster_add(roster, b);
+    atomic_store(&b->in_network_ms, 500); /* the same batch: twice the time */
+    CHECK(roster_outlasts(roster, 2499));
+    CHECK(!roster_outlasts(roster, 2500));
+    roster_judge(roster, 2, 1, TASK_CANCELLED);
+    CHECK(!roster_outlasts(roster, 1500));
+    roster_add(roster, c);
+    CHECK(roster_begin(roster, c));
+    CHECK(roster_outlasts(roster, 1000)); /* still before the network */
+    atomic_store(&c->progress_permille, 800);
+    CHECK(!roster_outlasts(roster, 1000)); /* behind it: worth waiting for */
+    task_destroy(&a);
+    task_destroy(&b);
+    task_destroy(&c);
+    roster_destroy(&roster);
+}
+
 int main(void)
 {
     RUN(a_lease_takes_room_until_it_leaves);
@@ -171,5 +202,6 @@ int main(void)
     RUN(a_verdict_ends_the_sleep_beside_its_task);
     RUN(hurrying_ends_every_sleep);
     RUN(a_short_sleep_ends_by_itself);
+    RUN(only_what_is_in_the_network_past_the_end_is_not_waited_for);
     return check_report();
 }

@@ -185,8 +185,9 @@ static void on_bye(int rc, const struct redis_reply *reply, void *data)
 
 static void leave(struct loop *loop)
 {
+    if (!loop->leaving)
+        loop->leave_by_ms = clock_ms() + LEAVE_MS;
     loop->leaving = true;
-    loop->leave_by_ms = clock_ms() + LEAVE_MS;
     queue_bye_command(&loop->queue, loop->worker_id, &loop->command);
     if (redis_async_send(loop->commands, &loop->command, on_bye, loop) < 0)
         loop->finished = true; /* it is forgotten with its last heartbeat */
@@ -209,6 +210,13 @@ static void give_back(struct loop *loop)
     loop->release_asked = redis_async_send(loop->commands, &loop->command, on_released, loop) == 0;
 }
 
+/* Not before: with a server that does not know the script yet, the release is sent a second time,
+ * behind what was sent after it. */
+static void on_given_up(int rc, const struct redis_reply *reply, void *data)
+{
+    leave(data);
+}
+
 void loop_give_up(struct loop *loop)
 {
     struct queue_lease leases[QUEUE_LEASES_MAX];
@@ -216,13 +224,15 @@ void loop_give_up(struct loop *loop)
     for (size_t i = 0; i < count; i++)
         leases[i] = (struct queue_lease){loop->beats[i].id, loop->beats[i].epoch};
     log_event(LOG_WARN, "worker.abandoned", "jobs", LOG_I, (int64_t)count, NULL);
-    if (count > 0) {
-        queue_release_command(&loop->queue, loop->worker_id, leases, count, true, &loop->command);
-        redis_async_send(loop->commands, &loop->command, NULL, NULL);
-    }
     loop->abandoned = true;
     loop->draining = true; /* or the next claim would take the same jobs again */
-    leave(loop);
+    queue_release_command(&loop->queue, loop->worker_id, leases, count, true, &loop->command);
+    if (count > 0 && redis_async_send(loop->commands, &loop->command, on_given_up, loop) == 0) {
+        loop->leaving = true;
+        loop->leave_by_ms = clock_ms() + LEAVE_MS;
+    } else {
+        leave(loop);
+    }
 }
 
 static int64_t drain_tick(struct loop *loop, int64_t now_ms)

@@ -286,6 +286,7 @@ struct queue_counters {
     int64_t workers, slots;                                /* alive */
     int64_t service_ms; /* smoothed, of one job; 0: none finished yet */
     int64_t oldest_ms;  /* age of the oldest job at the head of a lane (of at most 32 lanes) */
+    int64_t paused;     /* 1 while nobody may claim */
 };
 void queue_counters_command(const struct queue *queue, const char *const *models, size_t count,
                             struct redis_command *command);

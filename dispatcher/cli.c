@@ -33,6 +33,10 @@
         "output", CONFIG_TEXT, AT(output), .help = "save the result in this file; -: print it",    \
                                            .short_name = 'o'                                       \
     }
+#define KEY_FILE                                                                                   \
+    {                                                                                              \
+        "key-file", CONFIG_TEXT, AT(key_file), .help = "file with an API key of the scope operate" \
+    }
 #define TIMEOUT                                                                                    \
     {                                                                                              \
         "timeout", CONFIG_INT, AT(timeout_s), "0", 0, 31536000, "s",                               \
@@ -70,6 +74,13 @@ static const struct config_option job_options[] = {JSON, TOKEN, SERVER};
 static const struct config_option list_options[] = {
     {"limit", CONFIG_INT, AT(limit), "20", 1, 1000, "jobs", "the newest so many"}, JSON, SERVER};
 static const struct config_option models_options[] = {JSON, SERVER};
+static const struct config_option operate_options[] = {KEY_FILE, JSON, SERVER};
+static const struct config_option dead_options[] = {
+    {"limit", CONFIG_INT, AT(limit), "20", 1, 200, "jobs", "the newest so many"},
+    KEY_FILE,
+    JSON,
+    SERVER,
+};
 
 static const struct config_option keys_create_options[] = {
     {"account", CONFIG_TEXT, AT(account), .help = "whose; default: a new account"},
@@ -122,6 +133,17 @@ static const struct command {
      keys_list_options, COUNT(keys_list_options)},
     {"keys revoke", "KEY-ID", "an API key is none from now on", 1, cli_keys_revoke,
      keys_revoke_options, COUNT(keys_revoke_options)},
+    {"queues", "", "what waits and runs, by model", 0, cli_queues, operate_options,
+     COUNT(operate_options)},
+    {"workers", "", "who is alive", 0, cli_workers, operate_options, COUNT(operate_options)},
+    {"dead replay", "ID|all", "another chance for what was given up", 1, cli_dead_replay,
+     operate_options, COUNT(operate_options)},
+    {"dead", "", "jobs that were given up, and why", 0, cli_dead, dead_options,
+     COUNT(dead_options)},
+    {"pause", "MODEL", "nobody begins its jobs until it is resumed", 1, cli_pause, operate_options,
+     COUNT(operate_options)},
+    {"resume", "MODEL", "its jobs are served again", 1, cli_resume, operate_options,
+     COUNT(operate_options)},
 };
 
 static void print_usage(FILE *out)

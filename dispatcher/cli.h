@@ -8,7 +8,8 @@
  *     cli_state.c   the tokens of submitted jobs, kept in a file
  *     cli_events.c  Server-Sent Events
  *     cli_view.c    progress bars and lines
- *     cli_submit.c, cli_jobs.c, cli_keys.c  the commands
+ *     cli_submit.c, cli_jobs.c  the commands of whoever hands in jobs
+ *     cli_operate.c, cli_keys.c, cli_fsck.c  those of operators
  *
  * Functions return 0 or a code of err.h with one line for a person; main() turns that into an exit
  * status. One thread. */
@@ -40,6 +41,7 @@ struct cli_settings {
     char *server, *token;
     char *model, *email, *crop, *output;
     struct config_list params;
+    char *key_file;
     int64_t timeout_s, limit;
     bool wait, json;
     char *redis, *redis_password_file;
@@ -117,5 +119,12 @@ int cli_models(struct cli *cli, const char *unused, struct err *err);
 int cli_keys_create(struct cli *cli, const char *unused, struct err *err);
 int cli_keys_list(struct cli *cli, const char *unused, struct err *err);
 int cli_keys_revoke(struct cli *cli, const char *id, struct err *err);
+
+int cli_queues(struct cli *cli, const char *unused, struct err *err);
+int cli_workers(struct cli *cli, const char *unused, struct err *err);
+int cli_dead(struct cli *cli, const char *unused, struct err *err);
+int cli_dead_replay(struct cli *cli, const char *id, struct err *err);
+int cli_pause(struct cli *cli, const char *model, struct err *err);
+int cli_resume(struct cli *cli, const char *model, struct err *err);
 
 #endif

@@ -42,6 +42,14 @@ void object_get(struct dispatcher *dispatcher, struct call *call);
 void object_put_headers(struct dispatcher *dispatcher, struct call *call);
 void object_put(struct dispatcher *dispatcher, struct call *call);
 
+/* operate.c */
+void operate_queues(struct dispatcher *dispatcher, struct call *call);
+void operate_pause(struct dispatcher *dispatcher, struct call *call);
+void operate_resume(struct dispatcher *dispatcher, struct call *call);
+void operate_workers(struct dispatcher *dispatcher, struct call *call);
+void operate_dead(struct dispatcher *dispatcher, struct call *call);
+void operate_replay(struct dispatcher *dispatcher, struct call *call);
+
 /* pages.c */
 void models_get(struct dispatcher *dispatcher, struct call *call);
 void page_home(struct dispatcher *dispatcher, struct call *call);

@@ -4,7 +4,7 @@
 --
 -- ARGV  models…
 -- Reply of each {queued, running, delayed, dead, submitted, succeeded, failed, cancelled, lost, workers,
---       slots, service ms, age in ms of the oldest head of up to 32 lanes}
+--       slots, service ms, age in ms of the oldest head of up to 32 lanes, 1 if paused}
 local FIELDS = {'running', 'delayed', 'dead', 'submitted', 'succeeded', 'failed', 'cancelled', 'lost',
   'workers', 'slots', 'service', 'queued0', 'queued1', 'queued2'}
 
@@ -31,6 +31,7 @@ for i = 1, #ARGV do
     values[j] = floor(tonumber(values[j]) or 0)
   end
   reply[i] = {values[12] + values[13] + values[14], values[1], values[2], values[3], values[4],
-    values[5], values[6], values[7], values[8], values[9], values[10], values[11], oldest(ARGV[i])}
+    values[5], values[6], values[7], values[8], values[9], values[10], values[11], oldest(ARGV[i]),
+    call('EXISTS', P .. 'pause:' .. ARGV[i])}
 end
 return reply

@@ -119,6 +119,19 @@ void job_result_key(const char *public_id, uint32_t epoch, const char *extension
     snprintf(out, JOB_KEY_SIZE, "results/%s/%" PRIu32 "/result.%s", public_id, epoch, extension);
 }
 
+bool job_key_public_id(const char *key, char out[ID_PUBLIC_SIZE])
+{
+    const char *id = strchr(key, '/');
+    if (!id || (strncmp(key, "inputs/", 7) != 0 && strncmp(key, "results/", 8) != 0))
+        return false;
+    size_t size = strcspn(++id, "/");
+    if (size != ID_PUBLIC_SIZE - 1)
+        return false;
+    memcpy(out, id, size);
+    out[size] = 0;
+    return id_public_valid(out);
+}
+
 /* ---- the description of the work ------------------------------------------------------------- */
 
 static const struct json_limits limits = {.max_bytes = JOB_SPEC_MAX, .max_depth = 8};

@@ -15,6 +15,8 @@
 #ifndef DARKROOM_COMMON_JOB_H
 #define DARKROOM_COMMON_JOB_H
 
+#include "common/id.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,6 +65,8 @@ void job_input_key(const char *public_id, char out[JOB_KEY_SIZE]);
 /* results/<public id>/<epoch>/result.<extension> */
 void job_result_key(const char *public_id, uint32_t epoch, const char *extension,
                     char out[JOB_KEY_SIZE]);
+/* The job whose object that is; false where the key is none of these. */
+bool job_key_public_id(const char *key, char out[ID_PUBLIC_SIZE]);
 
 struct job_crop {
     int64_t x, y, width, height; /* pixels after the EXIF orientation */

@@ -106,6 +106,23 @@ static const struct config_option keys_list_options[] = {
     {"account", CONFIG_TEXT, AT(account), .help = "only its keys"}, JSON, REDIS, REDIS_PASSWORD};
 static const struct config_option keys_revoke_options[] = {REDIS, REDIS_PASSWORD};
 
+static const struct config_option fsck_options[] = {
+    {"mend", CONFIG_BOOL, AT(mend), "false", .help = "put right what can be put right"},
+    {"shards", CONFIG_INT, AT(shards), "1", 1, 256, NULL, "over which the jobs are spread"},
+    {"store", CONFIG_TEXT, AT(store), NULL,
+     .help = "local:FOLDER or s3://BUCKET; without it objects are not looked at"},
+    {"s3-endpoint", CONFIG_TEXT, AT(s3_endpoint), NULL, .help = "https://host[:port]"},
+    {"s3-region", CONFIG_TEXT, AT(s3_region), "us-east-1", .help = "region to sign for"},
+    {"s3-credentials-file", CONFIG_TEXT, AT(s3_credentials_file), NULL,
+     .help = "file with access key and secret key"},
+    {"s3-virtual-host", CONFIG_BOOL, AT(s3_virtual_host), "false",
+     .help = "bucket.host instead of host/bucket"},
+    {"secret-file", CONFIG_TEXT, AT(secret_file), NULL, .help = "a local store wants it"},
+    JSON,
+    REDIS,
+    REDIS_PASSWORD,
+};
+
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static const struct command {
@@ -127,6 +144,8 @@ static const struct command {
     {"delete", "ID", "stop a job and erase all that is left of it", 1, cli_delete, job_options,
      COUNT(job_options)},
     {"models", "", "what the server can do", 0, cli_models, models_options, COUNT(models_options)},
+    {"fsck", "[--mend] [--store STORE]", "does the queue hold together, and the store with it?", 0,
+     cli_fsck, fsck_options, COUNT(fsck_options)},
     {"keys create", "[OPTIONS]", "make an API key; it is shown once", 0, cli_keys_create,
      keys_create_options, COUNT(keys_create_options)},
     {"keys list", "[OPTIONS]", "the API keys, without the keys themselves", 0, cli_keys_list,

@@ -8,6 +8,7 @@
  *     cli_state.c   the tokens of submitted jobs, kept in a file
  *     cli_events.c  Server-Sent Events
  *     cli_view.c    progress bars and lines
+ *     cli_redis.c   the connection of those commands that go to Redis itself
  *     cli_submit.c, cli_jobs.c  the commands of whoever hands in jobs
  *     cli_operate.c, cli_keys.c, cli_fsck.c  those of operators
  *
@@ -45,6 +46,9 @@ struct cli_settings {
     int64_t timeout_s, limit;
     bool wait, json;
     char *redis, *redis_password_file;
+    char *store, *secret_file, *s3_endpoint, *s3_region, *s3_credentials_file; /* of fsck */
+    bool s3_virtual_host, mend;
+    int64_t shards;
     char *account, *name, *scopes, *priority, *weight, *origins; /* of a key */
     int64_t per_minute, burst, concurrency, max_queued;
 };
@@ -107,6 +111,13 @@ int cli_print_job(struct cli *cli, const json_t *resource, struct err *err);
 /* Writes a value as one document to standard output. */
 int cli_print_json(const json_t *value, struct err *err);
 
+/* ---- cli_redis.c ---------------------------------------------------------------------------- */
+
+struct redis;
+
+/* By --redis and --redis-password-file. Does not connect yet; owned by the caller. */
+int cli_open_redis(const struct cli *cli, struct redis **out_redis, struct err *err);
+
 /* ---- the commands --------------------------------------------------------------------------- */
 
 int cli_submit(struct cli *cli, const char *file, struct err *err);
@@ -116,6 +127,7 @@ int cli_cancel(struct cli *cli, const char *id, struct err *err);
 int cli_delete(struct cli *cli, const char *id, struct err *err);
 int cli_list(struct cli *cli, const char *unused, struct err *err);
 int cli_models(struct cli *cli, const char *unused, struct err *err);
+int cli_fsck(struct cli *cli, const char *unused, struct err *err);
 int cli_keys_create(struct cli *cli, const char *unused, struct err *err);
 int cli_keys_list(struct cli *cli, const char *unused, struct err *err);
 int cli_keys_revoke(struct cli *cli, const char *id, struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * darkroom fsck: does the queue hold together, and does the object store hold what the records say and
- * nothing else? Goes to Redis and the store themselves. */
+ * darkroom fsck: does the queue hold together, and does the object store hold what the records say
+ * and nothing else? Goes to Redis and the store themselves. */
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/queue_fsck.h"
@@ -25,10 +25,10 @@
 
 struct fsck {
     struct cli *cli;
-    struct redis *redis;  /* owned */
-    struct store *store;  /* owned; NULL: objects are not looked at */
-    json_t *findings;     /* owned */
-    json_t *orphans;      /* owned; keys */
+    struct redis *redis; /* owned */
+    struct store *store; /* owned; NULL: objects are not looked at */
+    json_t *findings;    /* owned */
+    json_t *orphans;     /* owned; keys */
     unsigned shard, shards;
     int64_t objects, object_findings, object_mended;
     struct queue_fsck_report report;
@@ -190,11 +190,11 @@ static int print_summary(struct fsck *fsck, struct err *err)
     int64_t findings = fsck->report.findings + fsck->object_findings;
     int64_t mended = fsck->report.mended + fsck->object_mended;
     if (fsck->cli->settings.json) {
-        json_t *summary = json_pack(
-            "{s:O, s:I, s:I, s:I, s:I, s:I}", "findings", fsck->findings, "records",
-            (json_int_t)fsck->report.records, "objects", (json_int_t)fsck->objects, "found",
-            (json_int_t)findings, "mended", (json_int_t)mended, "counters_not_judged",
-            (json_int_t)fsck->report.busy);
+        json_t *summary =
+            json_pack("{s:O, s:I, s:I, s:I, s:I, s:I}", "findings", fsck->findings, "records",
+                      (json_int_t)fsck->report.records, "objects", (json_int_t)fsck->objects,
+                      "found", (json_int_t)findings, "mended", (json_int_t)mended,
+                      "counters_not_judged", (json_int_t)fsck->report.busy);
         int rc = summary ? cli_print_json(summary, err) : ERR_NOMEM;
         json_decref(summary);
         return rc;
@@ -229,8 +229,8 @@ int cli_fsck(struct cli *cli, const char *unused, struct err *err)
         rc = mend_orphans(&fsck, err);
     if (rc == 0)
         rc = print_summary(&fsck, err);
-    if (rc == 0 && fsck.report.findings + fsck.object_findings >
-                       fsck.report.mended + fsck.object_mended)
+    if (rc == 0 &&
+        fsck.report.findings + fsck.object_findings > fsck.report.mended + fsck.object_mended)
         cli->exit_status = CLI_EXIT_FAILED;
     redis_destroy(&fsck.redis);
     store_close(&fsck.store);

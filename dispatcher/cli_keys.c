@@ -16,17 +16,6 @@
 #define TIMEOUT_MS 10000
 #define MAX_LISTED 100000
 
-static int open_redis(const struct cli *cli, struct redis **out, struct err *err)
-{
-    struct redis_target target;
-    int rc =
-        redis_target_init(&target, cli->settings.redis, cli->settings.redis_password_file, err);
-    if (rc == 0)
-        rc = redis_create(&target, out, err);
-    crypto_wipe(&target, sizeof target);
-    return rc;
-}
-
 /* ---- how a key looks ------------------------------------------------------------------------- */
 
 static int set_time(json_t *object, const char *name, int64_t ms)
@@ -115,7 +104,7 @@ int cli_keys_create(struct cli *cli, const char *unused, struct err *err)
     (void)unused;
     int rc = read_key(&cli->settings, &key, err);
     if (rc == 0)
-        rc = open_redis(cli, &redis, err);
+        rc = cli_open_redis(cli, &redis, err);
     if (rc == 0)
         rc = keys_create(redis, &key, TIMEOUT_MS, text, err);
     if (rc == 0 && cli->settings.json) {
@@ -136,7 +125,7 @@ int cli_keys_create(struct cli *cli, const char *unused, struct err *err)
 int cli_keys_revoke(struct cli *cli, const char *id, struct err *err)
 {
     struct redis *redis = NULL;
-    int rc = open_redis(cli, &redis, err);
+    int rc = cli_open_redis(cli, &redis, err);
     if (rc == 0)
         rc = keys_revoke(redis, id, TIMEOUT_MS, err);
     redis_destroy(&redis);
@@ -210,7 +199,7 @@ int cli_keys_list(struct cli *cli, const char *unused, struct err *err)
     struct list list = {.account = cli->settings.account};
     struct redis *redis = NULL;
     (void)unused;
-    int rc = open_redis(cli, &redis, err);
+    int rc = cli_open_redis(cli, &redis, err);
     if (rc == 0)
         rc = keys_list(redis, TIMEOUT_MS, add_key, &list, err);
     if (rc == 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * darkroom queues, workers, dead, pause and resume: what operators do over HTTP, with a key that has
- * the scope operate. */
+ * darkroom queues, workers, dead, pause and resume: what operators do over HTTP, with a key that
+ * has the scope operate. */
 #include "common/err.h"
 #include "common/job.h"
 #include "common/secret.h"
@@ -23,13 +23,13 @@ static int ask(struct cli *cli, const char *method, const char *path, json_t **o
                        "--key-file wants a file with an API key of the scope operate");
     int rc = secret_read_line(settings->key_file, 8, key, sizeof key, err);
     if (rc == 0)
-        rc = cli_call(
-            cli,
-            &(struct cli_request){.server = settings->server ? settings->server : CLI_DEFAULT_SERVER,
-                                  .method = method,
-                                  .path = path,
-                                  .token = key},
-            out_answer, err);
+        rc = cli_call(cli,
+                      &(struct cli_request){.server = settings->server ? settings->server
+                                                                       : CLI_DEFAULT_SERVER,
+                                            .method = method,
+                                            .path = path,
+                                            .token = key},
+                      out_answer, err);
     crypto_wipe(key, sizeof key);
     return rc;
 }

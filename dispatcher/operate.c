@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What operators see and do: /v1/queues, /v1/workers, /v1/dead. Wants a key with the scope operate. */
+ * What operators see and do: /v1/queues, /v1/workers, /v1/dead. Wants a key with the scope operate.
+ */
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/err.h"
@@ -286,10 +287,9 @@ static json_t *history_view(const struct queue_dead *dead)
 {
     json_t *list = json_array();
     for (size_t i = 0; list && i < dead->history_count; i++)
-        json_array_append_new(list, json_pack("{s:i, s:o, s:s}", "epoch",
-                                              (int)dead->history[i].epoch, "at",
-                                              iso(dead->history[i].at_ms), "what",
-                                              dead->history[i].what));
+        json_array_append_new(
+            list, json_pack("{s:i, s:o, s:s}", "epoch", (int)dead->history[i].epoch, "at",
+                            iso(dead->history[i].at_ms), "what", dead->history[i].what));
     return list;
 }
 
@@ -300,8 +300,7 @@ static json_t *dead_view(const struct queue_dead *dead)
                      job->public_id, "model", job->model, "flow", job->flow, "created_at",
                      iso(job->created_ms), "died_at", iso(dead->died_ms), "error", "code",
                      job->error_code, "detail", job->error_detail, "attempts", job->attempts,
-                     "losses", job->losses, "crashes", job->crashes, "history",
-                     history_view(dead));
+                     "losses", job->losses, "crashes", job->crashes, "history", history_view(dead));
 }
 
 static int read_dead(const struct queue *queue, const struct redis_reply *reply, void *data)

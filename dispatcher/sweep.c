@@ -64,18 +64,6 @@ void sweep_destroy(struct sweep **sweep)
     *sweep = NULL;
 }
 
-/* The public id between the prefix and the next slash, if it is one of our shards. */
-static bool read_id(const struct sweep *sweep, const char *key, char out[ID_PUBLIC_SIZE])
-{
-    const char *id = key + strlen(prefixes[sweep->prefix]);
-    size_t size = strcspn(id, "/");
-    if (strlen(key) < strlen(prefixes[sweep->prefix]) || size != ID_PUBLIC_SIZE - 1)
-        return false;
-    memcpy(out, id, size);
-    out[size] = 0;
-    return id_public_valid(out) && id_public_shard(out) < sweep->dispatcher->shards;
-}
-
 static void wait_a_period(struct sweep *sweep)
 {
     sweep->prefix = PREFIXES;
@@ -132,7 +120,8 @@ static void ask_for_jobs(struct sweep *sweep)
         struct suspect *suspect = &sweep->suspects[i];
         *suspect = (struct suspect){.sweep = sweep, .key = sweep->entries[i].key};
         if (sweep->entries[i].modified_ms > newest_ms ||
-            !read_id(sweep, suspect->key, suspect->public_id))
+            !job_key_public_id(suspect->key, suspect->public_id) ||
+            id_public_shard(suspect->public_id) >= dispatcher->shards)
             continue;
         queue_get_command(dispatcher_queue_of_id(dispatcher, suspect->public_id),
                           suspect->public_id, &dispatcher->command);

@@ -2,16 +2,15 @@
 #include "dispatcher/tally.h"
 
 #include "common/err.h"
-#include "dispatcher/dispatcher.h"
+#include "dispatcher/fanout.h"
 
 #include <stdlib.h>
 
 struct tally {
     tally_done *done;
     void *data;
+    const char *const *names; /* borrowed while the question is asked */
     size_t count;
-    unsigned waiting; /* answers that are still to come */
-    int rc;           /* the first failure */
     struct queue_counters sums[];
 };
 
@@ -46,44 +45,46 @@ static void add(struct queue_counters *sum, const struct queue_counters *shard)
     sum->workers = larger(sum->workers, shard->workers);
     sum->slots = larger(sum->slots, shard->slots);
     sum->oldest_ms = larger(sum->oldest_ms, shard->oldest_ms);
+    sum->paused = larger(sum->paused, shard->paused);
 }
 
-static void on_counters(int rc, const struct redis_reply *reply, void *data)
+static void build(const struct queue *queue, struct redis_command *command, void *data)
 {
+    const struct tally *tally = data;
+    queue_counters_command(queue, tally->names, tally->count, command);
+}
+
+static int read(const struct queue *queue, const struct redis_reply *reply, void *data)
+{
+    (void)queue;
     struct tally *tally = data;
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < tally->count; i++) {
         struct queue_counters counters;
         rc = queue_counters_reply(reply, i, &counters, NULL);
         if (rc == 0)
             add(&tally->sums[i], &counters);
     }
-    if (rc < 0 && tally->rc == 0)
-        tally->rc = rc;
-    if (--tally->waiting > 0)
-        return;
-    tally->done(tally->rc, tally->rc == 0 ? tally->sums : NULL, tally->data);
+    return rc;
+}
+
+static void finish(int rc, void *data)
+{
+    struct tally *tally = data;
+    tally->done(rc, rc == 0 ? tally->sums : NULL, tally->data);
     free(tally);
 }
 
 int tally_ask(struct dispatcher *dispatcher, const char *const *names, size_t count,
               tally_done *done, void *data)
 {
+    static const struct fanout_verbs verbs = {build, read, finish};
     struct tally *tally = calloc(1, sizeof *tally + count * sizeof tally->sums[0]);
     if (!tally)
         return ERR_NOMEM;
-    *tally = (struct tally){.done = done, .data = data, .count = count};
-    for (unsigned shard = 0; shard < dispatcher->shards; shard++) {
-        queue_counters_command(dispatcher_queue(dispatcher, shard), names, count,
-                               &dispatcher->command);
-        int rc = dispatcher_send(dispatcher, on_counters, tally);
-        if (rc == 0)
-            tally->waiting++;
-        else if (tally->rc == 0)
-            tally->rc = rc;
-    }
-    int rc = tally->rc;
-    if (tally->waiting > 0)
-        return 0; /* the answers bring the failure of one that was not sent */
-    free(tally);
+    *tally = (struct tally){.done = done, .data = data, .names = names, .count = count};
+    int rc = fanout_ask(dispatcher, &verbs, tally);
+    if (rc < 0)
+        free(tally);
     return rc;
 }

@@ -70,6 +70,21 @@ static void object_keys_are_made_from_ids(void)
     CHECK_TEXT(key, "results/0a123456789abc00000000000000000000/12/result.png");
 }
 
+static void the_job_of_an_object_is_read_from_its_key(void)
+{
+    char id[ID_PUBLIC_SIZE];
+    CHECK(job_key_public_id("inputs/0a123456789abc00000000000000000000", id));
+    CHECK_TEXT(id, "0a123456789abc00000000000000000000");
+    CHECK(job_key_public_id("results/0b123456789abc00000000000000000000/12/result.png", id));
+    CHECK_TEXT(id, "0b123456789abc00000000000000000000");
+    CHECK(!job_key_public_id("inputs/0a123456789abc0000000000000000000", id));
+    CHECK(!job_key_public_id("inputs/0A123456789abc00000000000000000000", id));
+    CHECK(!job_key_public_id("others/0a123456789abc00000000000000000000", id));
+    CHECK(!job_key_public_id("inputs/", id));
+    CHECK(!job_key_public_id("inputs", id));
+    CHECK(!job_key_public_id("", id));
+}
+
 static void a_description_survives_the_trip(void)
 {
     struct job_spec spec = {.input_key = "inputs/x",
@@ -154,6 +169,7 @@ int main(void)
     RUN(the_scripts_have_the_same_table);
     RUN(names_from_outside_are_checked);
     RUN(object_keys_are_made_from_ids);
+    RUN(the_job_of_an_object_is_read_from_its_key);
     RUN(a_description_survives_the_trip);
     RUN(a_description_without_input_and_crop_is_fine);
     RUN(bad_descriptions_name_the_member);

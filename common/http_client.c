@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "common/http_client.h"
+#include "common/http_client_easy.h"
 
 #include "common/err.h"
+#include "common/network.h"
 
 #include <assert.h>
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define DEFAULT_CONNECT_MS 5000
 #define DEFAULT_TOTAL_MS 60000
@@ -22,13 +24,7 @@ struct http_client {
     char *ca_file; /* owned */
 };
 
-/* One request under way. */
-struct exchange {
-    struct http_client *client;
-    const struct http_request *request;
-    struct http_response *response;
-    int broken; /* what a callback of ours refused with; 0 */
-};
+static_assert(sizeof((struct http_easy *)0)->detail >= CURL_ERROR_SIZE, "as curl wants it");
 
 static pthread_once_t global_once = PTHREAD_ONCE_INIT;
 static CURLcode global_result;
@@ -36,6 +32,14 @@ static CURLcode global_result;
 static void init_global(void)
 {
     global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+int http_easy_init_library(struct err *err)
+{
+    pthread_once(&global_once, init_global);
+    if (global_result != CURLE_OK)
+        return err_set(err, ERR_INTERNAL, NULL, "libcurl: %s", curl_easy_strerror(global_result));
+    return 0;
 }
 
 void http_response_init(struct http_response *response, size_t max_bytes)
@@ -52,17 +56,17 @@ void http_response_fini(struct http_response *response)
 int http_client_create(const struct http_client_options *options, struct http_client **out_client,
                        struct err *err)
 {
-    pthread_once(&global_once, init_global);
-    if (global_result != CURLE_OK)
-        return err_set(err, ERR_INTERNAL, NULL, "libcurl: %s", curl_easy_strerror(global_result));
+    int rc = http_easy_init_library(err);
+    if (rc < 0)
+        return rc;
     struct http_client *client = calloc(1, sizeof *client);
     if (!client)
         return ERR_NOMEM;
     client->options = *options;
-    client->options.ca_file = NULL;
     client->curl = curl_easy_init();
     if (options->ca_file)
         client->ca_file = strdup(options->ca_file);
+    client->options.ca_file = client->ca_file;
     if (!client->curl || (options->ca_file && !client->ca_file)) {
         http_client_destroy(&client);
         return ERR_NOMEM;
@@ -85,31 +89,46 @@ void http_client_destroy(struct http_client **client)
 
 static size_t on_body(char *data, size_t one, size_t size, void *context)
 {
-    struct exchange *exchange = context;
-    const struct http_request *request = exchange->request;
-    struct buf *body = &exchange->response->body;
+    struct http_easy *easy = context;
+    const struct http_request *request = easy->request;
+    struct buf *body = &easy->response->body;
     long status = 0;
-    curl_easy_getinfo(exchange->client->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(easy->curl, CURLINFO_RESPONSE_CODE, &status);
     bool success = status >= 200 && status < 300;
     if (success && request->on_data) {
         if (request->on_data(request->context, data, size) != 0)
-            exchange->broken = ERR_CANCELLED;
+            easy->broken = ERR_CANCELLED;
     } else if (success) {
-        exchange->broken = buf_append(body, data, size);
+        easy->broken = buf_append(body, data, size);
     } else {
         /* Of a refusal only the beginning matters, and its status must not be lost over its
          * length. */
         size_t room = body->max_size - body->size;
-        exchange->broken = buf_append(body, data, size < room ? size : room);
+        easy->broken = buf_append(body, data, size < room ? size : room);
     }
-    return exchange->broken ? 0 : size * one;
+    return easy->broken ? 0 : size * one;
 }
 
 static int on_progress(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
                        curl_off_t up)
 {
-    struct exchange *exchange = context;
-    return exchange->request->on_progress(exchange->request->context, up, down);
+    struct http_easy *easy = context;
+    return easy->request->on_progress(easy->request->context, up, down);
+}
+
+/* The only place that knows where a connection really goes: a name may resolve to anything, and to
+ * something else the next time. What is refused here never gets a packet. */
+static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_sockaddr *peer)
+{
+    struct http_easy *easy = context;
+    unsigned char address[NETWORK_ADDRESS_SIZE];
+    network_of_peer(&peer->addr, address);
+    if (!network_is_public(address) &&
+        !network_set_contains(easy->options->only_public_or, address)) {
+        easy->guarded = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(peer->family, peer->socktype | SOCK_CLOEXEC, peer->protocol);
 }
 
 /* --- a request ----------------------------------------------------------------------------------
@@ -183,10 +202,10 @@ static long or_default(int64_t value, long standard)
     return value ? (long)value : standard;
 }
 
-static void set_limits(CURL *curl, const struct http_client *client,
+static void set_limits(CURL *curl, const struct http_client_options *options,
                        const struct http_request *request)
 {
-    const struct http_client_options *options = &client->options;
+    const char *protocols = options->https_only ? "https" : "http,https";
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
                      or_default(options->connect_timeout_ms, DEFAULT_CONNECT_MS));
@@ -198,15 +217,15 @@ static void set_limits(CURL *curl, const struct http_client *client,
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_PER_S);
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (stall_ms + 999) / 1000);
     }
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, protocols);
+    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, request->max_redirects > 0 ? 1L : 0L);
     curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)request->max_redirects);
     curl_easy_setopt(curl, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-    if (!options->use_environment_proxy)
+    if (!options->use_environment_proxy || options->only_public_or)
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    if (client->ca_file)
-        curl_easy_setopt(curl, CURLOPT_CAINFO, client->ca_file);
+    if (options->ca_file)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, options->ca_file);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "darkroom/" DARKROOM_VERSION);
     curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L);
@@ -289,63 +308,91 @@ static int code_of_failure(CURLcode failure)
     }
 }
 
-static int judge(const struct exchange *exchange, CURLcode failure, const char *detail,
-                 struct err *err)
+static int judge(const struct http_easy *easy, CURLcode failure, struct err *err)
 {
-    const struct http_response *response = exchange->response;
+    const struct http_response *response = easy->response;
     char host[MAX_HOST];
-    host_of(exchange->request->url, host);
-    if (exchange->broken == ERR_LIMIT)
+    host_of(easy->request->url, host);
+    if (easy->broken == ERR_LIMIT)
         return err_set(err, ERR_LIMIT, NULL, "%s: the answer is larger than %zu bytes", host,
                        response->body.max_size);
-    if (exchange->broken)
-        return exchange->broken;
+    if (easy->broken)
+        return easy->broken;
     /* A server that refuses a body may close before having read it all: its answer counts. */
     bool refused =
         response->status >= 400 && (failure == CURLE_SEND_ERROR || failure == CURLE_RECV_ERROR ||
                                     failure == CURLE_PARTIAL_FILE);
+    if (failure == CURLE_COULDNT_CONNECT && easy->guarded)
+        return err_set(err, ERR_DENIED, NULL, "%s is not on the public internet", host);
     if (failure != CURLE_OK && !refused)
         return err_set(err, code_of_failure(failure), NULL, "%s: %s", host,
-                       *detail ? detail : curl_easy_strerror(failure));
+                       *easy->detail ? easy->detail : curl_easy_strerror(failure));
     int rc = code_of_status(response->status);
     return rc < 0 ? err_set(err, rc, NULL, "%s answered %d", host, response->status) : 0;
+}
+
+static int check_url(const char *url, bool https_only, struct err *err)
+{
+    if (has_control(url) ||
+        (strncmp(url, "https://", 8) && (https_only || strncmp(url, "http://", 7))))
+        return err_set(err, ERR_INVALID, NULL, "a URL is not one of %s",
+                       https_only ? "https" : "http or https");
+    return 0;
+}
+
+int http_easy_begin(struct http_easy *easy, void *curl, const struct http_client_options *options,
+                    const struct http_request *request, struct http_response *response,
+                    struct err *err)
+{
+    struct curl_slist *headers = NULL;
+    assert(request->max_redirects == 0 || request->method <= HTTP_HEAD);
+    assert(request->body_size == 0 || request->method == HTTP_PUT || request->method == HTTP_POST);
+    *easy = (struct http_easy){
+        .curl = curl, .options = options, .request = request, .response = response};
+    buf_clear(&response->body);
+    *response =
+        (struct http_response){.body = response->body, .content_length = -1, .retry_after_s = -1};
+    int rc = check_url(request->url, options->https_only, err);
+    if (rc == 0)
+        rc = build_headers(request, &headers, err);
+    if (rc < 0) {
+        curl_slist_free_all(headers);
+        return rc;
+    }
+    easy->headers = headers;
+    curl_easy_reset(curl); /* options only: connections stay */
+    set_limits(curl, options, request);
+    set_method(curl, request);
+    curl_easy_setopt(curl, CURLOPT_URL, request->url);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, easy->detail);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, easy);
+    if (options->only_public_or) {
+        curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+        curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, easy);
+    }
+    if (request->on_progress) {
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, easy);
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    }
+    return 0;
+}
+
+int http_easy_end(struct http_easy *easy, int failure, struct err *err)
+{
+    read_info(easy->curl, easy->response);
+    int rc = judge(easy, (CURLcode)failure, err);
+    curl_slist_free_all(easy->headers);
+    easy->headers = NULL;
+    return rc;
 }
 
 int http_client_send(struct http_client *client, const struct http_request *request,
                      struct http_response *response, struct err *err)
 {
-    assert(request->max_redirects == 0 || request->method <= HTTP_HEAD);
-    assert(request->body_size == 0 || request->method == HTTP_PUT || request->method == HTTP_POST);
-    CURL *curl = client->curl;
-    struct exchange exchange = {client, request, response, 0};
-    struct curl_slist *headers = NULL;
-    char detail[CURL_ERROR_SIZE] = "";
-    buf_clear(&response->body);
-    *response =
-        (struct http_response){.body = response->body, .content_length = -1, .retry_after_s = -1};
-    if (has_control(request->url) ||
-        (strncmp(request->url, "http://", 7) && strncmp(request->url, "https://", 8)))
-        return err_set(err, ERR_INVALID, NULL, "a URL is not one of http or https");
-    int rc = build_headers(request, &headers, err);
-    if (rc < 0)
-        goto out;
-    curl_easy_reset(curl); /* options only: connections stay */
-    set_limits(curl, client, request);
-    set_method(curl, request);
-    curl_easy_setopt(curl, CURLOPT_URL, request->url);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
-    if (request->on_progress) {
-        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &exchange);
-        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    }
-    CURLcode failure = curl_easy_perform(curl);
-    read_info(curl, response);
-    rc = judge(&exchange, failure, detail, err);
-out:
-    curl_slist_free_all(headers);
-    return rc;
+    struct http_easy easy;
+    int rc = http_easy_begin(&easy, client->curl, &client->options, request, response, err);
+    return rc < 0 ? rc : http_easy_end(&easy, (int)curl_easy_perform(client->curl), err);
 }

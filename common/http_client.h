@@ -20,7 +20,8 @@
  *     2xx 0 · 3xx ERR_UNSUPPORTED · 401, 403 ERR_DENIED · 404, 410 ERR_NOT_FOUND · 409 ERR_CONFLICT
  *     408 ERR_TIMEOUT · 413 ERR_LIMIT · 429, 5xx ERR_UNAVAILABLE · other 4xx ERR_INVALID
  * and where there is none: ERR_UNAVAILABLE (refused, reset, no such host, TLS), ERR_TIMEOUT,
- * ERR_LIMIT (answer larger than its buffer), ERR_CANCELLED (the callback said so).
+ * ERR_LIMIT (answer larger than its buffer), ERR_CANCELLED (the callback said so), ERR_DENIED (an
+ * address that only_public_or forbids).
  *
  * A client belongs to one thread at a time. */
 #ifndef DARKROOM_COMMON_HTTP_CLIENT_H
@@ -43,6 +44,11 @@ struct http_client_options {
     int64_t stall_timeout_ms;   /* 15000; below 1 KiB/s for so long is a timeout */
     const char *ca_file;        /* certificates to trust; NULL: the system's */
     bool use_environment_proxy; /* honour http_proxy and its kin */
+    bool https_only;
+    /* Not NULL: only to addresses of the public internet and to those in this set (network.h),
+     * judged when a socket opens, whatever the name resolved to. Never through a proxy. Borrowed
+     * for the life of the client. */
+    const struct network_set *only_public_or;
 };
 
 struct http_header {

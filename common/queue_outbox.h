@@ -5,7 +5,8 @@
  * Notifications. A completion writes into the `out` stream in the same script.
  * queue_notify_intake() turns entries into rows, each with a place in a zset of due times and a
  * lease of its own, so that three days of retries for one receiver hold up nobody. A row's id never
- * changes: use it in the Message-ID.
+ * changes: use it in the Message-ID. Webhooks' rows are claimed as queue_hooks.h says; settling is
+ * the same for both.
  *
  *     queue_notify_intake(&queue, redis, 2000, &n, &err);
  *     queue_notify_claim(&queue, redis, 16, 60000, 2000, &rows, &err);
@@ -25,7 +26,7 @@
 #include "common/queue_worker.h"
 
 #define QUEUE_NOTIFY_MAX 64
-#define QUEUE_NOTIFY_ID_SIZE 40
+#define QUEUE_NOTIFY_ID_SIZE 80
 #define QUEUE_NOTIFY_GIVE_UP_MS (3LL * 24 * 3600 * 1000)
 
 struct queue_notify_row {
@@ -82,9 +83,10 @@ int queue_notify_allow(const struct queue *queue, struct redis *redis,
 
 enum queue_notify_outcome {
     QUEUE_NOTIFY_SENT,
-    QUEUE_NOTIFY_RETRY,  /* a failure of now: again after retry_ms; given up after three days */
-    QUEUE_NOTIFY_WAIT,   /* not tried: again after retry_ms, which counts as no attempt */
-    QUEUE_NOTIFY_REFUSED /* a failure for good */
+    QUEUE_NOTIFY_RETRY,   /* a failure of now: again after retry_ms; given up after three days */
+    QUEUE_NOTIFY_WAIT,    /* not tried: again after retry_ms, which counts as no attempt */
+    QUEUE_NOTIFY_REFUSED, /* a failure for good */
+    QUEUE_NOTIFY_UNWANTED /* nobody wants it any more: forgotten */
 };
 struct queue_notified {
     const char *notify_id;

@@ -55,10 +55,10 @@ static void read_failure(struct notify *notify, const char *public_id, char out[
         snprintf(out, 33, "%s", job.error_code);
 }
 
-/* `id` is the mail's own: a job that failed and succeeded in a replay sends two different ones. */
-static int send_mail(struct notify *notify, const struct queue_notify_row *row, const char *id,
-                     const char *address, bool *out_everyone, struct err *err)
+static int send_mail(struct notify *notify, const struct queue_notify_row *row, const char *address,
+                     bool *out_everyone, struct err *err)
 {
+    const char *id = row->notify_id;
     struct links links;
     char failure[33] = "";
     const struct manifest *model =
@@ -127,7 +127,7 @@ static enum queue_notify_outcome attempt(struct notify *notify, const struct que
     if (rc == 0 && *out_limit_ms > 0)
         return QUEUE_NOTIFY_WAIT;
     if (rc == 0)
-        rc = send_mail(notify, row, report->id, address, &report->everyone, &report->reason);
+        rc = send_mail(notify, row, address, &report->everyone, &report->reason);
     if (rc == 0)
         return QUEUE_NOTIFY_SENT;
     err_set(&report->reason, rc, NULL, "%s", err_name(rc));
@@ -154,6 +154,7 @@ static int settle(struct notify *notify, const struct queue_notified *notified, 
     case QUEUE_NOTIFY_WAIT: report->result = NOTIFY_LIMITED; break;
     case QUEUE_NOTIFY_RETRY: report->result = dead ? NOTIFY_REFUSED : NOTIFY_DEFERRED; break;
     case QUEUE_NOTIFY_REFUSED: report->result = NOTIFY_REFUSED; break;
+    case QUEUE_NOTIFY_UNWANTED: report->result = NOTIFY_GONE; break;
     }
     if (verdict == QUEUE_LOST)
         report->result = NOTIFY_GONE;
@@ -166,7 +167,7 @@ static int see_through(struct notify *notify, const struct queue_notify_row *row
     int64_t limit_ms, end_ms = clock_ms() + notify->lease_ms;
     char reason[MAX_SETTLE_REASON] = "";
     struct queue_notified notified = {.notify_id = row->notify_id, .epoch = row->epoch};
-    snprintf(report->id, sizeof report->id, "%s.%s", row->notify_id, job_state_name(row->state));
+    snprintf(report->id, sizeof report->id, "%s", row->notify_id);
     snprintf(report->job, sizeof report->job, "%s", row->public_id);
     report->attempt = row->attempts + 1;
 

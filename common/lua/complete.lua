@@ -49,18 +49,19 @@ local function settle(id, raw, epoch, outcome, run)
   if flags % 2 == FLAG_INPUT then
     throw_away('inputs/' .. public_id, now_text)
   end
-  call('SET', P .. 'j:' .. id, patch('S', flags - flags % 16, epoch, 1000) ..
-    sub(raw, PATCH_SIZE + 1, body_end) .. outcome)
+  local record = patch('S', flags - flags % 16, epoch, 1000) .. sub(raw, PATCH_SIZE + 1, body_end) ..
+    outcome
+  call('SET', P .. 'j:' .. id, record)
   events[#events + 1] = public_id .. ' S1000 ' .. model
   kept[#kept + 1] = expiry
   kept[#kept + 1] = id
   left[#left + 1] = id
   succeeded[model] = (succeeded[model] or 0) + 1
-  if blob_size > 0 then
-    local first = HEAD_SIZE + model_size + flow_size + extension_size
-    outbox[#outbox + 1] = {'id', public_id, 'model', model, 'state', 'S', 'address',
-      sub(raw, first + 1, first + address_size), 'blob',
-      sub(raw, first + address_size + 1, first + address_size + blob_size)}
+  -- What most jobs have is decided by lengths alone.
+  if blob_size > 0 or extra_size > 0 or flow_size == 17 then
+    local flow = sub(raw, HEAD_SIZE + model_size + 1, HEAD_SIZE + model_size + flow_size)
+    announce(public_id, record, 'S', is_account(flow) and flow, blob_size,
+      sub(raw, body_end - extra_size + 1, body_end))
   end
   if epoch > 1 then
     throw_away_results(load(id), 1, epoch - 1, now + UPLOAD_WINDOW_MS)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane settle
+-- @use base write record lane rows settle forget
 -- erase: cancel and forget.
 --
 -- ARGV  public id
@@ -11,6 +11,7 @@ if r == false then
   for _, set in ipairs({'lease', 'delay', 'done', 'dlq', 'corrupt'}) do
     call('ZREM', P .. set, id)
   end
+  rows_erase(id)
   call('DEL', P .. 'j:' .. id, P .. 'h:' .. id)
   throw_away('inputs/' .. ARGV[1], now)
   return finish(1)

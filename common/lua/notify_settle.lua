@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- @use base write
+-- @use base write rows
 -- notify_settle: what became of a try.
 --
--- ARGV  notify id, epoch, outcome (0 sent, 1 retry, 2 wait, 3 refused), retry ms, reason, give up ms
+-- ARGV  notify id, epoch, outcome (0 sent, 1 retry, 2 wait, 3 refused, 4 not wanted any more), retry ms,
+--       reason, give up ms
 -- Reply {verdict, 1 if given up}: 1 done, 2 was sent already, 4 lost
 local notify_id, outcome = ARGV[1], ARGV[3]
 local row = P .. 'n:' .. notify_id
@@ -16,24 +17,23 @@ end
 if known[1] ~= ARGV[2] then
   return {4, 0}
 end
-if outcome == '0' then
-  call('DEL', row)
-  call('ZREM', P .. 'due', notify_id)
+if outcome == '0' or outcome == '4' then
+  row_delete(notify_id)
   -- Makes a repeated settle harmless, and a second intake of the same completion impossible.
   call('SET', P .. 'sent:' .. notify_id, '1', 'PX', 3600000)
   return {1, 0}
 end
 if outcome == '2' then
-  call('ZADD', P .. 'due', now + ARGV[4], notify_id)
+  row_wait(notify_id, now + ARGV[4])
   return {1, 0}
 end
 call('HINCRBY', row, 'attempts', 1)
 call('HSET', row, 'reason', ARGV[5])
 if outcome == '3' or now - known[2] >= tonumber(ARGV[6]) then
   call('HSET', row, 'dead', format('%.0f', now))
-  call('ZREM', P .. 'due', notify_id)
+  row_unqueue(notify_id)
   call('ZADD', P .. 'unsent', now, notify_id)
   return {1, 1}
 end
-call('ZADD', P .. 'due', now + ARGV[4], notify_id)
+row_wait(notify_id, now + ARGV[4])
 return {1, 0}

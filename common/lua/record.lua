@@ -39,13 +39,9 @@ local function set_flag(r, flag, on)
   end
 end
 
--- The record; nil where there is none; false and an error where it contradicts itself.
-local function load(id)
+-- A record read; false and an error where it contradicts itself.
+local function parse(id, raw)
   local key = P .. 'j:' .. id
-  local raw = call('GET', key)
-  if not raw then
-    return nil
-  end
   if #raw < HEAD_SIZE then
     return false, 'CORRUPT ' .. key .. ': ' .. #raw .. ' bytes, expected at least ' .. HEAD_SIZE
   end
@@ -72,6 +68,14 @@ local function load(id)
     backoff_max = backoff_max, body_end = body_end,
     model = sub(raw, HEAD_SIZE + 1, HEAD_SIZE + model_size),
   }
+end
+
+-- The record; nil where there is none; false and an error where it contradicts itself.
+local function load(id)
+  local raw = call('GET', P .. 'j:' .. id)
+  if raw then
+    return parse(id, raw)
+  end
 end
 
 local function head_of(r)
@@ -111,6 +115,11 @@ end
 local function flow_of(r)
   local first = HEAD_SIZE + r.model_size
   return sub(r.raw, first + 1, first + r.flow_size)
+end
+
+-- An account's flow is its id, a visitor's another kind of name.
+local function is_account(flow)
+  return #flow == 17 and string.find(flow, '^a%x+$') ~= nil
 end
 
 local function extension_of(r)

@@ -27,12 +27,26 @@ local function note_attempt(r, what)
   call('LTRIM', key, -HISTORY_KEPT, -1)
 end
 
--- The notification leaves with the state, or neither does.
-local function notify(r)
-  if r.blob_size > 0 then
-    outbox[#outbox + 1] = {'id', public_id_of(r), 'model', r.model, 'state', r.state,
-      'address', address_of(r), 'blob', blob_of(r)}
+-- The notification leaves with the state, or neither does: if anybody is to be told how a job ends, by
+-- mail (not of a cancel), by a webhook of its own, or because its account has endpoints, which is
+-- looked up once per script. The whole record goes into the outbox: rows are made from it later,
+-- whatever becomes of the job meanwhile.
+local listening = {}
+
+local function announce(public_id, raw, state, flow, blob_size, extra)
+  if flow and listening[flow] == nil then
+    listening[flow] = call('EXISTS', P .. 'hooks:' .. flow) == 1
   end
+  if (blob_size > 0 and state ~= 'C') or (flow and listening[flow]) or
+    (extra ~= '' and string.find('\n' .. extra, '\nw=', 1, true)) then
+    outbox[#outbox + 1] = {'id', public_id, 'record', raw}
+  end
+end
+
+local function notify(r, outcome)
+  local flow, body_end = flow_of(r), r.body_end
+  announce(public_id_of(r), head_of(r) .. sub(r.raw, HEAD_SIZE + 1, body_end) .. outcome, r.state,
+    is_account(flow) and flow, r.blob_size, sub(r.raw, body_end - r.extra_size + 1, body_end))
 end
 
 -- Ends a job whose state is final already: kept for retain_ms, announced, cleaned up behind.
@@ -45,9 +59,7 @@ local function settle_final(r, retain_ms, outcome)
   if not has(r, FLAG_DEAD) then
     throw_away_input(r)
   end
-  if r.state ~= 'C' then
-    notify(r)
-  end
+  notify(r, outcome)
   save_with_outcome(r, outcome)
 end
 
@@ -70,29 +82,4 @@ local function pull_out(r)
     push_worker(r)
     lease_drop(r)
   end
-end
-
--- Removes every trace but the events, which hold nothing but the id and age out.
-local function erase(r)
-  local notify_id = public_id_of(r) .. '.m'
-  pull_out(r)
-  throw_away_input(r)
-  if r.state == 'S' then
-    throw_away_results(r, r.epoch, r.epoch, now)
-  elseif r.state ~= 'F' and r.state ~= 'C' then
-    throw_away_results(r, 1, r.epoch, now + UPLOAD_WINDOW_MS)
-  end
-  if r.state == 'S' or r.state == 'F' or r.state == 'C' then
-    call('ZREM', P .. 'done', r.id)
-  else
-    count_state(r, -1)
-  end
-  if has(r, FLAG_DEAD) then
-    call('ZREM', P .. 'dlq', r.id)
-    count(r.model, 'dead', -1)
-  end
-  call('ZREM', P .. 'due', notify_id)
-  call('ZREM', P .. 'unsent', notify_id)
-  call('DEL', P .. 'j:' .. r.id, P .. 'h:' .. r.id, P .. 'n:' .. notify_id, P .. 'sent:' .. notify_id)
-  note_event(r, 'X')
 end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane settle reap registry
+-- @use base write record lane rows settle forget reap registry
 -- tick: housekeeping, a bounded piece of each kind. From any number of callers.
 --
 -- ARGV  lease ms, retain ms
@@ -45,11 +45,10 @@ end
 local forgotten = forget()
 drop_silent_workers()
 wake_waiting()
--- Mail that was given up is kept a week for the operator.
+-- What was given up is kept a week for the operator.
 local old = call('ZRANGEBYSCORE', P .. 'unsent', '-inf', now - 604800000, 'LIMIT', 0, LIMIT)
 for i = 1, #old do
-  call('DEL', P .. 'n:' .. old[i])
-  call('ZREM', P .. 'unsent', old[i])
+  row_delete(old[i])
 end
 local more = expired >= LIMIT or promoted >= LIMIT or forgotten >= LIMIT
 return finish({expired, promoted, forgotten, buried, more and 1 or 0, gap and 1 or 0})

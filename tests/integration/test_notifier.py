@@ -78,7 +78,7 @@ class NotifierTest(unittest.TestCase):
         self.assertEqual(mail["From"].addresses[0].addr_spec, "darkroom@example.org")
         self.assertEqual([a.addr_spec for a in mail["To"].addresses], [SOMEBODY])
         self.assertEqual(mail["Auto-Submitted"], "auto-generated")
-        self.assertRegex(mail["Message-ID"], rf"^<{job}\.[a-z.]+@example\.org>$")
+        self.assertRegex(mail["Message-ID"], rf"^<{job}-[0-9a-f]+-m@example\.org>$")
         age = time.time() - email.utils.parsedate_to_datetime(mail["Date"]).timestamp()
         self.assertTrue(-5 < age < 120, age)
         self.assertEqual(mail.get_content_type(), "multipart/alternative")
@@ -144,11 +144,11 @@ class NotifierTest(unittest.TestCase):
         jobs = {self.end_job() for _ in range(3)}
         self.settled(notifier, "mail.sent", 3)
         files = list(self.lab.outbox.iterdir())
-        self.assertEqual({path.name.split(".")[0] for path in files}, jobs)
+        self.assertEqual({path.name.split("-")[0] for path in files}, jobs)
         for path in files:
             self.assertTrue(path.name.endswith(".eml"))
             self.assertEqual(path.stat().st_mode & 0o777, 0o600)
-            self.check_mail(path.read_bytes(), path.name.split(".")[0], "Your picture is ready")
+            self.check_mail(path.read_bytes(), path.name.split("-")[0], "Your picture is ready")
 
     # ---- what a server can say ----
 

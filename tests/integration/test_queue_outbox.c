@@ -134,7 +134,7 @@ static void a_notifier_that_died_is_fenced_off(void)
 
 static void mail_is_given_up_after_three_days_or_a_refusal(void)
 {
-    char ids[2][ID_PUBLIC_SIZE], key[64];
+    char ids[2][ID_PUBLIC_SIZE], key[QUEUE_NOTIFY_ID_SIZE + 16];
     struct queue_notify_rows rows = {0};
     bool dead = false;
     begin(30000);

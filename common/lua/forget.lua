@@ -1,0 +1,25 @@
+-- SPDX-License-Identifier: MIT
+-- forget: how a job goes away altogether.
+
+-- Removes every trace but the events, which hold nothing but the id and age out.
+local function erase(r)
+  pull_out(r)
+  throw_away_input(r)
+  if r.state == 'S' then
+    throw_away_results(r, r.epoch, r.epoch, now)
+  elseif r.state ~= 'F' and r.state ~= 'C' then
+    throw_away_results(r, 1, r.epoch, now + UPLOAD_WINDOW_MS)
+  end
+  if r.state == 'S' or r.state == 'F' or r.state == 'C' then
+    call('ZREM', P .. 'done', r.id)
+  else
+    count_state(r, -1)
+  end
+  if has(r, FLAG_DEAD) then
+    call('ZREM', P .. 'dlq', r.id)
+    count(r.model, 'dead', -1)
+  end
+  rows_erase(r.id)
+  call('DEL', P .. 'j:' .. r.id, P .. 'h:' .. r.id)
+  note_event(r, 'X')
+end

@@ -239,7 +239,8 @@ static int read_key(const struct redis_reply *values, struct key *out, struct er
     struct err why = {0};
     if (key_scopes_parse(redis_reply_text(redis_reply_at(values, SCOPES)), &key.scopes, &why) < 0 ||
         key_check(&key, &why) < 0)
-        return err_set(err, ERR_CORRUPT, "redis", PREFIX "key:… of %s: %.180s", key.id, why.text);
+        return err_set(err, ERR_CORRUPT, "redis", PREFIX "key:… of %s: %s %.150s", key.id,
+                       why.field, why.text);
     *out = key;
     return 0;
 }

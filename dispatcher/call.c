@@ -24,14 +24,21 @@ void call_client(const struct call *call, struct client_key *out)
                exchange_header(call->exchange, "X-Forwarded-For"), out);
 }
 
-bool call_token(struct call *call, char out[CALL_TOKEN_SIZE])
+const char *call_bearer(const struct call *call)
 {
     const char *header = exchange_header(call->exchange, "Authorization");
+    if (!header || strncasecmp(header, "Bearer ", 7) != 0)
+        return NULL;
+    return header + 7 + strspn(header + 7, " ");
+}
+
+bool call_token(struct call *call, char out[CALL_TOKEN_SIZE])
+{
+    const char *bearer = call_bearer(call);
     out[0] = 0;
-    if (header && strncasecmp(header, "Bearer ", 7) == 0) {
-        header += 7 + strspn(header + 7, " ");
-        if (strlen(header) < CALL_TOKEN_SIZE)
-            memcpy(out, header, strlen(header) + 1);
+    if (bearer) {
+        if (strlen(bearer) < CALL_TOKEN_SIZE)
+            memcpy(out, bearer, strlen(bearer) + 1);
         return true;
     }
     int rc = exchange_query(call->exchange, "token", out, CALL_TOKEN_SIZE);
@@ -42,6 +49,24 @@ bool call_token(struct call *call, char out[CALL_TOKEN_SIZE])
     if (rc < 0)
         out[0] = 0;
     return true;
+}
+
+bool call_ask_right(struct call *call, enum token_right right, const char *public_id,
+                    struct call_right *out)
+{
+    char token[CALL_TOKEN_SIZE];
+    *out = (struct call_right){.scope = right == TOKEN_VIEW ? SCOPE_READ : SCOPE_SUBMIT};
+    if (call->identity.has_key)
+        return identity_require(call, out->scope);
+    if (!call_token(call, token))
+        return false;
+    out->by_token = token_allows(call->dispatcher->tokens, right, public_id, token);
+    return true;
+}
+
+bool call_has_right(const struct call *call, const struct call_right *right, const char *flow)
+{
+    return right->by_token || identity_owns(&call->identity, flow, right->scope);
 }
 
 bool call_reserve(struct call *call, size_t bytes)

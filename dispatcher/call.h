@@ -27,6 +27,7 @@ struct call {
     struct exchange *exchange;     /* borrowed */
     struct router_match match;
     struct identity identity;
+    struct identity_wait identity_wait;
     void *state; /* of the route, owned */
     void (*free_state)(void *state);
     size_t reserved; /* of the memory for bodies */
@@ -38,11 +39,26 @@ bool call_public_id(struct call *call, char out[ID_PUBLIC_SIZE]);
 /* The address of whoever asks, seen through the proxies that we trust. */
 void call_client(const struct call *call, struct client_key *out);
 
+/* What stands behind `Authorization: Bearer`, or NULL. Borrowed. */
+const char *call_bearer(const struct call *call);
+
 #define CALL_TOKEN_SIZE 128
 
 /* The token of `Authorization: Bearer` or of `?token=`. False: none, and 401 was answered. A token
  * that is too long or malformed becomes "", which permits nothing. */
 bool call_token(struct call *call, char out[CALL_TOKEN_SIZE]);
+
+/* How a request may come at a job: with one of the job's tokens, or with a key of its account. */
+struct call_right {
+    bool by_token;
+    unsigned scope; /* that a key needs */
+};
+
+/* False: it brought neither, or a key without the scope, and was answered. */
+bool call_ask_right(struct call *call, enum token_right right, const char *public_id,
+                    struct call_right *out);
+/* May it, now that the job's flow is known? */
+bool call_has_right(const struct call *call, const struct call_right *right, const char *flow);
 
 /* Sets memory for a body aside until the call ends. False: too much is in use, 503 was answered. */
 bool call_reserve(struct call *call, size_t bytes);

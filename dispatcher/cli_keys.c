@@ -101,7 +101,6 @@ int cli_keys_create(struct cli *cli, const char *unused, struct err *err)
     struct key key;
     struct redis *redis = NULL;
     char text[KEY_TEXT_SIZE] = "";
-    (void)unused;
     int rc = read_key(&cli->settings, &key, err);
     if (rc == 0)
         rc = cli_open_redis(cli, &redis, err);
@@ -198,7 +197,6 @@ int cli_keys_list(struct cli *cli, const char *unused, struct err *err)
 {
     struct list list = {.account = cli->settings.account};
     struct redis *redis = NULL;
-    (void)unused;
     int rc = cli_open_redis(cli, &redis, err);
     if (rc == 0)
         rc = keys_list(redis, TIMEOUT_MS, add_key, &list, err);

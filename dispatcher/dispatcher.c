@@ -7,12 +7,14 @@
 #include "common/log.h"
 #include "common/secret.h"
 #include "common/stop.h"
+#include "dispatcher/cors.h"
 #include "dispatcher/disowned.h"
 #include "dispatcher/enqueue.h"
 #include "dispatcher/events.h"
 #include "dispatcher/gate.h"
 #include "dispatcher/housekeeping.h"
 #include "dispatcher/http_server.h"
+#include "dispatcher/keyring.h"
 #include "dispatcher/limits.h"
 #include "dispatcher/metrics.h"
 #include "dispatcher/offload.h"
@@ -225,6 +227,10 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
     const struct settings *settings = dispatcher->settings;
     char origin[300];
     int rc = client_proxies_parse(settings->trusted_proxies, &dispatcher->proxies, err);
+    if (rc == 0 && settings->cors_origins)
+        rc = cors_check_list(settings->cors_origins, err);
+    if (rc == 0)
+        rc = keyring_create(dispatcher, &dispatcher->keyring);
     if (rc == 0)
         rc = blame(manifest_set_load(settings->models, &dispatcher->models, err), "models", err);
     if (rc == 0)
@@ -424,6 +430,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     gate_destroy(&dispatcher->gate);
     offload_close(&dispatcher->offload);
     metrics_destroy(&dispatcher->metrics);
+    keyring_destroy(&dispatcher->keyring);
     limits_destroy(&dispatcher->limits);
     pages_close(&dispatcher->pages);
     manifest_set_fini(&dispatcher->models);

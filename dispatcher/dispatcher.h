@@ -31,6 +31,7 @@ struct err;
 struct events;
 struct gate;
 struct housekeeping;
+struct keyring;
 struct http_server;
 struct limits;
 struct metrics;
@@ -54,6 +55,7 @@ struct dispatcher {
     struct token_keys *tokens;
     struct address_keys *addresses;
     struct crypto_mac *flow_mac;
+    struct keyring *keyring;
     struct limits *limits;
     struct events *events;
     struct housekeeping *housekeeping;

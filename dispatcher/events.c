@@ -353,7 +353,7 @@ int64_t events_streams(const struct events *events)
 struct visit {
     struct stream stream;
     struct call *call; /* borrowed; valid until the answer */
-    bool permitted;
+    struct call_right right;
     unsigned seen; /* the watch's version when the first read was sent */
 };
 
@@ -406,7 +406,7 @@ static void on_snapshot(int rc, const struct redis_reply *reply, void *data)
         problem_send(exchange, &(struct problem){.kind = PROBLEM_NOT_FOUND, .job = id});
     else if (rc < 0)
         problem_send(exchange, &(struct problem){.kind = PROBLEM_UNAVAILABLE, .job = id});
-    else if (!visit->permitted)
+    else if (!call_has_right(visit->call, &visit->right, job.flow))
         problem_send(exchange, &(struct problem){.kind = PROBLEM_FORBIDDEN, .job = id});
     else
         open_stream(visit, &job);
@@ -422,8 +422,9 @@ static void free_visit(void *state)
 void job_events(struct dispatcher *dispatcher, struct call *call)
 {
     struct events *events = dispatcher->events;
-    char token[CALL_TOKEN_SIZE], public_id[ID_PUBLIC_SIZE];
-    if (!call_public_id(call, public_id) || !call_token(call, token))
+    char public_id[ID_PUBLIC_SIZE];
+    struct call_right right;
+    if (!call_public_id(call, public_id) || !call_ask_right(call, TOKEN_VIEW, public_id, &right))
         return;
     struct visit *visit = events->ended ? NULL : calloc(1, sizeof *visit);
     struct watch *watch = visit ? watches_add(&events->watches, public_id) : NULL;
@@ -434,7 +435,7 @@ void job_events(struct dispatcher *dispatcher, struct call *call)
     }
     visit->call = call;
     visit->stream.exchange = call->exchange;
-    visit->permitted = token_allows(dispatcher->tokens, TOKEN_VIEW, public_id, token);
+    visit->right = right;
     visit->seen = watch->version;
     watch_attach(watch, &visit->stream);
     call->state = visit;

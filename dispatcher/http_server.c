@@ -55,11 +55,18 @@ struct exchange {
     bool opened;    /* headers() was called */
     bool completed; /* complete() was called */
     bool suspended;
+    bool held;      /* it sleeps, or slept, in MHD's first call */
+    unsigned holds; /* exchange_hold() without exchange_go_on() */
     bool queued;
     bool shared; /* the answer is borrowed */
     unsigned status;
     struct MHD_Response *answer; /* owned until queued, unless shared */
     struct stream *stream;       /* owned; NULL unless it is one */
+    unsigned header_count;
+    struct {
+        const char *name; /* borrowed */
+        char *value;      /* owned */
+    } headers[EXCHANGE_MAX_HEADERS];
 };
 
 /* ---- what MHD calls ---- */
@@ -83,11 +90,8 @@ static enum method method_of(const char *name)
     static const struct {
         const char *name;
         enum method method;
-    } rows[] = {{"GET", METHOD_GET},
-                {"HEAD", METHOD_HEAD},
-                {"POST", METHOD_POST},
-                {"PUT", METHOD_PUT},
-                {"DELETE", METHOD_DELETE}};
+    } rows[] = {{"GET", METHOD_GET}, {"HEAD", METHOD_HEAD},     {"POST", METHOD_POST},
+                {"PUT", METHOD_PUT}, {"DELETE", METHOD_DELETE}, {"OPTIONS", METHOD_OPTIONS}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (strcmp(rows[i].name, name) == 0)
             return rows[i].method;
@@ -123,18 +127,25 @@ static bool wants_continue(const struct exchange *exchange)
     return expect && strcasecmp(expect, "100-continue") == 0;
 }
 
+/* Once it is known how large a body may be. */
+static void check_size(struct exchange *exchange)
+{
+    int64_t size = exchange_body_size(exchange);
+    if (!exchange_answered(exchange) && size > 0 && (uint64_t)size > exchange->max_body)
+        refuse(exchange, ERR_LIMIT, (int64_t)exchange->max_body);
+}
+
 static void open_request(struct exchange *exchange)
 {
     const struct exchange_handlers *callbacks = &exchange->server->callbacks;
-    int64_t size = exchange_body_size(exchange);
     if (!exchange->target) {
         exchange->target = calloc(1, 2);
         refuse(exchange, ERR_INVALID, 0);
         return;
     }
     callbacks->headers(callbacks->context, exchange);
-    if (!exchange_answered(exchange) && size > 0 && (uint64_t)size > exchange->max_body)
-        refuse(exchange, ERR_LIMIT, (int64_t)exchange->max_body);
+    if (exchange->holds == 0)
+        check_size(exchange);
 }
 
 static bool refuses_body(const struct exchange *exchange)
@@ -166,16 +177,20 @@ static bool drained_enough(const struct exchange *exchange)
            clock_ms() - exchange->started_ms > options->request_ms;
 }
 
+static void sleep_on(struct exchange *exchange)
+{
+    MHD_suspend_connection(exchange->connection);
+    exchange->suspended = true;
+}
+
 static void complete(struct exchange *exchange)
 {
     const struct exchange_handlers *callbacks = &exchange->server->callbacks;
     exchange->completed = true;
     if (!exchange_answered(exchange))
         callbacks->complete(callbacks->context, exchange);
-    if (exchange_answered(exchange))
-        return;
-    MHD_suspend_connection(exchange->connection);
-    exchange->suspended = true;
+    if (!exchange_answered(exchange))
+        sleep_on(exchange);
 }
 
 static enum MHD_Result on_access(void *context, struct MHD_Connection *connection, const char *url,
@@ -190,8 +205,18 @@ static enum MHD_Result on_access(void *context, struct MHD_Connection *connectio
         exchange->method_name = method;
         exchange->method = method_of(method);
         open_request(exchange);
+        if (exchange->holds > 0) {
+            sleep_on(exchange);
+            exchange->held = true;
+            return MHD_YES;
+        }
         /* MHD closes a connection whose answer came before it was done with the request, so an
          * answer waits for the next call, unless there is a body better not sent. */
+        return refuses_body(exchange) ? queue_response(exchange) : MHD_YES;
+    }
+    if (exchange->held) {
+        /* After a sleep in the first call MHD makes that call again. */
+        exchange->held = false;
         return refuses_body(exchange) ? queue_response(exchange) : MHD_YES;
     }
     if (*upload_size > 0) {
@@ -223,6 +248,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (exchange->stream)
         free(exchange->stream->data);
     free(exchange->stream);
+    for (unsigned i = 0; i < exchange->header_count; i++)
+        free(exchange->headers[i].value);
     free(exchange->target);
     free(exchange);
 }
@@ -446,11 +473,43 @@ void answer_header(struct answer *answer, const char *name, const char *value)
 
 static void wake(struct exchange *exchange)
 {
-    if (!exchange->suspended)
+    if (!exchange->suspended || exchange->holds > 0)
         return;
     exchange->suspended = false;
     exchange->server->resumed = true;
     MHD_resume_connection(exchange->connection);
+}
+
+void exchange_hold(struct exchange *exchange)
+{
+    exchange->holds++;
+}
+
+void exchange_go_on(struct exchange *exchange)
+{
+    assert(exchange->holds > 0);
+    if (--exchange->holds > 0)
+        return;
+    check_size(exchange);
+    wake(exchange);
+}
+
+bool exchange_add_header(struct exchange *exchange, const char *name, const char *value)
+{
+    unsigned count = exchange->header_count;
+    char *copy = count < EXCHANGE_MAX_HEADERS ? strdup(value) : NULL;
+    if (!copy)
+        return false;
+    exchange->headers[count].name = name;
+    exchange->headers[count].value = copy;
+    exchange->header_count++;
+    return true;
+}
+
+static void add_headers(const struct exchange *exchange, struct answer *answer)
+{
+    for (unsigned i = 0; i < exchange->header_count; i++)
+        answer_header(answer, exchange->headers[i].name, exchange->headers[i].value);
 }
 
 void exchange_respond(struct exchange *exchange, unsigned status, struct answer *answer)
@@ -461,6 +520,7 @@ void exchange_respond(struct exchange *exchange, unsigned status, struct answer 
     }
     if (!answer)
         answer = answer_static("", 0);
+    add_headers(exchange, answer);
     exchange->answer = unwrap(answer);
     exchange->status = status;
     wake(exchange);
@@ -527,6 +587,7 @@ int exchange_stream_begin(struct exchange *exchange, unsigned status, const char
     }
     for (; headers && headers[0]; headers += 2)
         answer_header(wrap(answer), headers[0], headers[1]);
+    add_headers(exchange, wrap(answer));
     exchange->stream = stream;
     exchange->answer = answer;
     exchange->status = status;

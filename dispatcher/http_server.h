@@ -32,7 +32,15 @@ struct http_server;
 struct exchange;
 struct answer;
 
-enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OTHER };
+enum method {
+    METHOD_GET,
+    METHOD_HEAD,
+    METHOD_POST,
+    METHOD_PUT,
+    METHOD_DELETE,
+    METHOD_OPTIONS,
+    METHOD_OTHER
+};
 
 struct http_server_options {
     const char *listen;    /* "host:port", "[v6]:port"; port 0: any. Borrowed for the call */
@@ -102,7 +110,17 @@ void *exchange_user(const struct exchange *exchange);
 typedef void exchange_sink(void *context, struct exchange *exchange, const void *data, size_t size);
 void exchange_set_body(struct exchange *exchange, size_t max_bytes, exchange_sink *sink);
 
+/* From `headers`: the request goes no further, and no body is taken, until exchange_go_on() was
+ * called as often; meanwhile it may be answered or given a body. Whoever holds has to go on. */
+void exchange_hold(struct exchange *exchange);
+void exchange_go_on(struct exchange *exchange);
+
 /* ---- responses ---- */
+
+/* A header for whatever the answer will be, save for a shared one. `name` is borrowed for the life
+ * of the request, `value` copied. Up to EXCHANGE_MAX_HEADERS; false: one too many, or no memory. */
+#define EXCHANGE_MAX_HEADERS 6
+bool exchange_add_header(struct exchange *exchange, const char *name, const char *value);
 
 /* Makers give NULL when memory is short. `taken` bodies are freed by the response. */
 struct answer *answer_take(void *body, size_t size);

@@ -15,6 +15,7 @@
 
 #include "common/job.h"
 #include "common/keys.h"
+#include "dispatcher/keyring.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,6 +38,9 @@ struct identity {
  * where there is no key, 403 where it has not the scope. */
 bool identity_require(struct call *call, unsigned scopes);
 
+/* The same where visitors may, too. */
+bool identity_permit(struct call *call, unsigned scopes);
+
 /* The flow of the jobs that it submits: the account, or a keyed hash of the visitor's address.
  * NULL: it cannot be made, 503 was answered. */
 const char *identity_flow(struct call *call);
@@ -44,7 +48,14 @@ const char *identity_flow(struct call *call);
 /* May it do to a job of this flow what `scopes` stand for, without the job's own tokens? */
 bool identity_owns(const struct identity *identity, const char *flow, unsigned scopes);
 
-/* For routes.c: fills call->identity before the route. */
-void identity_begin(struct call *call);
+/* For routes.c: fills call->identity before the route, and judges the origin of a page that asks
+ * (cors.h). `then` is called at once, or when Redis has told about the key, the exchange on hold
+ * meanwhile; not at all where the request was refused. */
+struct identity_wait {
+    struct keyring_wait keyring;
+    struct call *call;
+    void (*then)(struct call *call);
+};
+void identity_begin(struct call *call, void (*then)(struct call *call));
 
 #endif

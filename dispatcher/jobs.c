@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The routes of one job: look, fetch the result, cancel, erase. All begin alike: the token's MAC is
- * checked here, whether the job exists only Redis knows. A wrong token never acts; it only asks, so
- * that an unknown id is 404 and a known one 403. */
+ * checked here, whether the job exists and whose it is only Redis knows. So a key, and a token that
+ * is wrong, asks for the job first: an unknown id is 404, and 403 one that is not for them. */
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -20,7 +20,7 @@
 struct visit {
     struct call *call; /* borrowed; valid until the answer */
     char public_id[ID_PUBLIC_SIZE];
-    bool permitted;
+    struct call_right right;
     void (*show)(struct visit *visit, const struct queue_job *job);
 };
 
@@ -44,7 +44,7 @@ static void on_job(int rc, const struct redis_reply *reply, void *data)
             visit->call->exchange,
             &(struct problem){.kind = rc == ERR_CORRUPT ? PROBLEM_INTERNAL : PROBLEM_UNAVAILABLE,
                               .job = visit->public_id});
-    else if (!visit->permitted)
+    else if (!call_has_right(visit->call, &visit->right, job.flow))
         problem_send(visit->call->exchange,
                      &(struct problem){.kind = PROBLEM_FORBIDDEN, .job = visit->public_id});
     else
@@ -70,8 +70,9 @@ static void ask_for_job(struct visit *visit)
 static struct visit *begin(struct call *call, enum token_right right,
                            void (*show)(struct visit *, const struct queue_job *))
 {
-    char token[CALL_TOKEN_SIZE], public_id[ID_PUBLIC_SIZE];
-    if (!call_public_id(call, public_id) || !call_token(call, token))
+    char public_id[ID_PUBLIC_SIZE];
+    struct call_right rights;
+    if (!call_public_id(call, public_id) || !call_ask_right(call, right, public_id, &rights))
         return NULL;
     struct visit *visit = calloc(1, sizeof *visit);
     if (!visit) {
@@ -80,11 +81,22 @@ static struct visit *begin(struct call *call, enum token_right right,
     }
     visit->call = call;
     visit->show = show;
-    visit->permitted = token_allows(call->dispatcher->tokens, right, public_id, token);
+    visit->right = rights;
     memcpy(visit->public_id, public_id, sizeof public_id);
     call->state = visit;
     call->free_state = free;
     return visit;
+}
+
+/* `act` at once where the token is good, else once it is known whose the job is. */
+static void begin_act(struct call *call, enum token_right right,
+                      void (*act)(struct visit *, const struct queue_job *))
+{
+    struct visit *visit = begin(call, right, act);
+    if (visit && visit->right.by_token)
+        act(visit, NULL);
+    else if (visit)
+        ask_for_job(visit);
 }
 
 /* ---- look ---- */
@@ -180,18 +192,18 @@ static void on_cancelled(int rc, const struct redis_reply *reply, void *data)
         ask_for_job(visit);
 }
 
-void job_cancel(struct dispatcher *dispatcher, struct call *call)
+static void cancel(struct visit *visit, const struct queue_job *job)
 {
-    struct visit *visit = begin(call, TOKEN_MANAGE, show_cancelled);
-    if (!visit)
-        return;
-    if (!visit->permitted) {
-        ask_for_job(visit);
-        return;
-    }
+    struct dispatcher *dispatcher = visit->call->dispatcher;
+    visit->show = show_cancelled;
     queue_cancel_command(dispatcher_queue_of_id(dispatcher, visit->public_id), visit->public_id,
                          &dispatcher->command);
     ask(visit, on_cancelled);
+}
+
+void job_cancel(struct dispatcher *dispatcher, struct call *call)
+{
+    begin_act(call, TOKEN_MANAGE, cancel);
 }
 
 /* ---- erase ---- */
@@ -213,16 +225,15 @@ static void on_erased(int rc, const struct redis_reply *reply, void *data)
     }
 }
 
-void job_erase(struct dispatcher *dispatcher, struct call *call)
+static void erase(struct visit *visit, const struct queue_job *job)
 {
-    struct visit *visit = begin(call, TOKEN_DELETE, show_job);
-    if (!visit)
-        return;
-    if (!visit->permitted) {
-        ask_for_job(visit);
-        return;
-    }
+    struct dispatcher *dispatcher = visit->call->dispatcher;
     queue_erase_command(dispatcher_queue_of_id(dispatcher, visit->public_id), visit->public_id,
                         &dispatcher->command);
     ask(visit, on_erased);
+}
+
+void job_erase(struct dispatcher *dispatcher, struct call *call)
+{
+    begin_act(call, TOKEN_DELETE, erase);
 }

@@ -59,7 +59,7 @@ bool router_capture(const struct router_match *match, int index, char *out, size
 
 void router_allow_text(unsigned methods, char out[64])
 {
-    static const char *const names[] = {"GET, HEAD", NULL, "POST", "PUT", "DELETE"};
+    static const char *const names[] = {"GET, HEAD", NULL, "POST", "PUT", "DELETE", "OPTIONS"};
     size_t used = 0;
     out[0] = 0;
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)

@@ -4,6 +4,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "dispatcher/call.h"
+#include "dispatcher/cors.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http_server.h"
 #include "dispatcher/metrics.h"
@@ -57,9 +58,17 @@ static struct call *attach(struct dispatcher *dispatcher, struct exchange *excha
         *call = (struct call){.dispatcher = dispatcher, .exchange = exchange};
     dispatcher->calls += call != NULL;
     exchange_set_user(exchange, call);
-    if (call)
-        identity_begin(call);
     return call;
+}
+
+static const struct route preflight = {1u << METHOD_OPTIONS, "/v1/{*}", "preflight", NULL,
+                                       cors_preflight};
+
+/* Now that it is known who asks. */
+static void open_route(struct call *call)
+{
+    if (call->match.route->headers)
+        call->match.route->headers(call->dispatcher, call);
 }
 
 static void on_headers(void *context, struct exchange *exchange)
@@ -70,14 +79,18 @@ static void on_headers(void *context, struct exchange *exchange)
         problem_send(exchange, &(struct problem){.kind = PROBLEM_UNAVAILABLE});
         return;
     }
+    if (cors_is_preflight(exchange)) {
+        call->match.route = &preflight;
+        return;
+    }
     int rc = router_find(routes, route_count, exchange_method(exchange), exchange_path(exchange),
                          &call->match);
     if (rc == ERR_NOT_FOUND)
         call_refuse(call, PROBLEM_NOT_FOUND, "no such route");
     else if (rc < 0)
         refuse_method(call);
-    else if (call->match.route->headers)
-        call->match.route->headers(dispatcher, call);
+    else
+        identity_begin(call, open_route);
 }
 
 static void on_complete(void *context, struct exchange *exchange)

@@ -44,6 +44,8 @@ static const struct config_option options[] = {
      .help = "one line of at least 32 characters, shared with workers"},
     {"trusted-proxies", CONFIG_TEXT, AT(trusted_proxies), NULL,
      .help = "addresses and networks whose X-Forwarded-For is believed"},
+    {"cors-origins", CONFIG_TEXT, AT(cors_origins), NULL,
+     .help = "https://host of other sites' pages that may ask without an API key"},
     {"max-body-bytes", CONFIG_INT, AT(max_body_bytes), "33554432", 1024, 1073741824, "bytes",
      .help = "largest body of a submission"},
     {"max-upload-bytes", CONFIG_INT, AT(max_upload_bytes), "67108864", 1024, 1073741824, "bytes",

@@ -100,7 +100,7 @@ void submit_headers(struct dispatcher *dispatcher, struct call *call)
     size_t max_bytes = (size_t)dispatcher->settings->max_body_bytes;
     int64_t size = exchange_body_size(call->exchange);
     struct err err = {0};
-    if (!within_limits(dispatcher, call))
+    if (!identity_permit(call, SCOPE_SUBMIT) || !within_limits(dispatcher, call))
         return;
     if (size > (int64_t)max_bytes) {
         problem_send_too_large(call->exchange, (int64_t)max_bytes);

@@ -319,12 +319,22 @@ class Lab:
     def get(self, target, **more):
         return self.request("GET", target, **more)
 
-    def submit(self, picture=None, model="test-model", **members):
+    def submit(self, picture=None, model="test-model", token=None, headers=None, port=None, **members):
         """POST /v1/jobs as JSON. `picture`: bytes, a path, or None for a small PNG."""
         if isinstance(picture, (str, pathlib.Path)):
             picture = pathlib.Path(picture).read_bytes()
         members.setdefault("input", data_url(picture if picture is not None else png()))
-        return self.request("POST", "/v1/jobs", {"model": model, **members})
+        return self.request("POST", "/v1/jobs", {"model": model, **members}, headers, token, port)
+
+    def keys(self, *arguments, check=True):
+        """darkroom keys …; what it printed on standard output."""
+        return subprocess.run([str(BUILD / "dispatcher" / "darkroom"), "keys", *map(str, arguments),
+                               "--redis", self.redis_url], capture_output=True, text=True,
+                              check=check).stdout.strip()
+
+    def key(self, *options):
+        """A new API key: a dict with key, id, account and so on."""
+        return json.loads(self.keys("create", "--json", *options))
 
     def submit_form(self, parts, **more):
         kind, body = multipart(parts)

@@ -1,0 +1,232 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Who is asking: API keys, their scopes and origins, over HTTP."""
+import pathlib
+import socket
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from darkroom import Hand, Lab, Shared, main, multipart, png, wait_until  # noqa: E402
+
+PAGE = "https://page.example"
+
+
+def preflight(lab, origin, path="/v1/jobs", method="POST"):
+    return lab.request("OPTIONS", path, headers={
+        "Origin": origin, "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "authorization,content-type"})
+
+
+class Keys(Shared):
+    def test_a_job_belongs_to_the_account_and_its_keys_need_no_token(self):
+        key = self.lab.key("--name", "shop")
+        other = self.lab.key("--account", key["account"], "--scopes", "read")
+        stranger = self.lab.key()
+        answer = self.lab.submit(token=key["key"])
+        self.assertEqual(answer.status, 202, answer)
+        path = f"/v1/jobs/{answer.json['id']}"
+        for good in (key, other):
+            self.assertEqual(self.lab.get(path, token=good["key"]).json["id"], answer.json["id"])
+        self.assertEqual(self.lab.get(path, token=stranger["key"]).code, "forbidden")
+        self.assertEqual(self.lab.get(path + "/result", token=key["key"]).status, 409)
+        self.assertEqual(self.lab.get(path + "/result", token=stranger["key"]).status, 403)
+        self.assertEqual(self.lab.get(path + "/events", token=stranger["key"]).status, 403)
+        # A visitor's job is nobody's account's; the tokens go on working.
+        visitors = self.lab.submit().json
+        self.assertEqual(self.lab.get(f"/v1/jobs/{visitors['id']}", token=key["key"]).status, 403)
+        self.assertEqual(self.lab.job(answer.json)["state"], "queued")
+        self.assertEqual(self.lab.get(f"/v1/jobs/00{'ab' * 16}", token=key["key"]).status, 404)
+
+    def test_cancel_and_delete_need_the_scope_submit(self):
+        key = self.lab.key()
+        reader = self.lab.key("--account", key["account"], "--scopes", "read,operate")
+        stranger = self.lab.key()
+        job = self.lab.submit(token=key["key"]).json
+        path = f"/v1/jobs/{job['id']}"
+        for bad in (reader, stranger):
+            self.assertEqual(self.lab.request("POST", path + "/cancel", token=bad["key"]).status, 403)
+            self.assertEqual(self.lab.request("DELETE", path, token=bad["key"]).status, 403)
+        self.assertEqual(self.lab.job(job)["state"], "queued")
+        answer = self.lab.request("POST", path + "/cancel", token=key["key"])
+        self.assertEqual((answer.status, answer.json["state"]), (200, "cancelled"))
+        self.assertEqual(self.lab.request("DELETE", path, token=key["key"]).status, 204)
+        self.assertEqual(self.lab.get(path, token=key["key"]).status, 404)
+
+    def test_events_with_a_key(self):
+        key = self.lab.key()
+        job = self.lab.submit(token=key["key"]).json
+        self.lab.request("POST", f"/v1/jobs/{job['id']}/cancel", token=key["key"])
+        answer = self.lab.get(f"/v1/jobs/{job['id']}/events", token=key["key"])
+        self.assertIn(b'"state":"cancelled"', answer.body.replace(b" ", b""))
+
+    def test_submit_needs_the_scope_submit(self):
+        reader = self.lab.key("--scopes", "read")
+        self.assertEqual(self.lab.submit(token=reader["key"]).code, "forbidden")
+        self.assertEqual(self.lab.submit_form([("model", "test-model"), ("input", png(), "a.png")],
+                                              token=reader["key"]).code, "forbidden")
+
+    def test_what_is_no_key_is_refused(self):
+        good = self.lab.key()["key"]
+        for bad in ("dk_", "dk_x", good[:-1], good + "x", good[:-1] + "+", good + " x",
+                    "dk_" + "A" * 43, "dk_" + "A" * 5000, "dk_" + "%00" * 15):
+            answer = self.lab.submit(token=bad)
+            self.assertEqual((answer.status, answer.code), (401, "unauthorized"), bad[:60])
+            self.assertIn("Bearer", answer.headers["WWW-Authenticate"])
+        self.assertEqual(self.lab.submit(token=good).status, 202)
+
+    def test_a_token_that_looks_like_a_key_is_a_token(self):
+        job = self.lab.submit().json
+        answer = self.lab.get(f"/v1/jobs/{job['id']}", token="dk_" + "A" * 19)
+        self.assertEqual(answer.status, 403)
+
+    def test_a_revoked_key_is_refused_within_two_seconds(self):
+        key = self.lab.key()
+        self.assertEqual(self.lab.submit(token=key["key"]).status, 202)
+        self.lab.keys("revoke", key["id"])
+        end = time.monotonic() + 2.5
+        wait_until(lambda: self.lab.get("/v1/jobs/00" + "ab" * 16, token=key["key"]).status == 401,
+                   "the key is refused")
+        self.assertLess(time.monotonic(), end)
+
+    def test_the_key_is_nowhere_in_redis_or_the_log(self):
+        key = self.lab.key()
+        self.lab.submit(token=key["key"])
+        secret = key["key"][3:]
+        for name in self.lab.redis_cli("--raw", "KEYS", "{k}*").splitlines():
+            self.assertNotIn(secret, name)
+            if self.lab.redis_cli("TYPE", name) == "hash":
+                self.assertNotIn(secret, self.lab.redis_cli("HGETALL", name))
+        self.assertNotIn(secret, self.lab.programs["dispatcher"].log)
+
+    def test_a_key_that_was_edited_by_hand_is_an_error_that_says_so(self):
+        key = self.lab.key()
+        name = next(line for line in self.lab.redis_cli("KEYS", "{k}key:*").splitlines()
+                    if self.lab.redis_cli("HGET", line, "id") == key["id"])
+        self.lab.redis_cli("HSET", name, "weight", "heavy")
+        self.assertEqual(self.lab.submit(token=key["key"]).status, 500)
+        self.lab.programs["dispatcher"].wait_for_log("key.unreadable")
+        self.assertIn("weight", self.lab.programs["dispatcher"].log.split("key.unreadable")[1])
+        broken = self.lab.key()
+        name = next(line for line in self.lab.redis_cli("KEYS", "{k}key:*").splitlines()
+                    if self.lab.redis_cli("HGET", line, "id") == broken["id"])
+        self.lab.redis_cli("SET", name, "no hash")
+        self.assertEqual(self.lab.submit(token=broken["key"]).status, 500)
+        self.lab.redis_cli("DEL", name)
+
+    def test_a_cold_key_with_a_body_that_waits_for_100_continue(self):
+        """The request is held before its body; what comes then must not be lost."""
+        key = self.lab.key("--scopes", "submit")
+        kind, body = multipart([("model", "test-model"), ("input", png(300, 300), "a.png")])
+        for token, status in ((key["key"], b"202"), ("dk_" + "B" * 43, b"401")):
+            with socket.create_connection(("127.0.0.1", self.lab.port), timeout=30) as connection:
+                connection.sendall((f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+                                    f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+                                    "Expect: 100-continue\r\nConnection: close\r\n\r\n").encode())
+                answer = connection.recv(65536)
+                if answer.startswith(b"HTTP/1.1 100"):
+                    connection.sendall(body)
+                    answer = answer.partition(b"\r\n\r\n")[2]
+                while piece := connection.recv(65536):
+                    answer += piece
+            self.assertEqual(answer.split()[1], status, answer)
+
+    def test_two_requests_in_one_packet_with_a_cold_key(self):
+        key = self.lab.key()
+        one = f"GET /v1/jobs/00{'ab' * 16} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key['key']}\r\n"
+        with socket.create_connection(("127.0.0.1", self.lab.port), timeout=30) as connection:
+            connection.sendall((one + "\r\n" + one + "Connection: close\r\n\r\n").encode())
+            answer = b""
+            while piece := connection.recv(65536):
+                answer += piece
+        self.assertEqual(answer.count(b"HTTP/1.1 404"), 2, answer)
+
+
+class Origins(Shared):
+    options = ["--cors-origins", "https://friend.example"]
+
+    def test_a_preflight_is_granted_to_origins_that_some_key_allows(self):
+        self.assertEqual(preflight(self.lab, PAGE).status, 403)
+        key = self.lab.key("--origins", f"{PAGE},https://two.example:8443")
+        for origin in (PAGE, "https://two.example:8443", "https://friend.example"):
+            answer = preflight(self.lab, origin)
+            self.assertEqual((answer.status, answer.headers["Access-Control-Allow-Origin"]), (204, origin))
+            self.assertIn("Idempotency-Key", answer.headers["Access-Control-Allow-Headers"])
+            self.assertIn("Origin", answer.headers["Vary"])
+            self.assertIsNone(answer.headers["Access-Control-Allow-Credentials"])
+        for origin in ("https://page.example.evil.example", "http://page.example", "https://page.example:8443",
+                       "https://PAGE.example", "null", "*", "https://", "https://page.example/", "x" * 3000):
+            answer = preflight(self.lab, origin)
+            self.assertEqual(answer.status, 403, origin)
+            self.assertIsNone(answer.headers["Access-Control-Allow-Origin"])
+        self.lab.keys("revoke", key["id"])
+        self.assertEqual(preflight(self.lab, PAGE).status, 403)
+
+    def test_the_request_is_judged_by_its_own_key(self):
+        key = self.lab.key("--origins", PAGE)
+        other = self.lab.key("--origins", "https://other.example")
+        plain = self.lab.key()
+        answer = self.lab.submit(token=key["key"], headers={"Origin": PAGE})
+        self.assertEqual(answer.status, 202)
+        self.assertEqual(answer.headers["Access-Control-Allow-Origin"], PAGE)
+        self.assertEqual(answer.headers["Vary"], "Origin")
+        self.assertIn("Location", answer.headers["Access-Control-Expose-Headers"])
+        for wrong in (other, plain):
+            answer = self.lab.submit(token=wrong["key"], headers={"Origin": PAGE})
+            self.assertEqual(answer.status, 403)
+            self.assertIsNone(answer.headers["Access-Control-Allow-Origin"])
+        # Without an Origin it is no page.
+        self.assertEqual(self.lab.submit(token=other["key"]).status, 202)
+        job = self.lab.submit(token=key["key"]).json
+        stream = self.lab.request("POST", f"/v1/jobs/{job['id']}/cancel", token=key["key"],
+                                  headers={"Origin": PAGE})
+        self.assertEqual(stream.headers["Access-Control-Allow-Origin"], PAGE)
+        stream = self.lab.get(f"/v1/jobs/{job['id']}/events", token=key["key"], headers={"Origin": PAGE})
+        self.assertEqual(stream.headers["Access-Control-Allow-Origin"], PAGE)
+
+    def test_visitors_come_from_our_own_pages_and_from_friends(self):
+        for origin in (self.lab.url, f"http://localhost:{self.lab.port}"):
+            host = origin.removeprefix("http://")
+            self.assertEqual(self.lab.submit(headers={"Origin": origin, "Host": host}).status, 202, origin)
+        answer = self.lab.submit(headers={"Origin": "https://friend.example"})
+        self.assertEqual((answer.status, answer.headers["Access-Control-Allow-Origin"]),
+                         (202, "https://friend.example"))
+        for origin in (PAGE, "null", "https://friend.example.evil.example", ""):
+            answer = self.lab.submit(headers={"Origin": origin})
+            self.assertEqual(answer.status, 403, origin)
+            self.assertIsNone(answer.headers["Access-Control-Allow-Origin"])
+        answer = self.lab.get("/v1/models", headers={"Origin": PAGE})
+        self.assertEqual((answer.status, answer.headers["Access-Control-Allow-Origin"]), (200, None))
+
+    def test_options_without_a_preflight_is_no_method(self):
+        self.assertEqual(self.lab.request("OPTIONS", "/v1/jobs").status, 405)
+        self.assertEqual(self.lab.request("OPTIONS", "/healthz", headers={
+            "Origin": PAGE, "Access-Control-Request-Method": "GET"}).status, 405)
+
+    def test_a_preflight_while_redis_is_away(self):
+        with Lab(dispatcher_options=["--cors-origins", "https://friend.example"]) as lab:
+            lab.stop("redis")
+            wait_until(lambda: preflight(lab, PAGE).status == 503, "503")
+            self.assertEqual(preflight(lab, "https://friend.example").status, 204)
+            self.assertEqual(lab.submit(token="dk_" + "C" * 43).status, 503)
+
+
+class Command(Shared):
+    def test_keys_are_listed_without_the_key(self):
+        key = self.lab.key("--name", "one", "--scopes", "operate", "--weight", "2.5")
+        listed = self.lab.keys("list")
+        self.assertIn(key["id"], listed)
+        self.assertNotIn(key["key"], listed)
+        self.lab.keys("revoke", key["id"])
+        self.assertIn("revoked", next(line for line in self.lab.keys("list").splitlines() if key["id"] in line))
+
+    def test_wrong_options_are_refused(self):
+        for options in (["--scopes", "all"], ["--priority", "urgent"], ["--weight", "0"], ["--weight", "x"],
+                        ["--origins", "*"], ["--origins", "https://a.example/"], ["--name", "x" * 65],
+                        ["--account", "a1"], ["--account", "a" + "0" * 16], ["--name", "a\nb"]):
+            self.assertEqual(self.lab.keys("create", *options, check=False), "", options)
+        self.assertEqual(self.lab.keys("create").count("\n"), 0)
+
+
+if __name__ == "__main__":
+    main()

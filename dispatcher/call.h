@@ -13,6 +13,7 @@
 #include "dispatcher/identity.h"
 #include "dispatcher/problem.h"
 #include "dispatcher/router.h"
+#include "dispatcher/throttle.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +29,7 @@ struct call {
     struct router_match match;
     struct identity identity;
     struct identity_wait identity_wait;
+    struct throttle_wait throttle_wait;
     void *state; /* of the route, owned */
     void (*free_state)(void *state);
     size_t reserved; /* of the memory for bodies */

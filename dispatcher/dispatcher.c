@@ -21,6 +21,7 @@
 #include "dispatcher/pages.h"
 #include "dispatcher/routes.h"
 #include "dispatcher/sweep.h"
+#include "dispatcher/throttle.h"
 
 #include <assert.h>
 #include <malloc.h>
@@ -237,9 +238,7 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
         rc = pages_open(settings->web, &dispatcher->models, image_origin(settings, origin),
                         &dispatcher->pages, err);
     if (rc == 0)
-        rc = limits_create(&(struct limits_options){.per_minute = settings->submits_per_minute,
-                                                    .burst = settings->submits_burst},
-                           &dispatcher->limits);
+        rc = throttle_create(dispatcher, &dispatcher->limits);
     if (rc == 0)
         rc = metrics_create(&dispatcher->metrics);
     if (rc == 0)
@@ -311,6 +310,7 @@ static int64_t tick(struct dispatcher *dispatcher, int64_t now_ms)
     int64_t next_ms = gate_tick(dispatcher->gate, now_ms);
     next_ms = earlier(next_ms, housekeeping_tick(dispatcher->housekeeping, now_ms));
     next_ms = earlier(next_ms, sweep_tick(dispatcher->sweep, now_ms));
+    next_ms = earlier(next_ms, limits_tick(dispatcher->limits, now_ms));
     next_ms = earlier(next_ms, disowned_tick(dispatcher->disowned, now_ms));
     next_ms = earlier(next_ms, events_tick(dispatcher->events, now_ms));
     int wait_ms = http_server_run(dispatcher->server);

@@ -24,7 +24,6 @@
 #include "dispatcher/http_server.h"
 #include "dispatcher/intake.h"
 #include "dispatcher/job_view.h"
-#include "dispatcher/limits.h"
 #include "dispatcher/offload.h"
 #include "dispatcher/routes.h"
 
@@ -61,21 +60,6 @@ static void free_submission(void *state)
 
 /* ---- headers and body ---- */
 
-static bool within_limits(struct dispatcher *dispatcher, struct call *call)
-{
-    struct client_key key;
-    int64_t wait_ms;
-    call_client(call, &key);
-    if (limits_take(dispatcher->limits, &key, clock_ms(), &wait_ms))
-        return true;
-    problem_send(call->exchange,
-                 &(struct problem){.kind = PROBLEM_RATE_LIMITED,
-                                   .detail = "too many submissions from this address",
-                                   .limit = dispatcher->settings->submits_per_minute,
-                                   .retry_after_s = (wait_ms + 999) / 1000});
-    return false;
-}
-
 static void on_body(void *context, struct exchange *exchange, const void *data, size_t size)
 {
     struct call *call = exchange_user(exchange);
@@ -95,13 +79,12 @@ static void on_body(void *context, struct exchange *exchange, const void *data, 
         problem_send_err(exchange, rc, &err, NULL);
 }
 
-void submit_headers(struct dispatcher *dispatcher, struct call *call)
+static void open_body(struct call *call)
 {
+    struct dispatcher *dispatcher = call->dispatcher;
     size_t max_bytes = (size_t)dispatcher->settings->max_body_bytes;
     int64_t size = exchange_body_size(call->exchange);
     struct err err = {0};
-    if (!identity_permit(call, SCOPE_SUBMIT) || !within_limits(dispatcher, call))
-        return;
     if (size > (int64_t)max_bytes) {
         problem_send_too_large(call->exchange, (int64_t)max_bytes);
         return;
@@ -128,6 +111,12 @@ void submit_headers(struct dispatcher *dispatcher, struct call *call)
         problem_send_err(call->exchange, rc, &err, NULL);
     else if (call_reserve(call, size < 0 ? max_bytes : (size_t)size))
         exchange_set_body(call->exchange, max_bytes, on_body);
+}
+
+void submit_headers(struct dispatcher *dispatcher, struct call *call)
+{
+    if (identity_permit(call, SCOPE_SUBMIT))
+        throttle_take(call, open_body);
 }
 
 /* ---- the input goes to the store ---- */

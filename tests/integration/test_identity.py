@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Who is asking: API keys, their scopes and origins, over HTTP."""
+import concurrent.futures
 import pathlib
 import socket
 import sys
@@ -209,6 +210,88 @@ class Origins(Shared):
             wait_until(lambda: preflight(lab, PAGE).status == 503, "503")
             self.assertEqual(preflight(lab, "https://friend.example").status, 204)
             self.assertEqual(lab.submit(token="dk_" + "C" * 43).status, 503)
+
+
+class Limits(Shared):
+    """Two dispatchers on one Redis."""
+    options = ["--submits-per-minute", "1", "--submits-burst", "6", "--trusted-proxies", "127.0.0.1,10.0.0.0/8"]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.ports = [cls.lab.port, cls.lab.dispatcher_start(name="second").port]
+
+    def statuses(self, count, threads=1, **more):
+        """Of so many submissions that no model takes, spread over both; 422 means let in."""
+        def one(i):
+            return self.lab.request("POST", "/v1/jobs", {"model": "none", "input": ""},
+                                    port=self.ports[i % 2], **more)
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(one, range(count)))
+
+    def test_a_key_has_one_bucket_whichever_dispatcher_is_asked(self):
+        for threads in (1, 8):
+            key = self.lab.key("--per-minute", "1", "--burst", "10")
+            answers = self.statuses(30, threads, token=key["key"])
+            self.assertEqual([answer.status for answer in answers].count(422), 10)
+            refused = next(answer for answer in answers if answer.status != 422)
+            self.assertEqual((refused.code, refused.problem["limit"]), ("rate-limited", 1))
+            self.assertTrue(50 <= int(refused.headers["Retry-After"]) <= 60, refused.headers)
+
+    def test_a_busy_key_gets_what_its_bucket_holds_and_no_more(self):
+        key = self.lab.key("--per-minute", "1", "--burst", "300")
+        answers = self.statuses(500, 8, token=key["key"])
+        let_in = [answer.status for answer in answers].count(422)
+        self.assertLessEqual(let_in, 300)
+        # What was taken ahead and not used comes back.
+        self.assertGreaterEqual(let_in, 200)
+        def the_rest():
+            nonlocal let_in
+            let_in += [answer.status for answer in self.statuses(20, token=key["key"])].count(422)
+            return let_in >= 300
+        wait_until(the_rest, "all 300 are let in")
+        self.assertEqual(let_in, 300)
+
+    def test_keys_of_one_account_and_visitors_have_buckets_of_their_own(self):
+        one = self.lab.key("--per-minute", "1", "--burst", "1")
+        two = self.lab.key("--account", one["account"], "--per-minute", "1", "--burst", "1")
+        free = self.lab.key()
+        for key in (one, two):
+            self.assertEqual([a.status for a in self.statuses(3, token=key["key"])], [422, 429, 429])
+        self.assertEqual({a.status for a in self.statuses(20, token=free["key"])}, {422})
+
+    def test_an_address_has_one_bucket_and_only_proxies_may_name_another(self):
+        def let_in(forwarded):
+            return [a.status for a in self.statuses(10, headers={"X-Forwarded-For": forwarded})].count(422)
+        self.assertEqual(let_in("203.0.113.1"), 6)
+        self.assertEqual(let_in("203.0.113.1"), 0)
+        self.assertEqual(let_in("1.2.3.4, 203.0.113.1"), 0)
+        self.assertEqual(let_in("203.0.113.1, 10.9.9.9"), 0)
+        self.assertEqual(let_in("203.0.113.2"), 6)
+        self.assertEqual(let_in("2001:db8::1"), 6)
+        self.assertEqual(let_in("2001:db8::ffff"), 0)
+        names = self.lab.redis_cli("KEYS", "{k}rate:*")
+        self.assertNotIn("203.0.113", names)
+
+    def test_forwarded_for_of_a_stranger_is_not_believed(self):
+        with Lab(dispatcher_options=["--submits-per-minute", "1", "--submits-burst", "3"]) as lab:
+            statuses = [lab.request("POST", "/v1/jobs", {"model": "none", "input": ""},
+                                    headers={"X-Forwarded-For": f"203.0.113.{i}"}).status for i in range(6)]
+            self.assertEqual(statuses, [422] * 3 + [429] * 3)
+
+    def test_a_bucket_fills_again_and_leaves_nothing_behind(self):
+        key = self.lab.key("--per-minute", "1200", "--burst", "2")
+        wait_until(lambda: 429 in [a.status for a in self.statuses(4, token=key["key"])], "429")
+        wait_until(lambda: self.lab.redis_cli("EXISTS", "{k}rate:" + key["id"]) == "0", "the bucket is full")
+        self.assertEqual(self.statuses(1, token=key["key"])[0].status, 422)
+
+    def test_a_bucket_of_another_type_is_an_error_and_no_crash(self):
+        key = self.lab.key("--per-minute", "1", "--burst", "2")
+        self.lab.redis_cli("LPUSH", "{k}rate:" + key["id"], "x")
+        self.assertEqual(self.statuses(1, token=key["key"])[0].status, 503)
+        self.lab.redis_cli("DEL", "{k}rate:" + key["id"])
+        self.lab.redis_cli("SET", "{k}rate:" + key["id"], "nonsense")
+        self.assertEqual(self.statuses(1, token=key["key"])[0].status, 422)
 
 
 class Command(Shared):

@@ -29,66 +29,200 @@ static bool same(struct client_key a, struct client_key b)
     return memcmp(&a, &b, sizeof a) == 0;
 }
 
-static void a_bucket_empties_and_fills_with_time(void)
-{
-    struct limits *limits = NULL;
-    struct client_key key = key_of(NULL, "192.0.2.1", NULL);
-    int64_t wait_ms, now_ms = 5000;
-    CHECK_INT(limits_create(&(struct limits_options){.per_minute = 60, .burst = 3}, &limits), 0);
-    for (int i = 0; i < 3; i++)
-        CHECK(limits_take(limits, &key, now_ms, &wait_ms));
-    CHECK(!limits_take(limits, &key, now_ms, &wait_ms));
-    CHECK_INT(wait_ms, 1000);
-    CHECK(!limits_take(limits, &key, now_ms + 999, &wait_ms));
-    CHECK_INT(wait_ms, 1);
-    CHECK(limits_take(limits, &key, now_ms + 1000, &wait_ms));
-    CHECK(!limits_take(limits, &key, now_ms + 1000, &wait_ms));
-    now_ms += 3600 * 1000;
-    for (int i = 0; i < 3; i++)
-        CHECK(limits_take(limits, &key, now_ms, &wait_ms));
-    CHECK(!limits_take(limits, &key, now_ms, &wait_ms));
-    limits_destroy(&limits);
-}
+/* ---- buckets: a Redis of two lines ---- */
 
-static void clients_do_not_share_a_bucket(void)
-{
-    struct limits *limits = NULL;
-    int64_t wait_ms;
-    CHECK_INT(limits_create(&(struct limits_options){.per_minute = 1, .burst = 1}, &limits), 0);
-    struct client_key one = key_of(NULL, "192.0.2.1", NULL);
-    struct client_key two = key_of(NULL, "192.0.2.2", NULL);
-    CHECK(limits_take(limits, &one, 0, &wait_ms));
-    CHECK(limits_take(limits, &two, 0, &wait_ms));
-    CHECK(!limits_take(limits, &one, 0, &wait_ms));
-    limits_destroy(&limits);
-}
+struct world {
+    struct limits *limits;
+    int64_t left;  /* tokens in the bucket */
+    int64_t asked; /* tokens that the question under way wants */
+    int64_t given_back;
+    int questions;
+    bool away;
+    struct limits_question *question; /* NULL: none is under way */
+};
 
-static void a_flood_of_clients_does_not_free_the_greedy_one(void)
+static int ask(void *context, const struct limits_bucket *bucket, int64_t count,
+               struct limits_question *question)
 {
-    struct limits *limits = NULL;
-    int64_t wait_ms;
-    CHECK_INT(limits_create(&(struct limits_options){.per_minute = 1, .burst = 2}, &limits), 0);
-    struct client_key greedy = key_of(NULL, "192.0.2.1", NULL);
-    CHECK(limits_take(limits, &greedy, 0, &wait_ms));
-    CHECK(limits_take(limits, &greedy, 0, &wait_ms));
-    for (uint32_t i = 0; i < 100000; i++) {
-        struct client_key other = {{0x20, 0x01}};
-        memcpy(other.bytes + 4, &i, sizeof i);
-        limits_take(limits, &other, 0, &wait_ms);
+    struct world *world = context;
+    if (world->away)
+        return ERR_UNAVAILABLE;
+    if (count < 0) {
+        world->given_back -= count;
+        world->left -= count;
+        CHECK(!question);
+        return 0;
     }
-    CHECK(!limits_take(limits, &greedy, 0, &wait_ms));
-    limits_destroy(&limits);
+    CHECK(!world->question);
+    world->asked = count;
+    world->question = question;
+    world->questions++;
+    return 0;
+}
+
+/* What the script would say. */
+static void answer(struct world *world, int64_t now_ms)
+{
+    struct limits_question *question = world->question;
+    int64_t taken = world->asked < world->left ? world->asked : world->left;
+    world->question = NULL;
+    world->left -= taken;
+    limits_answer(question, 0, taken, taken ? 0 : 700, now_ms);
+}
+
+struct client {
+    struct limits_wait wait;
+    enum limits_verdict verdict;
+    int64_t wait_ms;
+};
+
+static void on_verdict(struct limits_wait *wait, enum limits_verdict verdict, int64_t wait_ms)
+{
+    struct client *client = (struct client *)(void *)wait;
+    client->verdict = verdict;
+    client->wait_ms = wait_ms;
+}
+
+static struct client take(struct world *world, const char *name, int64_t burst, int64_t now_ms)
+{
+    struct limits_bucket bucket = {.per_minute = 60000, .burst = burst};
+    struct client client = {.wait.done = on_verdict};
+    snprintf(bucket.name, sizeof bucket.name, "%s", name);
+    client.verdict = limits_take(world->limits, &bucket, now_ms, &client.wait, &client.wait_ms);
+    if (client.verdict == LIMITS_WAITS && world->question)
+        answer(world, now_ms);
+    return client;
+}
+
+static void begin(struct world *world, int64_t left)
+{
+    *world = (struct world){.left = left};
+    CHECK_INT(limits_create(&(struct limits_options){world, ask}, &world->limits), 0);
+}
+
+static void a_quiet_client_takes_one_token_at_a_time(void)
+{
+    struct world world;
+    begin(&world, 3);
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(take(&world, "v00ff", 1000, 1000 + i * 500).verdict, LIMITS_TAKEN);
+    CHECK_INT(world.questions, 3);
+    CHECK_INT(world.left, 0);
+    struct client client = take(&world, "v00ff", 1000, 2500);
+    CHECK_INT(client.verdict, LIMITS_REFUSED);
+    CHECK_INT(client.wait_ms, 700);
+    limits_destroy(&world.limits);
+}
+
+static void nobody_asks_before_the_next_token(void)
+{
+    struct world world;
+    begin(&world, 0);
+    CHECK_INT(take(&world, "v00ff", 10, 1000).verdict, LIMITS_REFUSED);
+    struct client client = take(&world, "v00ff", 10, 1600);
+    CHECK_INT(client.verdict, LIMITS_REFUSED);
+    CHECK_INT(client.wait_ms, 100);
+    CHECK_INT(world.questions, 1);
+    world.left = 1;
+    CHECK_INT(take(&world, "v00ff", 10, 1700).verdict, LIMITS_TAKEN);
+    CHECK_INT(world.questions, 2);
+    /* Another's bucket is another's. */
+    CHECK_INT(take(&world, "vff00", 10, 1600).verdict, LIMITS_REFUSED);
+    limits_destroy(&world.limits);
+}
+
+static void a_busy_client_seldom_asks_and_what_is_left_goes_back(void)
+{
+    struct world world;
+    begin(&world, 100000);
+    for (int i = 0; i < 10000; i++) { /* ten in each millisecond */
+        CHECK_INT(take(&world, "k00ff", 10000, 1000 + i / 10).verdict, LIMITS_TAKEN);
+        if (world.question)
+            answer(&world, 1000 + i / 10);
+    }
+    CHECK(world.questions < 500);
+    CHECK(100000 - world.left >= 10000);
+    CHECK(100000 - world.left <= 10000 + 10000 / 8);
+    CHECK_INT(limits_tick(world.limits, 2000) > 2000, true);
+    CHECK_INT(world.given_back, 0);
+    CHECK_INT(limits_tick(world.limits, 2200), INT64_MAX);
+    CHECK_INT(world.left, 90000);
+    limits_destroy(&world.limits);
+}
+
+static void a_small_bucket_is_never_taken_ahead(void)
+{
+    struct world world;
+    begin(&world, 7);
+    for (int i = 0; i < 7; i++)
+        CHECK_INT(take(&world, "k00ff", 7, 1000).verdict, LIMITS_TAKEN);
+    CHECK_INT(world.questions, 7);
+    CHECK_INT(take(&world, "k00ff", 7, 1000).verdict, LIMITS_REFUSED);
+    CHECK_INT(limits_tick(world.limits, 5000), INT64_MAX);
+    limits_destroy(&world.limits);
+}
+
+static void those_who_wait_are_served_in_order_and_the_rest_refused(void)
+{
+    struct world world;
+    struct client clients[5];
+    struct limits_bucket bucket = {.name = "v00ff", .per_minute = 60, .burst = 10};
+    begin(&world, 3);
+    for (int i = 0; i < 5; i++) {
+        clients[i] = (struct client){.wait.done = on_verdict};
+        clients[i].verdict =
+            limits_take(world.limits, &bucket, 1000, &clients[i].wait, &clients[i].wait_ms);
+        CHECK_INT(clients[i].verdict, LIMITS_WAITS);
+    }
+    while (world.question)
+        answer(&world, 1001);
+    for (int i = 0; i < 5; i++)
+        CHECK_INT(clients[i].verdict, i < 3 ? LIMITS_TAKEN : LIMITS_REFUSED);
+    limits_destroy(&world.limits);
+}
+
+static void without_redis_nobody_is_let_in_or_left_waiting(void)
+{
+    struct world world;
+    begin(&world, 10);
+    world.away = true;
+    CHECK_INT(take(&world, "v00ff", 10, 1000).verdict, LIMITS_UNAVAILABLE);
+    world.away = false;
+    struct client client = {.wait.done = on_verdict};
+    struct limits_bucket bucket = {.name = "v00ff", .per_minute = 60, .burst = 10};
+    client.verdict = limits_take(world.limits, &bucket, 1000, &client.wait, &client.wait_ms);
+    CHECK_INT(client.verdict, LIMITS_WAITS);
+    limits_answer(world.question, ERR_UNAVAILABLE, 0, 0, 1100);
+    CHECK_INT(client.verdict, LIMITS_UNAVAILABLE);
+    world.question = NULL;
+    CHECK_INT(take(&world, "v00ff", 10, 1200).verdict, LIMITS_TAKEN);
+    limits_destroy(&world.limits);
+}
+
+static void a_flood_of_clients_keeps_the_table_as_it_is(void)
+{
+    struct world world;
+    char name[LIMITS_NAME_SIZE];
+    begin(&world, 0);
+    for (unsigned i = 0; i < 100000; i++) {
+        snprintf(name, sizeof name, "v%04x%08x", i & 0xffff, i);
+        world.left = 1;
+        CHECK_INT(take(&world, name, 10, 1000).verdict, LIMITS_TAKEN);
+    }
+    limits_destroy(&world.limits);
 }
 
 static void zero_means_no_limit(void)
 {
-    struct limits *limits = NULL;
-    struct client_key key = key_of(NULL, "192.0.2.1", NULL);
+    struct world world;
+    struct limits_bucket bucket = {.name = "v00ff"};
+    struct limits_wait wait;
     int64_t wait_ms;
-    CHECK_INT(limits_create(&(struct limits_options){0}, &limits), 0);
+    begin(&world, 0);
     for (int i = 0; i < 1000; i++)
-        CHECK(limits_take(limits, &key, 0, &wait_ms));
-    limits_destroy(&limits);
+        CHECK_INT(limits_take(world.limits, &bucket, 0, &wait, &wait_ms), LIMITS_TAKEN);
+    CHECK_INT(world.questions, 0);
+    limits_destroy(&world.limits);
 }
 
 static void forwarded_for_is_believed_from_trusted_proxies_only(void)
@@ -127,9 +261,13 @@ static void bad_proxies_are_refused(void)
 
 int main(void)
 {
-    RUN(a_bucket_empties_and_fills_with_time);
-    RUN(clients_do_not_share_a_bucket);
-    RUN(a_flood_of_clients_does_not_free_the_greedy_one);
+    RUN(a_quiet_client_takes_one_token_at_a_time);
+    RUN(nobody_asks_before_the_next_token);
+    RUN(a_busy_client_seldom_asks_and_what_is_left_goes_back);
+    RUN(a_small_bucket_is_never_taken_ahead);
+    RUN(those_who_wait_are_served_in_order_and_the_rest_refused);
+    RUN(without_redis_nobody_is_let_in_or_left_waiting);
+    RUN(a_flood_of_clients_keeps_the_table_as_it_is);
     RUN(zero_means_no_limit);
     RUN(forwarded_for_is_believed_from_trusted_proxies_only);
     RUN(a_key_is_the_v4_address_or_the_v6_network);

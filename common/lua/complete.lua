@@ -12,7 +12,7 @@ for i = 3, #ARGV, 5 do
 end
 local started_at = call('HMGET', P .. 'run', unpack(ids))
 local left, succeeded = {}, {}
-local expiry, now_text = format('%d', now + retain_ms), format('%d', now)
+local expiry, input_due = format('%d', now + retain_ms), format('%d', now + UNDO_WINDOW_MS)
 
 local function sweep(r, public_id, epoch, extension)
   -- Only what this job may have written: never the winner's, never another job's.
@@ -47,7 +47,7 @@ local function settle(id, raw, epoch, outcome, run)
   local public_id = sub(P, 4, 5) .. id .. format('%010x%010x', id1, id2)
   -- Ends as settle_final() does: no suspect any more, its input thrown away.
   if flags % 2 == FLAG_INPUT then
-    throw_away('inputs/' .. public_id, now_text)
+    throw_away('inputs/' .. public_id, input_due)
   end
   local record = patch('S', flags - flags % 16, epoch, 1000) .. sub(raw, PATCH_SIZE + 1, body_end) ..
     outcome

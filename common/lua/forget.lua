@@ -4,7 +4,7 @@
 -- Removes every trace but the events, which hold nothing but the id and age out.
 local function erase(r)
   pull_out(r)
-  throw_away_input(r)
+  throw_away_input(r, now)
   if r.state == 'S' then
     throw_away_results(r, r.epoch, r.epoch, now)
   elseif r.state ~= 'F' and r.state ~= 'C' then

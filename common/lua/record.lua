@@ -20,6 +20,9 @@ local VERSION = '2'
 local FLAG_INPUT, FLAG_SUSPECT, FLAG_ALONE, FLAG_DEAD = 1, 2, 4, 8
 local FLAG_LIMITED, FLAG_DEADLINE, FLAG_INDEXED, FLAG_WAITING = 16, 32, 64, 128
 local UPLOAD_WINDOW_MS = 900000 -- how long a grant may still be used after its lease is void
+-- How long an input outlives its job. A power cut or a failover may undo what was last done: then the
+-- job is there again and needs its input, though a client saw it end.
+local UNDO_WINDOW_MS = 60000
 local EVENTS_KEPT = 20000
 local HISTORY_KEPT = 16
 
@@ -177,9 +180,9 @@ local function throw_away_results(r, first, last, due)
   end
 end
 
-local function throw_away_input(r)
+local function throw_away_input(r, due)
   if has(r, FLAG_INPUT) then
-    throw_away('inputs/' .. public_id_of(r), now)
+    throw_away('inputs/' .. public_id_of(r), due)
     set_flag(r, FLAG_INPUT, false)
   end
 end

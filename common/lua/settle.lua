@@ -57,7 +57,7 @@ local function settle_final(r, retain_ms, outcome)
   kept[#kept + 1] = r.id
   -- The dead letter keeps its input, or it could not be replayed.
   if not has(r, FLAG_DEAD) then
-    throw_away_input(r)
+    throw_away_input(r, now + UNDO_WINDOW_MS)
   end
   notify(r, outcome)
   save_with_outcome(r, outcome)

@@ -92,6 +92,7 @@ class Work(Shared):
         self.assertEqual((head.status, head.body, head.headers["Content-Length"]), (200, b"", str(len(result))))
         cancel = self.lab.request("POST", f"/v1/jobs/{job['id']}/cancel", token=job["tokens"]["manage"])
         self.refused(cancel, 409, "conflict")
+        self.lab.trash_due()
         wait_until(lambda: not self.lab.stored("inputs/" + job["id"]), "the input is gone")
         self.lab.request("DELETE", f"/v1/jobs/{job['id']}", token=job["tokens"]["delete"])
         wait_until(lambda: self.lab.get(answer.headers["Location"]).status == 404, "the result is gone")

@@ -63,6 +63,7 @@ class Bucket(unittest.TestCase):
             self.assertEqual(lab.wait_for_state(job, "succeeded", "failed")["state"], "succeeded")
             self.assertEqual(self.result(lab, job), self.bench.expected("quick", picture))
             self.assertEqual(keys("results/"), [f"results/{job['id']}/1/result.png"])
+            lab.trash_due()
             wait_until(lambda: not keys("inputs/"), "the input is gone")
             self.assertNotIn("X-Amz", worker.log)
             answer = lab.request("DELETE", f"/v1/jobs/{job['id']}", token=job["tokens"]["delete"])
@@ -101,6 +102,7 @@ class Bucket(unittest.TestCase):
             self.gateway.open_up()
             answer = lab.request("DELETE", f"/v1/jobs/{job['id']}", token=job["tokens"]["delete"])
             self.assertEqual(answer.status, 204, answer)
+            lab.trash_due()
             wait_until(lambda: not keys("inputs/"), "the input is gone")
 
 

@@ -290,6 +290,11 @@ class Lab:
         files = [pathlib.Path(folder) / name for folder, _, names in os.walk(self.objects) for name in names]
         return [path for path in files if part in path.relative_to(self.objects).as_posix()]
 
+    def trash_due(self):
+        """Time passes: objects that outlive their use for a while are to be deleted now."""
+        self.redis_cli("eval", "for _, key in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do "
+                       "redis.call('ZADD', KEYS[1], 0, key) end", 1, "{q:00}trash")
+
     # ---- HTTP ----
 
     @property

@@ -16,10 +16,12 @@
 #define PAGE 64
 #define AGAIN_MS 100 /* a pause between pages: nobody waits for this */
 /* So many orphans that are also most of a page look like the wrong Redis, or one that lost its
- * data: then nothing is deleted. */
+ * data: then nothing of the page is deleted. Inputs go when their jobs end, though, so that those
+ * of a quiet Darkroom are all orphans: what the results, which come first, said of this Redis
+ * counts too. */
 #define MAX_ORPHANS 8
 
-static const char *const prefixes[] = {"inputs/", "results/"};
+static const char *const prefixes[] = {"results/", "inputs/"};
 #define PREFIXES (sizeof prefixes / sizeof prefixes[0])
 
 /* One object that may be an orphan. */
@@ -41,8 +43,8 @@ struct sweep {
     struct store_entry entries[PAGE];
     struct suspect suspects[PAGE];
     size_t count;
-    int64_t found;
-    int rc; /* of the thread */
+    int64_t found, kept, owned; /* of this pass: orphans deleted, orphans left, objects of jobs */
+    int rc;                     /* of the thread */
 };
 
 int sweep_create(struct dispatcher *dispatcher, int64_t period_ms, struct sweep **out)
@@ -77,6 +79,10 @@ static void next_page(struct sweep *sweep)
         return;
     if (sweep->found > 0)
         log_event(LOG_INFO, "sweep.done", "orphans", LOG_I, sweep->found, NULL);
+    if (sweep->kept > 0)
+        log_event(LOG_ERROR, "sweep.refused", "orphans", LOG_I, sweep->kept, "of", LOG_I,
+                  sweep->owned + sweep->found + sweep->kept, "detail", LOG_S,
+                  "most objects belong to no job: is this the right Redis?", NULL);
     wait_a_period(sweep);
 }
 
@@ -86,17 +92,13 @@ static void judge_page(struct sweep *sweep)
     size_t orphans = 0;
     for (size_t i = 0; i < sweep->count; i++)
         orphans += sweep->suspects[i].orphan;
-    if (orphans > MAX_ORPHANS && orphans > sweep->asked / 2) {
-        log_event(LOG_ERROR, "sweep.refused", "orphans", LOG_I, (int64_t)orphans, "of", LOG_I,
-                  (int64_t)sweep->asked, "detail", LOG_S,
-                  "most objects belong to no job: is this the right Redis?", NULL);
-        wait_a_period(sweep);
-        return;
-    }
-    for (size_t i = 0; i < sweep->count; i++)
+    int64_t all = sweep->found + sweep->kept + (int64_t)orphans;
+    bool doubtful = orphans > MAX_ORPHANS && orphans > sweep->asked / 2 && all >= sweep->owned;
+    for (size_t i = 0; i < sweep->count && !doubtful; i++)
         if (sweep->suspects[i].orphan)
             disowned_add_object(sweep->dispatcher->disowned, sweep->suspects[i].key);
-    sweep->found += (int64_t)orphans;
+    *(doubtful ? &sweep->kept : &sweep->found) += (int64_t)orphans;
+    sweep->owned += (int64_t)(sweep->asked - orphans);
     next_page(sweep);
 }
 
@@ -165,7 +167,7 @@ int64_t sweep_tick(struct sweep *sweep, int64_t now_ms)
     if (sweep->prefix == PREFIXES) {
         sweep->prefix = 0;
         sweep->cursor[0] = 0;
-        sweep->found = 0;
+        sweep->found = sweep->kept = sweep->owned = 0;
     }
     sweep->listing = offload_submit(sweep->dispatcher->offload, list_page, on_listed, sweep) == 0;
     return sweep->listing ? INT64_MAX : sweep->due_ms;

@@ -506,6 +506,19 @@ class Sweep(unittest.TestCase):
             lab.programs["dispatcher"].wait_for_log("sweep.refused")
             self.assertEqual(len(list((lab.objects / "inputs").iterdir())), 20)
 
+    def test_orphans_alone_in_their_folder_go_where_results_show_that_it_is_the_right_redis(self):
+        with Lab(dispatcher_options=("--sweep-ms", "100")) as lab:
+            job = lab.submit().json
+            old = time.time() - 7200
+            for name in [f"results/{job['id']}/{epoch}/result.png" for epoch in range(30)] + [
+                    f"inputs/00{i:032x}" for i in range(20)]:
+                path = lab.objects / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"x")
+                os.utime(path, (old, old))
+            wait_until(lambda: len(lab.stored("inputs/")) == 1, "swept")
+            self.assertEqual(len(lab.stored("results/")), 30)
+
 
 class Start(unittest.TestCase):
     def refused(self, lab, says, **more):

@@ -20,7 +20,7 @@ orphan      an object at the end that no job names, an input of a job that is do
 missing     the result of a successful job is not in the store at the end
 
 A power cut under `everysec` excuses what was acknowledged inside its window: counted, and shown
-as `cut-lost` and `cut-undone`. Under `always` nothing is excused.
+as `cut-lost` and `cut-undone`; a job that ended in it may end, and say so, once more. Under `always` nothing is excused.
 """
 import collections
 import sys
@@ -179,6 +179,7 @@ class Checker:
         if event["to"] != job.plan.get("mail"):
             self.violate("mail", f"{job.id}: a mail that its owner did not ask for")
         job.mails[event["message_id"], event["ended"]] += 1
+        job.excused |= self.in_window(event["t"])  # it ends once more, under another id
 
     def on_hook(self, event):
         self.sums["hooks"] += 1
@@ -190,6 +191,7 @@ class Checker:
             self.sums["hooks-unasked"] += 1
             return
         job.hooks[event["event"], event["kind"]] += 1
+        job.excused |= self.in_window(event["t"])
 
     def on_object(self, event):
         self.objects[event["key"]] = event["bytes"]
@@ -215,7 +217,7 @@ class Checker:
 
     def judge(self, job):
         if job.missing and (job.erased_t is None or min(job.missing) < job.erased_t):
-            if self.in_window(job.accepted_t) and not job.ends:
+            if self.in_window(job.accepted_t):
                 self.sums["cut-lost"] += 1
                 return
             self.sums["lost"] += 1
@@ -301,7 +303,7 @@ class Checker:
         for job in self.jobs.values():
             if "succeeded" not in job.ends or job.erased_t is not None:
                 continue
-            if results[job.id] != 1:
+            if results[job.id] != 1 and not self.in_window(job.accepted_t):
                 kind = "missing" if results[job.id] == 0 else "orphan"
                 self.violate(kind, f"{job.id}: {results[job.id]} results in the store")
         # A submit whose answer was lost may have made a job that nobody here can name.

@@ -94,3 +94,11 @@ def counter(plant, field):
     with Resp(plant.redis_url) as redis:
         return sum(int(redis.call("HGET", key, field) or 0)
                    for p in shards(redis) for key in redis.scan(p + "c:?*"))
+
+
+def charged(plant):
+    """Jobs that a failed attempt or a crash was charged to: what their history tells beside losses."""
+    with Resp(plant.redis_url) as redis:
+        return [key.decode() for p in shards(redis) for key in redis.scan(p + "h:*")
+                if any(not re.search(rb" (lost|released)$", line.split(b"\n")[0].split(b" ", 1)[1])
+                       for line in redis.call("LRANGE", key, 0, -1))]

@@ -189,6 +189,16 @@ class Plant(Lab):
         program.log_file.close()
         self.kills += 1
 
+    def suspend(self, name):
+        """SIGSTOP, and until it stands."""
+        process = self.programs[name].process
+        process.send_signal(signal.SIGSTOP)
+        stat = pathlib.Path(f"/proc/{process.pid}/stat")
+        wait_until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", f"{name} stopped")
+
+    def resume(self, name):
+        self.programs[name].process.send_signal(signal.SIGCONT)
+
     def names(self, *kinds):
         return [name for name in self.programs if name.rsplit("-", 1)[0] in kinds]
 

@@ -10,11 +10,14 @@
         run.expect(kills >= 10, "…")               # beyond what the history checker asks
         run.figures["kills"] = kills
 """
+import contextlib
+import pathlib
 import random
 import shutil
-import pathlib
+import tempfile
 import types
 
+from darkroom import BUILD
 from plant import Plant
 
 ALL = []
@@ -39,6 +42,17 @@ class Run:
 
     def plant(self, **options):
         return Plant(seed=self.seed, **options)
+
+    @contextlib.contextmanager
+    def plant_with_sync_log(self, policy, **options):
+        """A plant whose Redis and dispatchers note what they synced: (plant, {"redis", "store"} → log)."""
+        with tempfile.TemporaryDirectory(prefix="darkroom-sync-") as folder:
+            shim = BUILD / "tests" / "chaos" / "libsync_log.so"
+            logs = {name: pathlib.Path(folder) / name for name in ("redis", "store")}
+            preload = {kind: {"LD_PRELOAD": str(shim), "DARKROOM_SYNC_LOG": str(logs[log])}
+                       for kind, log in (("redis", "redis"), ("dispatcher", "store"))}
+            with self.plant(preload=preload, redis_options=("--appendfsync", policy), **options) as plant:
+                yield plant, logs
 
     def judge(self, checker, prefix=""):
         """Takes the checker's verdict over."""

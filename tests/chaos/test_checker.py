@@ -253,6 +253,12 @@ class Verdicts(unittest.TestCase):
         self.bad(Story().done().add("object", key="x/1", bytes=1).add("object", key="x/2", bytes=1)
                  .cut("everysec", 1.0).seen("queued", "succeeded").result(), "illegal")
 
+    def test_a_second_mail_is_excused_where_the_first_came_inside_the_window(self):
+        story = Story().done(mail="x@example.org").mail().cut("everysec", 1.5).mail(message="m2")
+        self.good(story)
+        story = Story().done(mail="x@example.org").mail().add("inventory").add("inventory")
+        self.bad(story.cut("everysec", 0.5).mail(message="m2"), "mail", "missing")
+
     # ---- the files ----
 
     def test_histories_are_merged_by_their_clock_and_a_line_cut_short_is_left_out(self):

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""Redis dies; the power goes.
+
+A kill -9 of redis-server loses nothing that it wrote: the kernel has it. A power cut is imitated by
+killing everything at once and then taking away what was not synced: the append-only file is cut back
+to where its last fsync began, and of the object store stays what was synced, name and contents. Who
+synced what is noted by sync_log.c, preloaded into redis-server and the dispatchers.
+"""
+import pathlib
+import time
+
+import places
+from scenario import scenario
+
+
+def durable(log_path):
+    """(bytes of each file that are on disk, names that are on disk, names that came up at all)"""
+    begun, sizes, named, folders, kept = {}, {}, {}, {}, set()
+    for number, line in enumerate(log_path.read_text().splitlines()):
+        word, *rest = line.split("\t")
+        if word == "begin":
+            begun[rest[0]] = (number, *rest[1:])
+        elif word in ("mkdir", "move"):
+            path = pathlib.Path(rest[0])
+            named[path] = number
+            kept.discard(path)
+            folders.setdefault(path.parent, []).append(path)
+            if word == "move":
+                sizes[path] = sizes.pop(pathlib.Path(rest[1]), 0)
+        elif rest[0] in begun:
+            start, kind, path, *size = begun.pop(rest[0])
+            if kind == "file":
+                sizes[pathlib.Path(path)] = int(size[0])
+            else:
+                # Only what had its name before the sync began.
+                waiting = folders.get(pathlib.Path(path), [])
+                kept.update(one for one in waiting if named[one] < start)
+                folders[pathlib.Path(path)] = [one for one in waiting if one not in kept]
+    return sizes, kept, set(named)
+
+
+def cut_objects(plant, log_path):
+    """Takes from the store what a power cut would. Returns how many files that were."""
+    sizes, kept, named = durable(log_path)
+    root, gone = plant.objects, 0
+
+    def there(path):
+        while path != root:
+            if path in named and path not in kept:
+                return False
+            path = path.parent
+        return True
+    for path in plant.stored():
+        if not there(path) or sizes.get(path, 0) != path.stat().st_size:
+            path.unlink()
+            gone += 1
+    return gone
+
+
+def cut_log(plant, log_path):
+    """Cuts the append-only file back to its last fsync; returns how many bytes that took."""
+    sizes, _, _ = durable(log_path)
+    gone = 0
+    for path in (plant.path / "redis" / "appendonlydir").glob("*.incr.aof"):
+        keep = sizes.get(path, 0)
+        gone += path.stat().st_size - keep
+        with open(path, "r+b") as file:
+            file.truncate(keep)
+    return gone
+
+
+def power_cut(plant, policy, logs):
+    """Everything off, what was not synced gone, everything on again."""
+    names = [name for name in plant.programs if name != "redis"]
+    begun = time.monotonic()
+    for name in [*plant.names("dispatcher"), *plant.names("worker", "notifier")]:
+        plant.kill(name)
+    plant.kill("redis")
+    time.sleep(0.1)  # for clients to write down what had reached them
+    plant.notes.note("power-cut", policy=policy, window_s=2.0 + time.monotonic() - begun)
+    gone = cut_log(plant, logs["redis"]), cut_objects(plant, logs["store"])
+    plant.redis_begin(*plant.redis_given)
+    for name in names:
+        plant.revive(name)
+    return gone
+
+
+def power_cuts(run, policy):
+    cuts = run.scale(3, 20)
+    with run.plant_with_sync_log(policy) as (plant, logs):
+        plant.clients_start(10**9, processes=1, visitors=8, window=8, mail=30, cancel=20, erase=20)
+        log_bytes = files = 0
+        for _ in range(cuts):
+            time.sleep(run.rng.uniform(1.5, 3))
+            gone = power_cut(plant, policy, logs)
+            log_bytes, files = log_bytes + gone[0], files + gone[1]
+        time.sleep(1)
+        checker = plant.finish(stop=True)
+        run.figures.update(log_bytes_cut=log_bytes, files_cut=files)
+        run.judge(checker)
+        run.keep(plant)
+
+
+@scenario("power-always")
+def power_always(run):
+    """power cuts under appendfsync always: nothing that was acknowledged is lost"""
+    power_cuts(run, "always")
+
+
+@scenario("power-everysec")
+def power_everysec(run):
+    """power cuts under appendfsync everysec: at most two seconds of it, and they are counted"""
+    power_cuts(run, "everysec")
+    run.expect(run.figures.get("log_bytes_cut", 0) > 0, "no cut took a byte: nothing was proved")
+
+
+@scenario("redis")
+def redis_kills(run):
+    """kill -9 of redis-server and its restart, under load: nothing lost"""
+    kills = run.scale(4, 50)
+    with run.plant(lease_ms=1000, workers=3, redis_options=("--appendfsync", "everysec")) as plant:
+        plant.clients_start(10**9, processes=1, visitors=8, window=10, mail=30, cancel=20, erase=20, stream=20)
+        for _ in range(kills):
+            time.sleep(run.rng.uniform(0.5, 2.5))
+            plant.kill("redis")
+            plant.redis_begin(*plant.redis_given)
+        run.judge(plant.finish(stop=True))
+        run.figures["redis_kills"] = kills
+        run.keep(plant)
+
+
+@scenario("outage")
+def outage(run):
+    """Redis stopped for three leases while jobs run: none lost, none charged"""
+    lease_ms, times = 600, run.scale(2, 20)
+    with run.plant(lease_ms=lease_ms, workers=3, sizes=(16, 256)) as plant:
+        plant.clients_start(10**9, processes=1, visitors=8, window=10, mail=20)
+        for _ in range(times):
+            time.sleep(run.rng.uniform(1, 2))
+            plant.suspend("redis")
+            time.sleep(3 * lease_ms / 1000)
+            plant.resume("redis")
+        checker = plant.finish(stop=True)
+        run.judge(checker)
+        run.keep(plant)
+        run.figures.update(outages=times, leases_lost=places.counter(plant, "lost"))
+        charged = places.charged(plant)
+        run.expect(not charged, f"{len(charged)} jobs were charged: {charged[:3]}")
+        run.expect(places.counter(plant, "lost") == 0, "leases ran out for an outage of ours")

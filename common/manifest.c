@@ -14,10 +14,11 @@
 
 enum { MAX_MANIFEST_BYTES = 65536, MAX_DEPTH = 8, MAX_MODELS = 1000 };
 
-static const char *const members[] = {
-    "name",  "title",      "description", "architecture", "variant", "weights",
-    "input", "params",     "output",      "batch",        "cost_ms", "max_attempts",
-    "retry", "timeout_ms", "license",     "training",     NULL};
+static const char *const members[] = {"name",      "title",      "description", "architecture",
+                                      "variant",   "weights",    "input",       "params",
+                                      "output",    "batch",      "cost_ms",     "max_attempts",
+                                      "retry",     "timeout_ms", "deadline_ms", "past_due_ms",
+                                      "retention", "license",    "training",    NULL};
 
 /* What GET /v1/models shows: everything that a visitor may want to know before sending a
  * picture, nothing about how it is run. */
@@ -161,6 +162,22 @@ static int read_retry(const json_t *document, struct manifest *manifest, struct 
     return rc;
 }
 
+static int read_retention(const json_t *document, struct manifest *manifest, struct err *err)
+{
+    static const char *const names[] = {"input_s", "result_s", NULL};
+    const int64_t year_s = 366 * 86400;
+    json_t *retention = NULL;
+    int rc = json_opt_object(document, "retention", &retention, err);
+    if (rc < 0 || !retention)
+        return rc;
+    rc = json_check_members(retention, "retention", names, err);
+    if (rc == 0)
+        rc = json_opt_int(retention, "retention.input_s", 0, year_s, &manifest->input_s, err);
+    if (rc == 0)
+        rc = json_opt_int(retention, "retention.result_s", 1, year_s, &manifest->result_s, err);
+    return rc;
+}
+
 static int read_running(const json_t *document, struct manifest *manifest, struct err *err)
 {
     json_t *batch;
@@ -176,6 +193,13 @@ static int read_running(const json_t *document, struct manifest *manifest, struc
         rc = json_get_int(document, "max_attempts", 1, 20, &max_attempts, err);
     if (rc == 0)
         rc = json_get_int(document, "timeout_ms", 100, 86400000, &manifest->timeout_ms, err);
+    if (rc == 0)
+        rc = json_opt_int(document, "deadline_ms", 1000, INT64_C(31622400000),
+                          &manifest->deadline_ms, err);
+    if (rc == 0)
+        rc = json_opt_int(document, "past_due_ms", 100, 86400000, &manifest->past_due_ms, err);
+    if (rc == 0)
+        rc = read_retention(document, manifest, err);
     if (rc == 0)
         rc = read_retry(document, manifest, err);
     manifest->batch_max = (int)batch_max;

@@ -45,8 +45,11 @@ struct manifest {
     int size;                        /* the square side that the network takes; 0: no input */
     int batch_max;                   /* the most jobs in one run */
     int max_attempts;
-    int64_t cost_ms;                    /* of one job on a usual worker, for estimates */
-    int64_t timeout_ms;                 /* for one attempt */
+    int64_t cost_ms;           /* of one job on a usual worker, for estimates */
+    int64_t timeout_ms;        /* for one attempt */
+    int64_t deadline_ms;       /* after it is due, a job that has not ended fails; 0: never */
+    int64_t past_due_ms;       /* see struct queue_model; 0: the default */
+    int64_t input_s, result_s; /* kept after the job's end; 0: not at all, the default */
     int64_t backoff_ms, backoff_max_ms; /* between attempts: the first wait, and the longest */
     json_t *params;   /* JSON Schema of the parameters; borrowed from `document` */
     json_t *document; /* owned */

@@ -165,6 +165,13 @@ int queue_submit_reply(const struct redis_reply *reply, size_t index, struct que
     return 0;
 }
 
+int64_t queue_submit_retry_ms(const struct redis_reply *reply, size_t index)
+{
+    const struct redis_reply *fields = redis_reply_at(reply, index);
+    int64_t status = redis_reply_int(redis_reply_at(fields, 0));
+    return status == 2 || status == 3 ? redis_reply_int(redis_reply_at(fields, 2)) : 0;
+}
+
 int queue_submit(const struct queue *queue, struct redis *redis, const struct queue_submit *job,
                  int64_t timeout_ms, struct queue_submitted *out, struct err *err)
 {

@@ -119,6 +119,9 @@ void queue_submit_command(const struct queue *queue, const struct queue_submit *
  * ERR_CONFLICT: the id is taken by another job (make a new one); ERR_INVALID names the member. */
 int queue_submit_reply(const struct redis_reply *reply, size_t index, struct queue_submitted *out,
                        struct err *err);
+/* After ERR_UNAVAILABLE or ERR_LIMIT for job `index`: in how many ms there should be room for one
+ * more, from when claims made room lately. 0 where nothing was refused. */
+int64_t queue_submit_retry_ms(const struct redis_reply *reply, size_t index);
 int queue_submit(const struct queue *queue, struct redis *redis, const struct queue_submit *job,
                  int64_t timeout_ms, struct queue_submitted *out, struct err *err);
 

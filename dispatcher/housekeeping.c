@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/queue_limits.h"
 #include "common/queue_outbox.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/offload.h"
@@ -22,6 +23,7 @@ struct ticker {
     struct housekeeping *housekeeping;
     unsigned shard;
     int64_t due_ms;
+    size_t tell; /* what its queue is told next: 0 the visitors' limits, then each model's */
     bool asked;
 };
 
@@ -86,6 +88,28 @@ static void on_ticked(int rc, const struct redis_reply *reply, void *data)
                   "forgotten", LOG_I, (int64_t)ticked.forgotten, NULL);
 }
 
+/* One thing with each tick, and round again for ever: whoever emptied Redis or wrote other limits
+ * into it is put right. Nothing depends on an answer. */
+static void tell_shard(struct ticker *ticker, const struct queue *queue)
+{
+    struct dispatcher *dispatcher = ticker->housekeeping->dispatcher;
+    const struct settings *settings = dispatcher->settings;
+    if (ticker->tell == 0) {
+        queue_flow_limits_command(queue, QUEUE_VISITORS, settings->visitor_running,
+                                  settings->visitor_per_minute, &dispatcher->command);
+    } else {
+        const struct manifest *model = &dispatcher->models.items[ticker->tell - 1];
+        queue_model_command(queue,
+                            &(struct queue_model){.model = model->name,
+                                                  .past_due_ms = model->past_due_ms,
+                                                  .input_ms = 1000 * model->input_s,
+                                                  .result_ms = 1000 * model->result_s},
+                            &dispatcher->command);
+    }
+    if (dispatcher_send(dispatcher, NULL, NULL) == 0)
+        ticker->tell = (ticker->tell + 1) % (dispatcher->models.count + 1);
+}
+
 /* Returns when the next one is due. */
 static int64_t tick_shard(struct ticker *ticker, int64_t now_ms)
 {
@@ -95,6 +119,8 @@ static int64_t tick_shard(struct ticker *ticker, int64_t now_ms)
         ticker->due_ms = now_ms + (queue->lease_ms / 3 < TICK_MS ? queue->lease_ms / 3 : TICK_MS);
         queue_tick_command(queue, &dispatcher->command);
         ticker->asked = dispatcher_send(dispatcher, on_ticked, ticker) == 0;
+        if (ticker->asked)
+            tell_shard(ticker, queue);
     }
     return ticker->asked ? INT64_MAX : ticker->due_ms;
 }

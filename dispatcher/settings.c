@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatcher/settings.h"
 
-#include "common/queue.h"
+#include "common/queue_limits.h"
 
 #define AT(member) offsetof(struct settings, member)
 
@@ -30,6 +30,10 @@ static const struct config_option options[] = {
      .help = "more waiting jobs are refused"},
     {"max-flow-queued", CONFIG_INT, AT(max_flow_queued), "1000", 1, 1000000000, "jobs",
      .help = "more waiting jobs of one visitor and model are refused"},
+    {"visitor-running", CONFIG_INT, AT(visitor_running), "0", 0, QUEUE_RUNNING_LIMIT, "jobs",
+     .help = "of one visitor run at once; more wait; 0: any number"},
+    {"visitor-per-minute", CONFIG_INT, AT(visitor_per_minute), "0", 0, QUEUE_PER_MINUTE_LIMIT,
+     "jobs", .help = "of one visitor start in a minute; more wait; 0: any number"},
     {"store", CONFIG_TEXT, AT(store), "local:objects", .help = "local:FOLDER or s3://BUCKET"},
     {"s3-endpoint", CONFIG_TEXT, AT(s3_endpoint), NULL, .help = "https://host[:port]"},
     {"s3-region", CONFIG_TEXT, AT(s3_region), "us-east-1", .help = "region to sign for"},

@@ -17,6 +17,7 @@ struct settings {
     char *models, *secret_file, *worker_token_file;
     char *trusted_proxies, *cors_origins;
     int64_t shards, lease_ms, retain_ms, sweep_ms, max_queued, max_flow_queued;
+    int64_t visitor_running, visitor_per_minute;
     int64_t max_body_bytes, max_buffered_bytes, max_upload_bytes;
     int64_t submits_per_minute, submits_burst;
     int64_t connections, idle_seconds, redis_timeout_ms, store_threads;

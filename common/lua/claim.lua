@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane settle reap
+-- @use base write record lane flow settle reap admit allow order
 -- claim: lease up to `max` jobs of one model to a worker.
 --
 -- ARGV  worker, nonce, lease ms, retain ms, max, shard, models in the worker's order of preference…
@@ -15,6 +15,7 @@ local limit = tonumber(ARGV[5])
 local POPS_MAX = 2000 -- dead places that one claim clears away at most
 local pops, started = 0, 0
 local claimed, leases, runs, remembered = {}, {}, {}, {}
+local limited, full = false, false -- has any flow a limit, was anybody refused lately?
 
 local deadline, run_value = format('%d', now + lease_ms), worker .. ' ' .. format('%d', now)
 
@@ -42,7 +43,7 @@ local function replay(known)
 end
 
 -- The usual job, without the detour over a table; its charge and place, or nil where it is not usual.
-local function start(id, raw, model)
+local function start(id, raw, model, hold)
   if peek_state(raw) ~= 'Q' then
     return nil
   end
@@ -54,6 +55,10 @@ local function start(id, raw, model)
     return nil
   end
   epoch = epoch + 1
+  if hold then
+    flags = flags % 16 + FLAG_LIMITED + floor(flags / 32) * 32
+    hold[#hold + 1] = id
+  end
   local head = patch('R', flags, epoch, 0)
   call('SETRANGE', P .. 'j:' .. id, '0', head)
   give(id, epoch, raw, head)
@@ -62,9 +67,13 @@ local function start(id, raw, model)
 end
 
 -- The same for a suspect.
-local function start_alone(r)
+local function start_alone(r, hold)
   r.epoch = r.epoch + 1
   r.progress = 0
+  if hold then
+    set_flag(r, FLAG_LIMITED, true)
+    hold[#hold + 1] = r.id
+  end
   set_flag(r, FLAG_ALONE, true)
   move(r, 'R')
   save(r)
@@ -113,7 +122,8 @@ local function serve(top, model, set, priority)
     return false
   end
   pops = pops + 1
-  local charge, place = start(id, call('GET', P .. 'j:' .. id), model)
+  local hold = top.allow and top.allow.hold
+  local charge, place = start(id, call('GET', P .. 'j:' .. id), model, hold)
   if charge then
     started = started + 1
     top.tag = top.tag + charge
@@ -129,7 +139,7 @@ local function serve(top, model, set, priority)
     call('LPUSH', lane, id)
     return true
   else
-    start_alone(r)
+    start_alone(r, hold)
     top.tag = top.tag + r.charge
     alone = true
   end
@@ -137,18 +147,33 @@ local function serve(top, model, set, priority)
   return alone
 end
 
+-- So many flows, lowest first, are all that can be served by this claim, once those at their limit are
+-- parked. The second result: some were, so that others behind them may be served.
 local function lowest_flows(set)
-  -- So many flows, lowest first, are all that can be served by this claim.
   local lowest = call('ZRANGE', P .. 'ring:' .. set, 0, limit - n - 1, 'WITHSCORES')
-  local heap, names = {}, {}
+  local heap, names, parked = {}, {}, false
   for i = 1, #lowest, 2 do
     names[#names + 1] = lowest[i]
   end
   local tails = #names > 0 and call('HMGET', P .. 'tail:' .. set, unpack(names)) or {}
-  for i = 1, #names do
-    heap[i] = {flow = names[i], tag = tonumber(lowest[2 * i]), tail = tonumber(tails[i])}
+  local texts = {}
+  if limited and #names > 0 then
+    names[#names + 1] = '*'
+    texts = call('HMGET', P .. 'limits', unpack(names))
+    names[#names] = nil
   end
-  return heap, #names
+  for i = 1, #names do
+    local flow, tag = names[i], tonumber(lowest[2 * i])
+    local allow = limited and
+      allowance(flow, texts[i] or sub(flow, 1, 1) == 'v' and texts[#names + 1] or nil)
+    if allow and allow.left < 1 then
+      park(set, flow, tag, allow.again)
+      parked, pops = true, pops + 1
+    else
+      heap[#heap + 1] = {flow = flow, tag = tag, tail = tonumber(tails[i]), allow = allow}
+    end
+  end
+  return heap, parked
 end
 
 -- What is served is written back: dry lanes close, the others move on in the ring.
@@ -164,6 +189,8 @@ local function put_back(touched, model, set, clock)
     if flow.dry then
       lane_close(set, flow.flow, flow.tag, clock)
       count(model, 'tombs', -tombs)
+    elseif flow.allow and flow.allow.left < 1 then
+      park(set, flow.flow, flow.tag, flow.allow.again)
     else
       tags[#tags + 1] = format('%d', flow.tag)
       tags[#tags + 1] = flow.flow
@@ -174,12 +201,26 @@ local function put_back(touched, model, set, clock)
   end
 end
 
+local function tell_room(touched, set)
+  local fields = {'*'}
+  for i = 1, #touched do
+    fields[i + 1] = set .. ':' .. touched[i].flow
+  end
+  local texts = call('HMGET', P .. 'full', unpack(fields))
+  for i = 1, #fields do
+    if texts[i] then
+      made_room(fields[i], texts[i])
+    end
+  end
+end
+
 -- Serves flows until `limit` jobs are claimed; true when a suspect ended the batch.
 local function take(model, priority)
   local set = model .. ':' .. priority
-  local heap, size = lowest_flows(set)
+  local heap, parked = lowest_flows(set)
+  local size = #heap
   if size == 0 then
-    return false
+    return parked and pops < POPS_MAX and take(model, priority)
   end
   local clock_key = P .. 'clock:' .. set
   local clock = tonumber(call('GET', clock_key)) or 0
@@ -187,7 +228,7 @@ local function take(model, priority)
   started = 0
   while size > 0 and n < limit and pops < POPS_MAX and not alone do
     local top = heap[1]
-    local before, held = top.tag, n
+    local before, held, allow = top.tag, n, top.allow
     if not top.touched then
       top.touched = true
       touched[#touched + 1] = top
@@ -195,8 +236,11 @@ local function take(model, priority)
     alone = serve(top, model, set, priority)
     if n > held then
       clock = max(clock, before)
+      if allow then
+        allow.left, allow.started = allow.left - 1, allow.started + 1
+      end
     end
-    if top.dry then
+    if top.dry or allow and allow.left < 1 then
       heap[1] = heap[size]
       heap[size] = nil
       size = size - 1
@@ -207,30 +251,96 @@ local function take(model, priority)
   count('', 'queued', -started)
   count(model, 'running', started)
   put_back(touched, model, set, clock)
+  if full and started > 0 then
+    tell_room(touched, set)
+  end
   call('SET', clock_key, format('%d', clock))
   call('ZREMRANGEBYSCORE', P .. 'idle:' .. set, '-inf', clock)
+  if parked and n < limit and not alone and pops < POPS_MAX then
+    return take(model, priority)
+  end
   return alone
 end
 
 local function waiting(model)
-  for priority = 0, 2 do
-    if call('EXISTS', P .. 'ring:' .. model .. ':' .. priority) == 1 then
-      return true
-    end
+  return any_waits(ring_keys({model}, nil, 0, 2, 1))
+end
+
+-- High to low, but for every 16th claim.
+local function priorities(model)
+  if call('HINCRBY', P .. 'c:' .. model, 'claims', 1) % 16 == 0 then
+    return 2, 0, -1
   end
-  return false
+  return 0, 2, 1
 end
 
 local function claim_of(model)
-  local first, last, step = 0, 2, 1
-  if waiting(model) and call('HINCRBY', P .. 'c:' .. model, 'claims', 1) % 16 == 0 then
-    first, last, step = 2, 0, -1
+  if not waiting(model) then
+    return
   end
+  local first, last, step = priorities(model)
   for priority = first, last, step do
     if n < limit and take(model, priority) then
       break
     end
   end
+end
+
+-- All jobs of a claim are of one model: once one has given some, it fills the rest of the batch from its
+-- lower classes, unless another model has something better.
+local function claim_in_order(models)
+  local due = past_due(models)
+  if due then
+    claim_of(due)
+  end
+  if n > 0 or not any_waits(ring_keys(models, nil, 0, 2, 1)) then
+    return due
+  end
+  local chosen
+  local first, last, step = priorities('')
+  for priority = first, last, step do
+    if chosen and any_waits(ring_keys(models, chosen, first, priority, step)) then
+      break
+    end
+    for i = 1, #models do
+      if n < limit and (not chosen or chosen == models[i]) then
+        local alone = take(models[i], priority)
+        chosen = chosen or n > 0 and models[i]
+        if alone then
+          return chosen
+        end
+      end
+    end
+  end
+  return chosen
+end
+
+-- The models that may be claimed from. One question for all that is rare.
+local function look_around()
+  local models, rare = {}, {P .. 'limits', P .. 'full'}
+  for i = 7, #ARGV do
+    models[#models + 1] = ARGV[i]
+    rare[#rare + 1] = P .. 'pause:' .. ARGV[i]
+  end
+  if call('EXISTS', unpack(rare)) == 0 then
+    return models
+  end
+  limited, full = call('EXISTS', rare[1]) == 1, call('EXISTS', rare[2]) == 1
+  local open = {}
+  for i = 1, #models do
+    if call('EXISTS', P .. 'pause:' .. models[i]) == 0 then
+      open[#open + 1] = models[i]
+    end
+  end
+  return open
+end
+
+-- ms until something comes in by itself.
+local function next_due()
+  local due = call('ZRANGE', P .. 'delay', 0, 0, 'WITHSCORES')[2]
+  local look = call('ZRANGE', P .. 'park', 0, 0, 'WITHSCORES')[2]
+  due = look and min(tonumber(due) or look, look) or due
+  return due and max(0, floor(due - now)) or -1
 end
 
 reap(16, lease_ms, retain_ms, min(100, lease_ms / 20))
@@ -239,19 +349,19 @@ if known and sub(known, 1, #nonce + 1) == nonce .. ' ' then
   replay(sub(known, #nonce + 2))
   return finish({claimed, 0, -1, tonumber(ARGV[6])})
 end
-local more = false
-for i = 7, #ARGV do
-  if call('EXISTS', P .. 'pause:' .. ARGV[i]) == 0 then
-    claim_of(ARGV[i])
-    more = waiting(ARGV[i])
-    if more then
-      wake(ARGV[i]) -- the next idle worker, if there is one
-    end
-    if n > 0 then
-      break
-    end
+local models, more = look_around(), false
+if #models == 1 then
+  claim_of(models[1])
+elseif #models > 1 then
+  claim_in_order(models)
+end
+for i = 1, #models do
+  if waiting(models[i]) then
+    more = true
+    wake(models[i]) -- the next idle worker, if there is one
   end
 end
+settle_limits()
 if n > 0 then
   call('ZADD', P .. 'lease', unpack(leases))
   call('HSET', P .. 'run', unpack(runs))
@@ -259,6 +369,4 @@ if n > 0 then
     max(60000, 2 * lease_ms))
   return finish({claimed, more and 1 or 0, -1, tonumber(ARGV[6])})
 end
-local due = call('ZRANGE', P .. 'delay', 0, 0, 'WITHSCORES')
-return finish({claimed, more and 1 or 0, due[2] and max(0, due[2] - now) or -1,
-  tonumber(ARGV[6])})
+return finish({claimed, more and 1 or 0, next_due(), tonumber(ARGV[6])})

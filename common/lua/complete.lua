@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane settle
+-- @use base write record lane flow settle
 -- complete: a job succeeded. State, result, event, notification and the trash in one.
 --
 -- ARGV  worker, retain ms, then of each job: id, epoch, public id, extension, outcome
@@ -12,7 +12,7 @@ for i = 3, #ARGV, 5 do
 end
 local started_at = call('HMGET', P .. 'run', unpack(ids))
 local left, succeeded = {}, {}
-local expiry, input_due = format('%d', now + retain_ms), format('%d', now + UNDO_WINDOW_MS)
+local expiries, dues = {}, {} -- of each model: when its jobs are forgotten, and their inputs deleted
 
 local function sweep(r, public_id, epoch, extension)
   -- Only what this job may have written: never the winner's, never another job's.
@@ -45,15 +45,22 @@ local function settle(id, raw, epoch, outcome, run)
   end
   local model = sub(raw, HEAD_SIZE + 1, HEAD_SIZE + model_size)
   local public_id = sub(P, 4, 5) .. id .. format('%010x%010x', id1, id2)
+  if not expiries[model] then
+    local keep = retention_of(model, retain_ms)
+    expiries[model], dues[model] = format('%d', now + keep.result), format('%d', now + keep.input)
+  end
   -- Ends as settle_final() does: no suspect any more, its input thrown away.
   if flags % 2 == FLAG_INPUT then
-    throw_away('inputs/' .. public_id, input_due)
+    throw_away('inputs/' .. public_id, dues[model])
   end
-  local record = patch('S', flags - flags % 16, epoch, 1000) .. sub(raw, PATCH_SIZE + 1, body_end) ..
+  if flags % 32 >= FLAG_LIMITED then
+    let_go(sub(raw, HEAD_SIZE + model_size + 1, HEAD_SIZE + model_size + flow_size), id)
+  end
+  local record = patch('S', flags - flags % 32, epoch, 1000) .. sub(raw, PATCH_SIZE + 1, body_end) ..
     outcome
   call('SET', P .. 'j:' .. id, record)
   events[#events + 1] = public_id .. ' S1000 ' .. model
-  kept[#kept + 1] = expiry
+  kept[#kept + 1] = expiries[model]
   kept[#kept + 1] = id
   left[#left + 1] = id
   succeeded[model] = (succeeded[model] or 0) + 1

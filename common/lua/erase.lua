@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane rows settle forget
+-- @use base write record lane flow rows settle forget
 -- erase: cancel and forget.
 --
 -- ARGV  public id

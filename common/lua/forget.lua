@@ -5,6 +5,9 @@
 local function erase(r)
   pull_out(r)
   throw_away_input(r, now)
+  if retention_of(r.model, 0).input > UNDO_WINDOW_MS then
+    throw_away('inputs/' .. public_id_of(r), now) -- it may have been kept beyond its job's end
+  end
   if r.state == 'S' then
     throw_away_results(r, r.epoch, r.epoch, now)
   elseif r.state ~= 'F' and r.state ~= 'C' then

@@ -21,14 +21,16 @@ local function compare(field, expected)
 end
 
 if model == '' then
-  local sum, models = 0, call('SMEMBERS', P .. 'models')
+  local sum, delayed, models = 0, 0, call('SMEMBERS', P .. 'models')
   for i = 1, #models do
-    local values = call('HMGET', P .. 'c:' .. models[i], 'queued0', 'queued1', 'queued2')
+    local values = call('HMGET', P .. 'c:' .. models[i], 'queued0', 'queued1', 'queued2', 'delayed')
     for j = 1, 3 do
       sum = sum + (tonumber(values[j]) or 0)
     end
+    delayed = delayed + (tonumber(values[4]) or 0)
   end
   compare('queued', sum)
+  compare('delayed', delayed)
   return reply
 end
 local moves = call('HMGET', key, 'submitted', 'claims', 'succeeded', 'failed', 'cancelled', 'lost')

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane settle inspect
+-- @use base write record lane flow settle inspect
 -- fsck_jobs: is every record in the one place that its state names? A page of the records.
 --
 -- ARGV  1 to mend, retain ms, cursor ('0' at first), count

@@ -54,7 +54,9 @@ for i = 1, #page[2] do
         call('HSET', P .. 'tail:' .. set, flow, FIRST_PLACE + call('LLEN', page[2][i]) - 1)
       end
     end
-    if not call('ZSCORE', P .. 'ring:' .. set, flow) then
+    local parked = call('ZSCORE', P .. 'park', flow) and
+      call('HEXISTS', P .. 'parked:' .. flow, set) == 1
+    if not parked and not call('ZSCORE', P .. 'ring:' .. set, flow) then
       found('r:' .. name, 'is not in ring:' .. set)
       if mend then
         call('ZADD', P .. 'ring:' .. set, tonumber(call('GET', P .. 'clock:' .. set)) or 0, flow)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane settle reap registry
+-- @use base write record lane flow settle reap registry
 -- heartbeat: renew all leases of a worker, carry progress there and cancellations back.
 --
 -- ARGV  worker, lease ms, retain ms, then of each job: id, epoch, progress per mille

@@ -21,6 +21,12 @@ local function wake(model)
   end
 end
 
+-- Where a flow with a lane stands: in the ring, or parked beside it (flow.lua).
+local function tag_of(set, flow)
+  return tonumber(call('ZSCORE', P .. 'ring:' .. set, flow) or
+    call('HGET', P .. 'parked:' .. flow, set)) or 0
+end
+
 -- A lane got its first job: its flow enters the ring.
 local function lane_open(set, flow, cost, charge, refund)
   if charge ~= cost then
@@ -47,8 +53,9 @@ local function lane_push(r, at_head, refund)
     else
       r.place = call('HINCRBY', tails, flow, 1)
     end
-    if refund then
-      call('ZINCRBY', P .. 'ring:' .. set, -r.charge, flow)
+    if refund and not call('ZADD', P .. 'ring:' .. set, 'XX', 'INCR', -r.charge, flow) and
+      call('HEXISTS', P .. 'parked:' .. flow, set) == 1 then
+      call('HINCRBY', P .. 'parked:' .. flow, set, -r.charge)
     end
     return
   end
@@ -75,8 +82,31 @@ local function lane_bury(r)
   count(r.model, 'tombs', 1)
   local tombs = call('ZCARD', tomb)
   if tombs >= call('LLEN', lane) then
-    local tag = tonumber(call('ZSCORE', P .. 'ring:' .. set, flow)) or 0
-    lane_close(set, flow, tag, tonumber(call('GET', P .. 'clock:' .. set)) or 0)
+    lane_close(set, flow, tag_of(set, flow), tonumber(call('GET', P .. 'clock:' .. set)) or 0)
     count(r.model, 'tombs', -tombs)
   end
+end
+
+-- Since when the oldest of a model's jobs waits, or nil: of the heads of up to 32 lanes of each priority, the
+-- next to be served and a random few.
+local function oldest_of(model)
+  local oldest
+  for priority = 0, 2 do
+    local set = model .. ':' .. priority
+    local flows = call('ZRANGE', P .. 'ring:' .. set, 0, 15)
+    if #flows == 16 then
+      local others = call('ZRANDMEMBER', P .. 'ring:' .. set, 16)
+      for i = 1, #others do
+        flows[16 + i] = others[i]
+      end
+    end
+    for i = 1, #flows do
+      local id = call('LINDEX', P .. 'r:' .. set .. ':' .. flows[i], 0)
+      local r = id and load(id)
+      if r and r.state == 'Q' then
+        oldest = min(oldest or now, r.updated)
+      end
+    end
+  end
+  return oldest
 end

@@ -62,7 +62,7 @@ local function position_of(r, limit)
   if about.tombs > 0 then
     own = own - call('ZCOUNT', P .. 'tomb:' .. set .. ':' .. flow, '-inf', '(' .. format('%.0f', r.place))
   end
-  local start = (tonumber(call('ZSCORE', P .. 'ring:' .. set, flow)) or 0) + own * r.charge
+  local start = tag_of(set, flow) + own * r.charge
   local others, view = 0, snapshot_of(r.model, set, limit)
   for i = 1, #view.flows do
     local other = view.flows[i]

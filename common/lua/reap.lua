@@ -32,11 +32,14 @@ local function expire(limit, retain_ms)
   local lost, buried = {}, 0
   for i = 1, #ids do
     local r = load(ids[i])
-    call('ZREM', P .. 'lease', ids[i])
-    call('HDEL', P .. 'run', ids[i])
     if r and r.state == 'R' then
       lost[#lost + 1] = r
-    elseif r == false then
+      lease_drop(r)
+    else
+      call('ZREM', P .. 'lease', ids[i])
+      call('HDEL', P .. 'run', ids[i])
+    end
+    if r == false then
       quarantine(ids[i])
     end
   end
@@ -88,5 +91,6 @@ local function reap(limit, lease_ms, retain_ms, pause_ms)
   if now >= grace then
     expired, buried = expire(limit, retain_ms)
   end
+  look_at_parked(limit)
   return expired, buried, promote(limit), gap, now < grace
 end

@@ -205,6 +205,7 @@ local function count_state(r, by)
     count(r.model, 'running', by)
   elseif r.state == 'D' then
     count(r.model, 'delayed', by)
+    count('', 'delayed', by)
   elseif by > 0 then
     count(r.model, FINAL_COUNTER[r.state], 1)
   end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane settle
+-- @use base write record lane flow settle
 -- replay: a dead letter gets another chance, with all its attempts.
 --
 -- ARGV  public id

@@ -1,10 +1,14 @@
 -- SPDX-License-Identifier: MIT
 -- settle: how a job leaves `running`, and how it ends.
 
--- The lease is void from here on. `started` is when the claim was made, nil if unknown.
+-- The lease is void from here on. The caller saves the record.
 local function lease_drop(r)
   call('ZREM', P .. 'lease', r.id)
   call('HDEL', P .. 'run', r.id)
+  if has(r, FLAG_LIMITED) then
+    set_flag(r, FLAG_LIMITED, false)
+    let_go(flow_of(r), r.id)
+  end
 end
 
 -- Tells the worker of a running job to ask for news now instead of at its next heartbeat.
@@ -49,15 +53,30 @@ local function notify(r, outcome)
     is_account(flow) and flow, r.blob_size, sub(r.raw, body_end - r.extra_size + 1, body_end))
 end
 
--- Ends a job whose state is final already: kept for retain_ms, announced, cleaned up behind.
+-- How long a model's inputs and finished jobs are kept; asked once in a script.
+local retentions = {}
+
+local function retention_of(model, retain_ms)
+  local known = retentions[model]
+  if not known then
+    local ms = call('HMGET', P .. 'm:' .. model, 'input', 'result')
+    local result = tonumber(ms[2]) or 0
+    known = {input = max(UNDO_WINDOW_MS, tonumber(ms[1]) or 0), result = result > 0 and result or retain_ms}
+    retentions[model] = known
+  end
+  return known
+end
+
+-- Ends a job whose state is final already: kept for a while, announced, cleaned up behind.
 local function settle_final(r, retain_ms, outcome)
+  local keep = retention_of(r.model, retain_ms)
   set_flag(r, FLAG_SUSPECT, false)
   set_flag(r, FLAG_ALONE, false)
-  kept[#kept + 1] = format('%d', now + retain_ms)
+  kept[#kept + 1] = format('%d', now + keep.result)
   kept[#kept + 1] = r.id
   -- The dead letter keeps its input, or it could not be replayed.
   if not has(r, FLAG_DEAD) then
-    throw_away_input(r, now + UNDO_WINDOW_MS)
+    throw_away_input(r, now + keep.input)
   end
   notify(r, outcome)
   save_with_outcome(r, outcome)

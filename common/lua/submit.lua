@@ -1,17 +1,22 @@
 -- SPDX-License-Identifier: MIT
--- @use base record lane position
+-- @use base record lane admit position
 -- submit: admit jobs, write their records, put them into their lanes.
 --
 -- ARGV  max queued of the shard, max queued of a flow and model, 1 to answer with positions, count;
 --       then of each job: public id, model, flow, priority, run at (ms since 1970, 0 now), and the
 --       record, packed by the caller as in record.lua with zeros for created, updated and place
 -- Reply of each job: {status, state letter, created ms, position, eta ms}; status 0 accepted, 1 was
---       there already (a repeated call; nothing changed), 2 the shard is full, 3 the flow is full,
---       4 the id belongs to another job
+--       there already (a repeated call; nothing changed), 2 the shard is full, 3 the lane is full,
+--       4 the id belongs to another job. Of 2 and 3 the third is in how many ms there should be room
 -- Crash: all or nothing. At maxmemory refused with OOM before anything is written: the first write
 -- must be a command that Redis refuses then (SET, HINCRBY).
 local max_queued, max_flow, want_position = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
-local queued = tonumber(call('HGET', P .. 'c:', 'queued')) or 0
+local about = call('HMGET', P .. 'c:', 'queued', 'delayed', 'memory')
+local queued = (tonumber(about[1]) or 0) + (tonumber(about[2]) or 0)
+if about[3] == '1' then
+  max_queued = 0 -- tick found the server nine tenths full
+end
+local retries = {} -- where there was no room → when there should be some
 local COST_AT = 32 -- of a packed record, from 1
 local submitted, replies = {}, {}
 
@@ -98,11 +103,16 @@ local function admitted(model, field, packed)
   of_model[field] = (of_model[field] or 0) + 1
 end
 
+local function refused(field, model, set)
+  retries[field] = retries[field] or retry_after(field, guess_of(model, set))
+  return retries[field]
+end
+
 local function submit(i)
   local public_id, model, packed = ARGV[i], ARGV[i + 1], ARGV[i + 5]
   local id, run_at = sub(public_id, 3, 14), tonumber(ARGV[i + 4])
   local status, field = 2, nil
-  if run_at > now then
+  if queued < max_queued and run_at > now then
     status, field = delay(id, run_at, packed), 'delayed'
   elseif queued < max_queued then
     status, field = enqueue(id, model, ARGV[i + 2], ARGV[i + 3], packed), 'queued' .. ARGV[i + 3]
@@ -111,14 +121,19 @@ local function submit(i)
   end
   if status == 1 then
     return repeated(public_id, id)
+  elseif status == 2 then
+    return {2, 'Q', refused('*', model), -1, -1}
+  elseif status == 3 then
+    local set = model .. ':' .. ARGV[i + 3]
+    return {3, 'Q', refused(set .. ':' .. ARGV[i + 2], model, set), -1, -1}
   elseif status > 1 then
     return {status, 'Q', 0, -1, -1}
   end
   admitted(model, field, packed)
+  queued = queued + 1
   if field == 'delayed' then
     return {0, 'D', now, -1, -1}
   end
-  queued = queued + 1
   return want_position and reply_to(0, load(id)) or {0, 'Q', now, -1, -1}
 end
 
@@ -135,9 +150,7 @@ for model, fields in pairs(submitted) do
   for field, n in pairs(fields) do
     count(model, field, n)
     count(model, 'submitted', n)
-    if field ~= 'delayed' then
-      count('', 'queued', n)
-    end
+    count('', field == 'delayed' and 'delayed' or 'queued', n)
   end
   wake(model)
 end

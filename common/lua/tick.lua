@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane rows settle forget reap registry
+-- @use base write record lane flow rows settle forget reap registry
 -- tick: housekeeping, a bounded piece of each kind. From any number of callers.
 --
 -- ARGV  lease ms, retain ms
 -- Reply {expired, promoted, forgotten, buried, 1 if there is more to do now, 1 if a gap was found}
 local LIMIT = 64
+local MEMORY_TIGHT = 0.9
 local lease_ms, retain_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local expired, buried, promoted, gap, grace = reap(LIMIT, lease_ms, retain_ms, 0)
 
@@ -42,7 +43,21 @@ local function wake_waiting()
   end
 end
 
+-- Submits stop before Redis has to refuse them, so that there is room for what was accepted.
+local function look_at_memory()
+  local info = call('INFO', 'memory')
+  local used, most = string.match(info, 'used_memory:(%d+)'), string.match(info, 'maxmemory:(%d+)')
+  local tight = tonumber(most or 0) > 0 and used / most >= MEMORY_TIGHT
+  if tight then
+    call('HSET', P .. 'c:', 'memory', 1)
+  else
+    call('HDEL', P .. 'c:', 'memory')
+  end
+end
+
 local forgotten = forget()
+look_at_memory()
+call('ZREMRANGEBYSCORE', P .. 'rated', '-inf', now)
 drop_silent_workers()
 wake_waiting()
 -- What was given up is kept a week for the operator.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "common/queue_limits.h"
 #include "tests/unit/check.h"
 
 #include "tests/support/queue_fixture.h"
@@ -70,6 +71,110 @@ static void ten_jobs_are_not_stuck_behind_a_thousand(void)
     }
     CHECK_INT(seen, 10);
     CHECK(last <= 20);
+}
+
+static void submit_for(const char *model, enum job_priority priority, char id[ID_PUBLIC_SIZE])
+{
+    struct queue_submit job = job_of("alice", id);
+    job.model = model;
+    job.priority = priority;
+    submit_job(&job);
+}
+
+/* Of a worker that prefers "resident" to "other"; the jobs stay leased. */
+static struct queue_claim claim_two_models(size_t max)
+{
+    static const char *const models[] = {"resident", "other"};
+    struct queue_claim claim = {0};
+    char nonce[ID_NAME_SIZE];
+    id_nonce_create(nonce);
+    CHECK_INT(queue_claim(&queue, redis, WORKER, nonce, models, 2, max, CALL_MS, &claim, &err), 0);
+    CHECK(claim.count > 0);
+    for (size_t i = 1; i < claim.count; i++)
+        CHECK_TEXT(claim.jobs[i].model, claim.jobs[0].model);
+    return claim;
+}
+
+static void check_claims_from(const char *model, size_t max, size_t count)
+{
+    struct queue_claim claim = claim_two_models(max);
+    CHECK_TEXT(claim.jobs[0].model, model);
+    CHECK_INT(claim.count, count);
+    queue_claim_fini(&claim);
+}
+
+static void a_higher_class_goes_before_the_resident_model(void)
+{
+    char id[ID_PUBLIC_SIZE];
+    begin(30000);
+    for (int i = 0; i < 4; i++)
+        submit_for("resident", JOB_PRIORITY_NORMAL, id);
+    for (int i = 0; i < 2; i++)
+        submit_for("other", JOB_PRIORITY_HIGH, id);
+    submit_for("other", JOB_PRIORITY_LOW, id);
+    submit_for("resident", JOB_PRIORITY_LOW, id);
+    /* The batch is not filled up with what is worth less than what waits for the resident one. */
+    check_claims_from("other", 8, 2);
+    check_claims_from("resident", 8, 4);
+    check_claims_from("resident", 8, 1);
+    check_claims_from("other", 8, 1);
+}
+
+static void every_sixteenth_claim_of_a_worker_of_two_models_begins_below(void)
+{
+    char id[ID_PUBLIC_SIZE];
+    int low = 0;
+    begin(30000);
+    for (int i = 0; i < 40; i++)
+        submit_for("resident", JOB_PRIORITY_HIGH, id);
+    for (int i = 0; i < 4; i++)
+        submit_for("other", JOB_PRIORITY_LOW, id);
+    for (int i = 0; i < 32; i++) {
+        struct queue_claim claim = claim_two_models(1);
+        low += !strcmp(claim.jobs[0].model, "other");
+        queue_claim_fini(&claim);
+    }
+    CHECK_INT(low, 2);
+}
+
+static void a_model_whose_jobs_waited_too_long_goes_before_everything(void)
+{
+    char id[ID_PUBLIC_SIZE];
+    begin(30000);
+    CHECK_INT(queue_model(&queue, redis, &(struct queue_model){.model = "other", .past_due_ms = 50},
+                          CALL_MS, &err),
+              0);
+    submit_for("other", JOB_PRIORITY_LOW, id);
+    int64_t late_ms = clock_ms() + 60;
+    for (int i = 0; i < 200; i++)
+        submit_for("resident", JOB_PRIORITY_HIGH, id);
+    while (clock_ms() < late_ms)
+        nap();
+    check_claims_from("other", 8, 1);
+    check_claims_from("resident", 8, 8);
+    CHECK_INT(queue_model(&queue, redis, &(struct queue_model){.model = "a b"}, CALL_MS, &err),
+              ERR_INVALID);
+}
+
+static void a_retry_is_past_due_by_its_wait_and_not_by_its_age(void)
+{
+    char id[ID_PUBLIC_SIZE];
+    enum job_state state;
+    begin(30000);
+    CHECK_INT(queue_model(&queue, redis,
+                          &(struct queue_model){.model = "other", .past_due_ms = 400}, CALL_MS,
+                          &err),
+              0);
+    struct queue_submit job = job_of("alice", id);
+    job.model = "other";
+    job.backoff_ms = 500;
+    submit_job(&job);
+    struct queue_claim claim = claim_two_models(1);
+    CHECK_INT(fail_job(&claim.jobs[0], true, &state), QUEUE_OK);
+    queue_claim_fini(&claim);
+    TICK_UNTIL(get_job(id).state == JOB_QUEUED);
+    submit_for("resident", JOB_PRIORITY_NORMAL, id);
+    check_claims_from("resident", 1, 1);
 }
 
 static void a_flow_of_twice_the_weight_gets_twice_the_jobs(void)
@@ -333,6 +438,10 @@ int main(void)
     RUN(a_delayed_job_waits_for_its_time);
     RUN(priorities_go_first_and_lower_ones_do_not_starve);
     RUN(ten_jobs_are_not_stuck_behind_a_thousand);
+    RUN(a_higher_class_goes_before_the_resident_model);
+    RUN(every_sixteenth_claim_of_a_worker_of_two_models_begins_below);
+    RUN(a_model_whose_jobs_waited_too_long_goes_before_everything);
+    RUN(a_retry_is_past_due_by_its_wait_and_not_by_its_age);
     RUN(a_flow_of_twice_the_weight_gets_twice_the_jobs);
     RUN(draining_and_coming_back_does_not_reset_what_was_used);
     RUN(positions_count_what_really_starts_before);

@@ -101,6 +101,11 @@ static void every_member_is_demanded_and_checked(void)
     check_bad(NULL, "retry", "3", "retry");
     check_bad(NULL, "retry", "{\"backoff_ms\":0}", "retry.backoff_ms");
     check_bad(NULL, "retry", "{\"backoff\":1}", "retry.backoff");
+    check_bad(NULL, "deadline_ms", "999", "deadline_ms");
+    check_bad(NULL, "past_due_ms", "\"1\"", "past_due_ms");
+    check_bad(NULL, "retention", "[]", "retention");
+    check_bad(NULL, "retention", "{\"input_s\":-1}", "retention.input_s");
+    check_bad(NULL, "retention", "{\"result_s\":0}", "retention.result_s");
     check_bad(NULL, "title", "\"a\\nb\"", "title");
 }
 

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * queue_bench [--jobs N] [--flows N] [--batch N] [--aof off|everysec|always] [--stats] [ROW...]:
+ * the queue's yardsticks on a Redis of its own (unix socket). Rows: submit, alone (each job a flow
+ * of its own), drain, mail (each job with somebody to tell), single (one at a time), wake (an idle
+ * worker), ack (acknowledging with 100 and with 100,000 running), large (ten million queued; not
+ * without being named). --stats adds what each row cost by command. */
+#include "common/clock.h"
+#include "common/queue_worker.h"
+#include "tests/bench/queue/load.h"
+#include "tests/support/redis_server.h"
+
+#include <getopt.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define WAKES 1000
+#define LARGE_JOBS 10000000
+#define CLAIMS_TIMED 300
+
+static struct {
+    long jobs, flows;
+    size_t batch;
+    bool stats;
+} wanted = {.jobs = 1000000, .flows = 1000, .batch = 200};
+
+/* ---- a row's time and cost --------------------------------------------------------------------
+ */
+
+struct mark {
+    double cpu_s, bytes;
+    int64_t start_us;
+};
+
+static struct mark begin(void)
+{
+    if (wanted.stats)
+        load_command((const char *[]){"CONFIG", "RESETSTAT", NULL}, NULL);
+    return (struct mark){load_cpu_seconds(), load_info("memory", "used_memory:"), clock_us()};
+}
+
+static void print_stats(long jobs)
+{
+    struct redis_reply *reply = NULL;
+    load_command((const char *[]){"INFO", "commandstats", NULL}, &reply);
+    char *text = strdup(redis_reply_text(reply)), *rest = text, *line;
+    redis_reply_free(&reply);
+    while ((line = strtok_r(rest, "\r\n", &rest))) {
+        char name[64];
+        double calls, usec;
+        if (sscanf(line, "cmdstat_%63[^:]:calls=%lf,usec=%lf", name, &calls, &usec) == 3)
+            printf("    %-18s %10.3f calls a job  %8.3f us a call  %7.3f us a job\n", name,
+                   calls / (double)jobs, usec / calls, usec / (double)jobs);
+    }
+    free(text);
+}
+
+static void end(const struct mark *mark, const char *name, long jobs)
+{
+    double seconds = (double)(clock_us() - mark->start_us) / 1e6;
+    printf("%-52s %9.0f jobs/s, Redis CPU %5.1f us a job\n", name, (double)jobs / seconds,
+           (load_cpu_seconds() - mark->cpu_s) * 1e6 / (double)jobs);
+    if (wanted.stats)
+        print_stats(jobs);
+    fflush(stdout);
+}
+
+/* ---- rates ------------------------------------------------------------------------------------
+ */
+
+static void measure_submit(long jobs, long flows)
+{
+    char name[96];
+    load_flush();
+    struct mark mark = begin();
+    load_submit(&(struct load_submit){.jobs = jobs, .flows = flows});
+    snprintf(name, sizeof name, "bulk submit, %ld jobs, %ld flows", jobs, flows);
+    end(&mark, name, jobs);
+    printf("%-52s %9.0f bytes\n", "  memory per queued job",
+           (load_info("memory", "used_memory:") - mark.bytes) / (double)jobs);
+}
+
+static void measure_drain(long jobs, size_t batch, const char *address)
+{
+    char name[96];
+    load_flush();
+    load_submit(&(struct load_submit){jobs, wanted.flows, address});
+    struct mark mark = begin();
+    long settled = load_drain(batch, 0, NULL);
+    snprintf(name, sizeof name, "drain, %zu at a time, %s", batch,
+             address ? "each with a mail row" : "nobody to tell");
+    end(&mark, name, settled);
+    if (settled != jobs)
+        printf("%ld of %ld jobs were settled\n", settled, jobs);
+}
+
+/* ---- submit to start ---------------------------------------------------------------------------
+ */
+
+static atomic_llong submitted_us;
+static int64_t waits_us[WAKES];
+static atomic_int waits;
+
+static void *idle_worker(void *data)
+{
+    static const char *const models[] = {LOAD_MODEL};
+    struct redis *redis = load_connect();
+    (void)data;
+    while (waits < WAKES) {
+        struct queue_claim claim = {0};
+        char nonce[ID_NAME_SIZE];
+        id_nonce_create(nonce);
+        load_must(queue_claim_wait(&load_queue, redis, "w-bench", nonce, models, 1, 1, 1000, &claim,
+                                   &load_err));
+        if (claim.count)
+            waits_us[atomic_fetch_add(&waits, 1)] = clock_us() - submitted_us;
+        queue_claim_fini(&claim);
+    }
+    redis_destroy(&redis);
+    return NULL;
+}
+
+static void pause_us(long us)
+{
+    nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
+}
+
+static void measure_wake(const char *when)
+{
+    pthread_t thread;
+    struct redis *redis = load_connect();
+    waits = 0;
+    pthread_create(&thread, NULL, idle_worker, NULL);
+    for (int i = 0; i < WAKES; i++) {
+        struct load_job store;
+        struct queue_submitted submitted;
+        struct queue_submit job = load_job(0, 1, NULL, &store);
+        pause_us(2000);
+        submitted_us = clock_us();
+        load_must(queue_submit(&load_queue, redis, &job, LOAD_CALL_MS, &submitted, &load_err));
+        while (waits <= i)
+            pause_us(500);
+    }
+    pthread_join(thread, NULL);
+    redis_destroy(&redis);
+    qsort(waits_us, WAKES, sizeof waits_us[0], load_by_value);
+    printf("submit to claimed by an idle worker, %s: p50 %.3f ms, p99 %.3f ms\n", when,
+           (double)waits_us[WAKES / 2] / 1000, (double)waits_us[WAKES * 99 / 100] / 1000);
+    fflush(stdout);
+}
+
+/* ---- acknowledging beside many that run --------------------------------------------------------
+ */
+
+/* Claims and completes one by one while `running` others are leased. */
+static void measure_ack(long running)
+{
+    static const char *const models[] = {LOAD_MODEL};
+    static int64_t acks_us[CLAIMS_TIMED];
+    struct redis *redis = load_connect();
+    struct queue_claim claim;
+    char nonce[ID_NAME_SIZE];
+    load_flush();
+    load_submit(&(struct load_submit){.jobs = running + CLAIMS_TIMED, .flows = wanted.flows});
+    for (long held = 0; held < running;) {
+        size_t room = running - held < 200 ? (size_t)(running - held) : 200;
+        id_nonce_create(nonce);
+        load_must(queue_claim(&load_queue, redis, "w-many", nonce, models, 1, room, LOAD_CALL_MS,
+                              &claim, &load_err));
+        held += (long)claim.count;
+        queue_claim_fini(&claim);
+    }
+    for (int i = 0; i < CLAIMS_TIMED; i++) {
+        enum queue_verdict verdict;
+        id_nonce_create(nonce);
+        load_must(queue_claim(&load_queue, redis, "w-bench", nonce, models, 1, 1, LOAD_CALL_MS,
+                              &claim, &load_err));
+        struct queue_done done = {claim.jobs[0].id,
+                                  claim.jobs[0].epoch,
+                                  claim.jobs[0].public_id,
+                                  "png",
+                                  "image/png",
+                                  12345};
+        int64_t start_us = clock_us();
+        load_must(queue_complete(&load_queue, redis, "w-bench", &done, LOAD_CALL_MS, &verdict,
+                                 &load_err));
+        acks_us[i] = clock_us() - start_us;
+        queue_claim_fini(&claim);
+    }
+    redis_destroy(&redis);
+    qsort(acks_us, CLAIMS_TIMED, sizeof acks_us[0], load_by_value);
+    printf("acknowledged, %ld running: p50 %.3f ms, p99 %.3f ms\n", running,
+           (double)acks_us[CLAIMS_TIMED / 2] / 1000,
+           (double)acks_us[CLAIMS_TIMED * 99 / 100] / 1000);
+    fflush(stdout);
+}
+
+/* ---- ten million
+ * --------------------------------------------------------------------------------- */
+
+static void print_slow(void)
+{
+    struct redis_reply *reply = NULL;
+    load_command((const char *[]){"SLOWLOG", "GET", "8", NULL}, &reply);
+    size_t count = redis_reply_count(reply);
+    printf("calls over 5 ms: %zu%s\n", count, count == 8 ? " or more" : "");
+    for (size_t i = 0; i < count; i++) {
+        const struct redis_reply *words = redis_reply_at(redis_reply_at(reply, i), 3);
+        printf("  %lld us: %s %s\n",
+               (long long)redis_reply_int(redis_reply_at(redis_reply_at(reply, i), 2)),
+               redis_reply_text(redis_reply_at(words, 0)),
+               redis_reply_text(redis_reply_at(words, 1)));
+    }
+    redis_reply_free(&reply);
+}
+
+static void measure_large(void)
+{
+    load_flush();
+    load_queue.max_queued = 2 * LARGE_JOBS;
+    measure_wake("nothing queued");
+    load_command((const char *[]){"CONFIG", "SET", "slowlog-log-slower-than", "5000", NULL}, NULL);
+    load_command((const char *[]){"SLOWLOG", "RESET", NULL}, NULL);
+    struct mark mark = begin();
+    load_submit(&(struct load_submit){.jobs = LARGE_JOBS, .flows = 10 * wanted.flows});
+    end(&mark, "bulk submit of ten million", LARGE_JOBS);
+    printf("used memory: %.2f GB, %.0f bytes a job; resident %.2f GB\n",
+           load_info("memory", "used_memory:") / 1e9,
+           (load_info("memory", "used_memory:") - mark.bytes) / LARGE_JOBS,
+           load_info("memory", "used_memory_rss:") / 1e9);
+    print_slow();
+    load_command((const char *[]){"SLOWLOG", "RESET", NULL}, NULL);
+    mark = begin();
+    long settled = load_drain(wanted.batch, 200000, NULL);
+    end(&mark, "drain of the first 200,000 of them", settled);
+    print_slow();
+}
+
+/* ---- which rows
+ * ---------------------------------------------------------------------------------- */
+
+static void run_row(const char *row)
+{
+    long some = wanted.jobs < 200000 ? wanted.jobs : 200000;
+    long few = wanted.jobs < 100000 ? wanted.jobs : 100000;
+    if (!strcmp(row, "submit"))
+        measure_submit(wanted.jobs, wanted.flows);
+    else if (!strcmp(row, "alone"))
+        measure_submit(few, few);
+    else if (!strcmp(row, "drain"))
+        measure_drain(some, wanted.batch, NULL);
+    else if (!strcmp(row, "mail"))
+        measure_drain(some, wanted.batch, "hash");
+    else if (!strcmp(row, "single"))
+        measure_drain(some / 10, 1, NULL);
+    else if (!strcmp(row, "wake"))
+        load_flush(), measure_wake("nothing queued");
+    else if (!strcmp(row, "ack"))
+        measure_ack(100), measure_ack(few);
+    else if (!strcmp(row, "large"))
+        measure_large();
+    else
+        fprintf(stderr, "queue_bench: no row %s\n", row);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"jobs", required_argument, NULL, 'j'},  {"flows", required_argument, NULL, 'f'},
+        {"batch", required_argument, NULL, 'b'}, {"aof", required_argument, NULL, 'a'},
+        {"stats", no_argument, NULL, 's'},       {0}};
+    static const char *const usual[] = {"submit", "alone", "drain", "mail",
+                                        "single", "wake",  "ack"};
+    const char *aof = "off";
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (option == 'j')
+            wanted.jobs = strtol(optarg, NULL, 10);
+        else if (option == 'f')
+            wanted.flows = strtol(optarg, NULL, 10);
+        else if (option == 'b')
+            wanted.batch = strtoul(optarg, NULL, 10);
+        else if (option == 'a')
+            aof = optarg;
+        else if (option == 's')
+            wanted.stats = true;
+        else
+            return 2;
+    }
+    const char *persistent[] = {"--appendonly", "yes", "--appendfsync", aof, NULL};
+    struct redis_server *server = redis_server_start(strcmp(aof, "off") != 0 ? persistent : NULL);
+    load_init(redis_server_url(server));
+    printf("AOF %s\n", aof);
+    for (size_t i = 0; optind == argc && i < sizeof usual / sizeof usual[0]; i++)
+        run_row(usual[i]);
+    for (int i = optind; i < argc; i++)
+        run_row(argv[i]);
+    redis_server_stop(&server);
+    return 0;
+}

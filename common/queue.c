@@ -143,6 +143,13 @@ int queue_submit_reply(const struct redis_reply *reply, size_t index, struct que
                        struct err *err)
 {
     const struct redis_reply *fields = redis_reply_at(reply, index);
+    if (redis_reply_type(fields) == REDIS_INT) {
+        *out = (struct queue_submitted){.state = JOB_QUEUED,
+                                        .created_ms = redis_reply_int(fields),
+                                        .position = -1,
+                                        .eta_ms = -1};
+        return 0;
+    }
     if (redis_reply_count(fields) != 5)
         return queue_bad_reply("submit", err);
     int64_t status = redis_reply_int(redis_reply_at(fields, 0));

@@ -37,6 +37,19 @@ static bool read_text(struct reader *reader, size_t length, char *out, size_t si
     return true;
 }
 
+const char *queue_usual_type(const char *extension)
+{
+    static const char *const types[][2] = {{"png", "image/png"},
+                                           {"jpg", "image/jpeg"},
+                                           {"webp", "image/webp"},
+                                           {"json", "application/json"},
+                                           {"txt", "text/plain"}};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (!strcmp(types[i][0], extension))
+            return types[i][1];
+    return "application/octet-stream";
+}
+
 /* `content type \n bytes` of a success, else `code \n detail`. */
 static void read_outcome(const struct reader *reader, struct queue_job *job)
 {
@@ -98,7 +111,7 @@ int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t siz
     job.epoch = (uint32_t)read_int(&reader, 3);
     job.progress = (int)read_int(&reader, 2);
     job.updated_ms = (int64_t)read_int(&reader, 6);
-    read_int(&reader, 5); /* place */
+    int64_t place = (int64_t)read_int(&reader, 5);
     job.created_ms = (int64_t)read_int(&reader, 6);
     unsigned priority = (unsigned)read_int(&reader, 1);
     if (!job.state || priority >= JOB_PRIORITY_COUNT)
@@ -134,7 +147,12 @@ int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t siz
         job.deadline_ms = strtoll(deadline, NULL, 10);
     reader.at += address + blob + spec + extra;
     reader.left -= address + blob + spec + extra;
-    read_outcome(&reader, &job);
+    if (job.state == JOB_SUCCEEDED && place > 0) {
+        job.result_bytes = place - 1;
+        snprintf(job.result_type, sizeof job.result_type, "%s", queue_usual_type(job.extension));
+    } else {
+        read_outcome(&reader, &job);
+    }
     *out = job;
     return 0;
 }

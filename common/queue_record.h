@@ -17,6 +17,10 @@
 int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t size, const void *head,
                        size_t head_size, struct queue_job *out, struct err *err);
 
+/* The content type that a result of this extension has unless its record says another. */
+const char *queue_usual_type(const char *extension);
+#define QUEUE_RESULT_PLACE_MAX 1099511627775 /* a size beyond fits no place: record.lua */
+
 struct buf;
 
 /* Packs a job that is to be submitted: created, updated and place are left zero for the script. The

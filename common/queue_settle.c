@@ -31,7 +31,10 @@ void queue_complete_command(const struct queue *queue, const char *worker,
     for (size_t i = 0; i < count; i++) {
         char type[65], outcome[96];
         copy_line(type, sizeof type, jobs[i].content_type);
-        snprintf(outcome, sizeof outcome, "%s\n%" PRId64, type, jobs[i].bytes);
+        bool usual = !strcmp(type, queue_usual_type(jobs[i].extension)) && jobs[i].bytes >= 0 &&
+                     jobs[i].bytes < QUEUE_RESULT_PLACE_MAX;
+        snprintf(outcome, sizeof outcome, "%s%s%" PRId64, usual ? "" : type, usual ? "" : "\n",
+                 jobs[i].bytes);
         queue_add_id(command, jobs[i].id);
         redis_command_int(command, jobs[i].epoch);
         redis_command_text(command, jobs[i].public_id);

@@ -13,6 +13,7 @@
 local worker, nonce, lease_ms, retain_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local limit = tonumber(ARGV[5])
 local POPS_MAX = 2000 -- dead places that one claim clears away at most
+local JOBS, SHARD, QUEUED = P .. 'j:', sub(P, 4, 5), VERSION .. 'Q'
 local pops, started = 0, 0
 local claimed, leases, runs, remembered = {}, {}, {}, {}
 local limited, full = false, false -- has any flow a limit, was anybody refused lately?
@@ -26,12 +27,12 @@ local function give(id, epoch, raw, head)
   leases[2 * n + 1], leases[2 * n + 2] = deadline, id
   runs[2 * n + 1], runs[2 * n + 2] = id, run_value
   claimed[3 * n + 1], claimed[3 * n + 2], claimed[3 * n + 3] = id, raw, head
+  remembered[2 * n + 1], remembered[2 * n + 2] = id, epoch
   n = n + 1
-  remembered[n] = id .. ':' .. epoch
 end
 
 local function replay(known)
-  for id, epoch in string.gmatch(known, '(%x+):(%d+)') do
+  for id, epoch in string.gmatch(known, '(%x+) (%d+)') do
     local r = load(id)
     if r and r.state == 'R' and r.epoch == tonumber(epoch) then
       give(id, epoch, r.raw, '')
@@ -43,15 +44,16 @@ local function replay(known)
 end
 
 -- The usual job, without the detour over a table; its charge and place, or nil where it is not usual.
-local function start(id, raw, model, hold)
-  if peek_state(raw) ~= 'Q' then
+local function start(id, key, model, hold)
+  local raw = call('GET', key)
+  if not raw or #raw < HEAD_SIZE then
     return nil
   end
-  local flags, epoch, place, charge, id1, id2, model_size, flow_size, extension_size, address_size,
+  local first, flags, epoch, place, charge, id1, id2, model_size, flow_size, extension_size, address_size,
     blob_size, spec_size, extra_size = struct.unpack(PEEK, raw)
-  if flags % 16 >= FLAG_SUSPECT or model_size ~= #model or flow_size > 64 or extension_size > 8 or
-    #raw < HEAD_SIZE + model_size + flow_size + extension_size + address_size + blob_size + spec_size +
-      extra_size then
+  if first ~= QUEUED or flags % 16 >= FLAG_SUSPECT or model_size ~= #model or flow_size > 64 or
+    extension_size > 8 or #raw < HEAD_SIZE + model_size + flow_size + extension_size + address_size +
+      blob_size + spec_size + extra_size then
     return nil
   end
   epoch = epoch + 1
@@ -59,10 +61,10 @@ local function start(id, raw, model, hold)
     flags = flags % 16 + FLAG_LIMITED + floor(flags / 32) * 32
     hold[#hold + 1] = id
   end
-  local head = patch('R', flags, epoch, 0)
-  call('SETRANGE', P .. 'j:' .. id, '0', head)
+  local head = patch('R', flags, epoch, 0, place)
+  call('SETRANGE', key, '0', head)
   give(id, epoch, raw, head)
-  events[#events + 1] = format('%s%s%010x%010x R0 %s', sub(P, 4, 5), id, id1, id2, model)
+  events[#events + 1] = format('%s%s%010x%010x R0 %s', SHARD, id, id1, id2, model)
   return charge, place
 end
 
@@ -93,14 +95,32 @@ local function skip(r, id, model, set, flow, priority)
   end
 end
 
--- The ring's lowest flows as a heap of {tag, flow}: only the root ever changes.
+-- Which of two flows is served first.
+local function precedes(a, b)
+  return a.tag < b.tag or a.tag == b.tag and a.flow < b.flow
+end
+
+-- Flows that were served already, as a heap: most often a new one goes to its end, and that is all.
+local function push(heap, flow)
+  local at = #heap + 1
+  while at > 1 do
+    local above = floor(at / 2)
+    if not precedes(flow, heap[above]) then
+      break
+    end
+    heap[at] = heap[above]
+    at = above
+  end
+  heap[at] = flow
+end
+
+-- The root has changed.
 local function sift(heap, size)
   local at = 1
   while true do
     local least, left = at, 2 * at
     for child = left, min(left + 1, size) do
-      local a, b = heap[child], heap[least]
-      if a.tag < b.tag or (a.tag == b.tag and a.flow < b.flow) then
+      if precedes(heap[child], heap[least]) then
         least = child
       end
     end
@@ -114,8 +134,8 @@ end
 
 -- Takes the head of the top flow's lane. Sets top.dry once the lane is empty; true when a suspect ends
 -- the batch.
-local function serve(top, model, set, priority)
-  local lane = P .. 'r:' .. set .. ':' .. top.flow
+local function serve(top, model, set, priority, lanes)
+  local lane = lanes .. top.flow
   local id = call('LPOP', lane)
   if not id then
     top.dry = true
@@ -123,7 +143,7 @@ local function serve(top, model, set, priority)
   end
   pops = pops + 1
   local hold = top.allow and top.allow.hold
-  local charge, place = start(id, call('GET', P .. 'j:' .. id), model, hold)
+  local charge, place = start(id, JOBS .. id, model, hold)
   if charge then
     started = started + 1
     top.tag = top.tag + charge
@@ -151,7 +171,7 @@ end
 -- parked. The second result: some were, so that others behind them may be served.
 local function lowest_flows(set)
   local lowest = call('ZRANGE', P .. 'ring:' .. set, 0, limit - n - 1, 'WITHSCORES')
-  local heap, names, parked = {}, {}, false
+  local fresh, names, parked = {}, {}, false
   for i = 1, #lowest, 2 do
     names[#names + 1] = lowest[i]
   end
@@ -170,18 +190,17 @@ local function lowest_flows(set)
       park(set, flow, tag, allow.again)
       parked, pops = true, pops + 1
     else
-      heap[#heap + 1] = {flow = flow, tag = tag, tail = tonumber(tails[i]), allow = allow}
+      fresh[#fresh + 1] = {flow = flow, tag = tag, tail = tonumber(tails[i]), allow = allow, dry = false}
     end
   end
-  return heap, parked
+  return fresh, parked
 end
 
--- What is served is written back: dry lanes close, the others move on in the ring.
-local function put_back(touched, model, set, clock)
+-- What was served, the first `touched`, is written back: dry lanes close, the others move on in the ring.
+local function put_back(flows, touched, model, set, clock)
   local tags, any_tombs = {}, (tonumber(call('HGET', P .. 'c:' .. model, 'tombs')) or 0) > 0
-  for i = 1, #touched do
-    local flow = touched[i]
-    local tombs = 0
+  for i = 1, touched do
+    local flow, tombs = flows[i], 0
     if any_tombs and not flow.dry then
       tombs = call('ZCARD', P .. 'tomb:' .. set .. ':' .. flow.flow)
       flow.dry = tombs > 0 and tombs >= call('LLEN', P .. 'r:' .. set .. ':' .. flow.flow)
@@ -201,10 +220,10 @@ local function put_back(touched, model, set, clock)
   end
 end
 
-local function tell_room(touched, set)
+local function tell_room(flows, touched, set)
   local fields = {'*'}
-  for i = 1, #touched do
-    fields[i + 1] = set .. ':' .. touched[i].flow
+  for i = 1, touched do
+    fields[i + 1] = set .. ':' .. flows[i].flow
   end
   local texts = call('HMGET', P .. 'full', unpack(fields))
   for i = 1, #fields do
@@ -214,45 +233,53 @@ local function tell_room(touched, set)
   end
 end
 
--- Serves flows until `limit` jobs are claimed; true when a suspect ended the batch.
+-- Serves flows until `limit` jobs are claimed; true when a suspect ended the batch. `fresh` are those of the
+-- ring in its order; the first of them or the first of `again` is next.
 local function take(model, priority)
   local set = model .. ':' .. priority
-  local heap, parked = lowest_flows(set)
-  local size = #heap
-  if size == 0 then
+  local fresh, parked = lowest_flows(set)
+  if #fresh == 0 then
     return parked and pops < POPS_MAX and take(model, priority)
   end
-  local clock_key = P .. 'clock:' .. set
+  local clock_key, lanes = P .. 'clock:' .. set, P .. 'r:' .. set .. ':'
   local clock = tonumber(call('GET', clock_key)) or 0
-  local touched, alone = {}, false
+  local again, touched, alone = {}, 0, false
   started = 0
-  while size > 0 and n < limit and pops < POPS_MAX and not alone do
-    local top = heap[1]
-    local before, held, allow = top.tag, n, top.allow
-    if not top.touched then
-      top.touched = true
-      touched[#touched + 1] = top
+  while n < limit and pops < POPS_MAX and not alone do
+    local top, first = again[1], fresh[touched + 1]
+    local is_fresh = first and not (top and precedes(top, first))
+    if is_fresh then
+      top, touched = first, touched + 1
+    elseif not top then
+      break
     end
-    alone = serve(top, model, set, priority)
+    local before, held, allow = top.tag, n, top.allow
+    alone = serve(top, model, set, priority, lanes)
     if n > held then
       clock = max(clock, before)
       if allow then
         allow.left, allow.started = allow.left - 1, allow.started + 1
       end
     end
-    if top.dry or allow and allow.left < 1 then
-      heap[1] = heap[size]
-      heap[size] = nil
-      size = size - 1
+    local over = top.dry or allow and allow.left < 1
+    if is_fresh then
+      if not over then
+        push(again, top)
+      end
+    else
+      if over then
+        again[1] = again[#again]
+        again[#again] = nil
+      end
+      sift(again, #again)
     end
-    sift(heap, size)
   end
   count(model, 'queued' .. priority, -started)
   count('', 'queued', -started)
   count(model, 'running', started)
-  put_back(touched, model, set, clock)
+  put_back(fresh, touched, model, set, clock)
   if full and started > 0 then
-    tell_room(touched, set)
+    tell_room(fresh, touched, set)
   end
   call('SET', clock_key, format('%d', clock))
   call('ZREMRANGEBYSCORE', P .. 'idle:' .. set, '-inf', clock)

@@ -2,17 +2,15 @@
 -- @use base write record lane flow settle
 -- complete: a job succeeded. State, result, event, notification and the trash in one.
 --
--- ARGV  worker, retain ms, then of each job: id, epoch, public id, extension, outcome
+-- ARGV  worker, retain ms, then of each job: id, epoch, public id, extension, outcome: the result's bytes
+--       where its content type is the usual one of the extension, else `content type \n bytes`
 -- Reply verdicts: 1 settled, 2 was settled so already, 3 cancelled meanwhile, 4 lost
 -- A completion with another epoch than the job's is refused, and what it uploaded is thrown away.
 local retain_ms = tonumber(ARGV[2])
-local ids, reply, elapsed = {}, {}, {}
-for i = 3, #ARGV, 5 do
-  ids[#ids + 1] = ARGV[i]
-end
-local started_at = call('HMGET', P .. 'run', unpack(ids))
-local left, succeeded = {}, {}
-local expiries, dues = {}, {} -- of each model: when its jobs are forgotten, and their inputs deleted
+local reply, left = {}, {}
+local models = {} -- of each model that has jobs here: how many, when they are forgotten, and their inputs
+local SHARD, RUNNING = sub(P, 4, 5), VERSION .. 'R'
+local SEEN_LAST = '175' -- the head, and what may follow it of a model and a flow
 
 local function sweep(r, public_id, epoch, extension)
   -- Only what this job may have written: never the winner's, never another job's.
@@ -23,57 +21,66 @@ local function sweep(r, public_id, epoch, extension)
   end
 end
 
--- One sample of a call is enough: what is completed together was mostly claimed together.
-local function note_elapsed(model, run)
-  local start = run and not elapsed[model] and tonumber(string.match(run, ' (%d+)$'))
-  if start then
-    elapsed[model] = max(0, now - start)
+-- One job's time is enough as a sample of a call: what is completed together was mostly claimed together.
+local function about(model, id)
+  local of_model = models[model]
+  if not of_model then
+    local keep, start = retention_of(model, retain_ms), string.match(call('HGET', P .. 'run', id) or '', ' (%d+)$')
+    of_model = {settled = 0, elapsed = start and max(0, now - start), expiry = format('%d', now + keep.result),
+      due = format('%d', now + keep.input)}
+    models[model] = of_model
   end
+  return of_model
 end
 
--- The usual job, without the detour over a table; nil where it is not running under this epoch.
-local function settle(id, raw, epoch, outcome, run)
-  if peek_state(raw) ~= 'R' then
+-- What few jobs need the whole record for: earlier epochs, somebody to tell, an unusual content type.
+local function settle_whole(r, public_id, head, flow, outcome)
+  local raw = head .. sub(r.raw, PATCH_SIZE + 1, r.body_end) .. (tonumber(outcome) and '' or outcome)
+  call('SET', P .. 'j:' .. r.id, raw)
+  announce(public_id, raw, 'S', flow, r.blob_size, sub(raw, r.body_end - r.extra_size + 1, r.body_end))
+  throw_away_results(r, 1, r.epoch - 1, now + UPLOAD_WINDOW_MS)
+end
+
+-- The usual job, without the detour over a table and without its body: Redis' Lua hashes every byte of
+-- every string that it is given. Nil where it is not running under this epoch.
+local function settle(id, epoch, outcome)
+  local key = P .. 'j:' .. id
+  local seen = call('GETRANGE', key, '0', SEEN_LAST)
+  if #seen < HEAD_SIZE then
     return nil
   end
-  local flags, its_epoch, _, _, id1, id2, model_size, flow_size, extension_size, address_size,
-    blob_size, spec_size, extra_size = struct.unpack(PEEK, raw)
-  local body_end = HEAD_SIZE + model_size + flow_size + extension_size + address_size + blob_size +
-    spec_size + extra_size
-  if its_epoch ~= epoch or #raw < body_end then
+  local first, flags, its_epoch, _, _, id1, id2, model_size, flow_size, _, _, blob_size, _, extra_size =
+    struct.unpack(PEEK, seen)
+  if first ~= RUNNING or its_epoch ~= epoch then
     return nil
   end
-  local model = sub(raw, HEAD_SIZE + 1, HEAD_SIZE + model_size)
-  local public_id = sub(P, 4, 5) .. id .. format('%010x%010x', id1, id2)
-  if not expiries[model] then
-    local keep = retention_of(model, retain_ms)
-    expiries[model], dues[model] = format('%d', now + keep.result), format('%d', now + keep.input)
+  local model = sub(seen, HEAD_SIZE + 1, HEAD_SIZE + model_size)
+  local public_id, bytes = format('%s%s%010x%010x', SHARD, id, id1, id2), tonumber(outcome)
+  local head = patch('S', flags - flags % 32, epoch, 1000, bytes and bytes + 1 or 0)
+  -- What most jobs have is decided by lengths alone.
+  local flow = flow_size == 17 and sub(seen, HEAD_SIZE + model_size + 1, HEAD_SIZE + model_size + 17)
+  if epoch > 1 or blob_size > 0 or extra_size > 0 or not bytes or flow and listens(flow) then
+    local r = load(id)
+    if not r then
+      return nil
+    end
+    settle_whole(r, public_id, head, flow, outcome)
+  else
+    call('SETRANGE', key, '0', head)
   end
   -- Ends as settle_final() does: no suspect any more, its input thrown away.
+  local of_model = about(model, id)
   if flags % 2 == FLAG_INPUT then
-    throw_away('inputs/' .. public_id, dues[model])
+    throw_away('inputs/' .. public_id, of_model.due)
   end
   if flags % 32 >= FLAG_LIMITED then
-    let_go(sub(raw, HEAD_SIZE + model_size + 1, HEAD_SIZE + model_size + flow_size), id)
+    let_go(sub(seen, HEAD_SIZE + model_size + 1, HEAD_SIZE + model_size + flow_size), id)
   end
-  local record = patch('S', flags - flags % 32, epoch, 1000) .. sub(raw, PATCH_SIZE + 1, body_end) ..
-    outcome
-  call('SET', P .. 'j:' .. id, record)
   events[#events + 1] = public_id .. ' S1000 ' .. model
-  kept[#kept + 1] = expiries[model]
+  kept[#kept + 1] = of_model.expiry
   kept[#kept + 1] = id
   left[#left + 1] = id
-  succeeded[model] = (succeeded[model] or 0) + 1
-  -- What most jobs have is decided by lengths alone.
-  if blob_size > 0 or extra_size > 0 or flow_size == 17 then
-    local flow = sub(raw, HEAD_SIZE + model_size + 1, HEAD_SIZE + model_size + flow_size)
-    announce(public_id, record, 'S', is_account(flow) and flow, blob_size,
-      sub(raw, body_end - extra_size + 1, body_end))
-  end
-  if epoch > 1 then
-    throw_away_results(load(id), 1, epoch - 1, now + UPLOAD_WINDOW_MS)
-  end
-  note_elapsed(model, run)
+  of_model.settled = of_model.settled + 1
   return true
 end
 
@@ -91,19 +98,19 @@ end
 
 for i = 3, #ARGV, 5 do
   local id, epoch = ARGV[i], tonumber(ARGV[i + 1])
-  local done = settle(id, call('GET', P .. 'j:' .. id), epoch, ARGV[i + 4], started_at[(i + 2) / 5])
-  reply[#reply + 1] = done and 1 or refuse(id, epoch, ARGV[i + 2], ARGV[i + 3])
-end
-for model, n in pairs(succeeded) do
-  count(model, 'succeeded', n)
-  count(model, 'running', -n)
+  reply[#reply + 1] = settle(id, epoch, ARGV[i + 4]) and 1 or refuse(id, epoch, ARGV[i + 2], ARGV[i + 3])
 end
 if #left > 0 then
   call('ZREM', P .. 'lease', unpack(left))
   call('HDEL', P .. 'run', unpack(left))
 end
-for model, new in pairs(elapsed) do
-  local old = tonumber(call('HGET', P .. 'c:' .. model, 'service'))
-  call('HSET', P .. 'c:' .. model, 'service', floor((old and old * 0.9 + new * 0.1 or new) * 10 + 0.5) / 10)
+for model, of_model in pairs(models) do
+  count(model, 'succeeded', of_model.settled)
+  count(model, 'running', -of_model.settled)
+  local new = of_model.elapsed
+  if new then
+    local old = tonumber(call('HGET', P .. 'c:' .. model, 'service'))
+    call('HSET', P .. 'c:' .. model, 'service', floor((old and old * 0.9 + new * 0.1 or new) * 10 + 0.5) / 10)
+  end
 end
 return finish(reply)

@@ -11,7 +11,9 @@
 -- and behind these 64 bytes the seven texts, then the outcome: `content type \n bytes` or
 -- `error code \n detail`, empty until there is one. `extra` has a line `key=value` for each thing that
 -- few jobs have: d deadline (ms since 1970), b batch, w webhook, p parents, i idempotency key.
--- What every claim and completion changes comes first, so that they write 14 bytes and not the record.
+-- What every claim and completion changes comes first, so that they write 19 bytes and not the record.
+-- Once the job has succeeded its place is that of the result's size in bytes + 1, and what stands in the
+-- place of an outcome is void; 0: it has an outcome, as the content type is not its extension's usual one.
 -- A record of 300 bytes in all still fits Redis' 384-byte block with a model and a flow of five.
 local HEAD, HEAD_SIZE = '>c1c1BI3I2I6I5I6BBBI2BI3I3I5I5BBBBI2I2I2I3I2I2', 64
 local VERSION = '2'
@@ -89,17 +91,13 @@ local function head_of(r)
 end
 
 -- Claim and complete see every job, so they do without the table above: they read what they need
--- with PEEK and write the first PATCH_SIZE bytes, up to `updated`. PEEK gives flags, epoch, place, charge,
--- id1, id2 and the seven lengths. load() and move() are the rule; these two the exception.
-local PEEK, PATCH_SIZE = '>xxBI3xxxxxxxxI5xxxxxxxxxxxxxxxI3I5I5BBBBI2I2I2', 14
+-- with PEEK and write the first PATCH_SIZE bytes, up to the place. PEEK gives version and state as one,
+-- flags, epoch, place, charge, id1, id2 and the seven lengths. load() and move() are the rule; these two the
+-- exception.
+local PEEK, PATCH_SIZE = '>c2BI3xxxxxxxxI5xxxxxxxxxxxxxxxI3I5I5BBBBI2I2I2', 19
 
-local function patch(state, flags, epoch, progress)
-  return struct.pack('>c1c1BI3I2I6', VERSION, state, flags, epoch, progress, now)
-end
-
--- The state letter of a record that PEEK may read; nil where load() has to say what is wrong.
-local function peek_state(raw)
-  return raw and #raw >= HEAD_SIZE and sub(raw, 1, 1) == VERSION and sub(raw, 2, 2) or nil
+local function patch(state, flags, epoch, progress, place)
+  return struct.pack('>c1c1BI3I2I6I5', VERSION, state, flags, epoch, progress, now, place)
 end
 
 local function save(r)

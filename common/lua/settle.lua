@@ -37,11 +37,15 @@ end
 -- whatever becomes of the job meanwhile.
 local listening = {}
 
-local function announce(public_id, raw, state, flow, blob_size, extra)
-  if flow and listening[flow] == nil then
-    listening[flow] = call('EXISTS', P .. 'hooks:' .. flow) == 1
+local function listens(flow)
+  if listening[flow] == nil then
+    listening[flow] = is_account(flow) and call('EXISTS', P .. 'hooks:' .. flow) == 1
   end
-  if (blob_size > 0 and state ~= 'C') or (flow and listening[flow]) or
+  return listening[flow]
+end
+
+local function announce(public_id, raw, state, flow, blob_size, extra)
+  if (blob_size > 0 and state ~= 'C') or (flow and listens(flow)) or
     (extra ~= '' and string.find('\n' .. extra, '\nw=', 1, true)) then
     outbox[#outbox + 1] = {'id', public_id, 'record', raw}
   end
@@ -50,7 +54,7 @@ end
 local function notify(r, outcome)
   local flow, body_end = flow_of(r), r.body_end
   announce(public_id_of(r), head_of(r) .. sub(r.raw, HEAD_SIZE + 1, body_end) .. outcome, r.state,
-    is_account(flow) and flow, r.blob_size, sub(r.raw, body_end - r.extra_size + 1, body_end))
+    flow, r.blob_size, sub(r.raw, body_end - r.extra_size + 1, body_end))
 end
 
 -- How long a model's inputs and finished jobs are kept; asked once in a script.

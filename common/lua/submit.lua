@@ -7,7 +7,8 @@
 --       record, packed by the caller as in record.lua with zeros for created, updated and place
 -- Reply of each job: {status, state letter, created ms, position, eta ms}; status 0 accepted, 1 was
 --       there already (a repeated call; nothing changed), 2 the shard is full, 3 the lane is full,
---       4 the id belongs to another job. Of 2 and 3 the third is in how many ms there should be room
+--       4 the id belongs to another job. Of 2 and 3 the third is in how many ms there should be room.
+--       In place of the usual {0, 'Q', created ms, -1, -1} only created ms
 -- Crash: all or nothing. At maxmemory refused with OOM before anything is written: the first write
 -- must be a command that Redis refuses then (SET, HINCRBY).
 local max_queued, max_flow, want_position = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
@@ -17,6 +18,7 @@ if about[3] == '1' then
   max_queued = 0 -- tick found the server nine tenths full
 end
 local retries = {} -- where there was no room → when there should be some
+local JOBS = P .. 'j:'
 local COST_AT = 32 -- of a packed record, from 1
 local submitted, replies = {}, {}
 
@@ -39,6 +41,19 @@ local function repeated(public_id, id)
   return reply_to(1, r)
 end
 
+-- What jobs of one model and priority share, so that a batch puts it together once.
+local sets = {}
+
+local function set_of(model, priority)
+  local name = model .. ':' .. priority
+  local set = sets[name]
+  if not set then
+    set = {name = name, tails = P .. 'tail:' .. name, lanes = P .. 'r:' .. name .. ':', field = 'queued' .. priority}
+    sets[name] = set
+  end
+  return set
+end
+
 -- Takes the next place of a lane, which is new when it has none yet.
 local function next_place(tails, flow)
   local place = call('HINCRBY', tails, flow, 1)
@@ -58,9 +73,8 @@ local function give_place_back(tails, flow, place)
 end
 
 -- 0 accepted, 1 the id is taken, 3 the lane is full.
-local function enqueue(id, model, flow, priority, packed)
-  local set = model .. ':' .. priority
-  local lane, tails, key = P .. 'r:' .. set .. ':' .. flow, P .. 'tail:' .. set, P .. 'j:' .. id
+local function enqueue(id, set, flow, packed)
+  local lane, tails, key = set.lanes .. flow, set.tails, JOBS .. id
   local place = next_place(tails, flow)
   if not call('SET', key, packed, 'NX') then
     give_place_back(tails, flow, place)
@@ -76,7 +90,7 @@ local function enqueue(id, model, flow, priority, packed)
   end
   if length == 1 then
     local cost, charge = struct.unpack('>I3I3', packed, COST_AT)
-    lane_open(set, flow, cost, charge, false)
+    lane_open(set.name, flow, cost, charge, false)
   end
   return 0
 end
@@ -110,12 +124,12 @@ end
 
 local function submit(i)
   local public_id, model, packed = ARGV[i], ARGV[i + 1], ARGV[i + 5]
-  local id, run_at = sub(public_id, 3, 14), tonumber(ARGV[i + 4])
+  local id, run_at, set = sub(public_id, 3, 14), ARGV[i + 4], set_of(model, ARGV[i + 3])
   local status, field = 2, nil
-  if queued < max_queued and run_at > now then
+  if queued < max_queued and run_at ~= '0' and tonumber(run_at) > now then
     status, field = delay(id, run_at, packed), 'delayed'
   elseif queued < max_queued then
-    status, field = enqueue(id, model, ARGV[i + 2], ARGV[i + 3], packed), 'queued' .. ARGV[i + 3]
+    status, field = enqueue(id, set, ARGV[i + 2], packed), set.field
   elseif call('EXISTS', P .. 'j:' .. id) == 1 then
     status = 1
   end
@@ -124,8 +138,7 @@ local function submit(i)
   elseif status == 2 then
     return {2, 'Q', refused('*', model), -1, -1}
   elseif status == 3 then
-    local set = model .. ':' .. ARGV[i + 3]
-    return {3, 'Q', refused(set .. ':' .. ARGV[i + 2], model, set), -1, -1}
+    return {3, 'Q', refused(set.name .. ':' .. ARGV[i + 2], model, set.name), -1, -1}
   elseif status > 1 then
     return {status, 'Q', 0, -1, -1}
   end
@@ -134,7 +147,7 @@ local function submit(i)
   if field == 'delayed' then
     return {0, 'D', now, -1, -1}
   end
-  return want_position and reply_to(0, load(id)) or {0, 'Q', now, -1, -1}
+  return want_position and reply_to(0, load(id)) or now
 end
 
 local problem

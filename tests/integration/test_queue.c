@@ -47,6 +47,51 @@ static void a_job_goes_from_submit_to_success(void)
     CHECK_INT(raw_int("HLEN", "{q:00}run"), 0);
 }
 
+static struct queue_job complete_with(const char *type, int64_t bytes, const char *failed_before)
+{
+    char id[ID_PUBLIC_SIZE];
+    enum queue_verdict verdict;
+    begin(30000);
+    struct queue_submit submit = job_of("alice", id);
+    submit.backoff_ms = submit.backoff_max_ms = 1;
+    submit_job(&submit);
+    struct queue_claimed job = claim_one(WORKER);
+    if (failed_before) {
+        enum job_state state;
+        struct queue_failure failure = {
+            .id = job.id, .epoch = job.epoch, .retry = true, .code = failed_before};
+        CHECK_INT(queue_fail(&queue, redis, WORKER, &failure, CALL_MS, &verdict, &state, &err), 0);
+        TICK_UNTIL(get_job(id).state == JOB_QUEUED);
+        job = claim_one(WORKER);
+    }
+    struct queue_done done = {job.id, job.epoch, job.public_id, job.extension, type, bytes};
+    CHECK_INT(queue_complete(&queue, redis, WORKER, &done, CALL_MS, &verdict, &err), 0);
+    CHECK_INT(verdict, QUEUE_OK);
+    return get_job(id);
+}
+
+static void a_result_keeps_its_type_and_size_whichever_way_they_are_stored(void)
+{
+    static const struct {
+        const char *type;
+        int64_t bytes;
+        const char *read;
+    } results[] = {{"image/png", 0, "image/png"},
+                   {"image/png", 1099511627774, "image/png"},
+                   {"image/png", 1099511627775, "image/png"},
+                   {"text/csv", 17, "text/csv"},
+                   {"image/png\n5", 6, "image/png 5"}};
+    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++)
+        for (int failed = 0; failed < 2; failed++) {
+            struct queue_job done =
+                complete_with(results[i].type, results[i].bytes, failed ? "network" : NULL);
+            CHECK_INT(done.state, JOB_SUCCEEDED);
+            CHECK_TEXT(done.result_type, results[i].read);
+            CHECK_INT(done.result_bytes, results[i].bytes);
+            CHECK_TEXT(done.error_code, "");
+        }
+}
+
 static void submitting_the_same_id_again_changes_nothing(void)
 {
     char id[ID_PUBLIC_SIZE];
@@ -499,6 +544,7 @@ int main(void)
 {
     fixture_start(NULL);
     RUN(a_job_goes_from_submit_to_success);
+    RUN(a_result_keeps_its_type_and_size_whichever_way_they_are_stored);
     RUN(submitting_the_same_id_again_changes_nothing);
     RUN(a_second_completion_is_harmless);
     RUN(the_reply_of_a_lost_claim_is_given_again);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What operators do: darkroom fsck on a queue and a store that somebody has broken."""
+"""What operators do: over HTTP with a key, by the command line, and darkroom fsck on a queue and a
+store that somebody has broken."""
 import json
 import os
 import pathlib
@@ -10,7 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import BUILD, Hand, Lab, main  # noqa: E402
+from darkroom import BUILD, Hand, Lab, main, wait_until  # noqa: E402
 
 DARKROOM = BUILD / "dispatcher" / "darkroom"
 
@@ -18,6 +19,123 @@ DARKROOM = BUILD / "dispatcher" / "darkroom"
 def darkroom(*arguments):
     return subprocess.run([str(DARKROOM), *map(str, arguments)], capture_output=True, text=True,
                           timeout=60, env={**os.environ, "HOME": "/nonexistent"})
+
+
+def make_key(lab, scopes):
+    result = darkroom("keys", "create", "--redis", lab.redis_url, "--scopes", scopes)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def operate(lab, *words, key):
+    """darkroom WORDS with the key in a file."""
+    path = lab.path / "key"
+    path.touch(mode=0o600)
+    path.write_text(key + "\n")
+    return darkroom(*words, "--server", lab.url, "--key-file", path)
+
+
+class Operators(unittest.TestCase):
+    ROUTES = (("GET", "/v1/queues"), ("GET", "/v1/workers"), ("GET", "/v1/dead"),
+              ("POST", "/v1/queues/test-model/pause"), ("POST", "/v1/queues/test-model/resume"),
+              ("POST", "/v1/dead/" + "0" * 34 + "/replay"))
+
+    def test_only_a_key_with_the_scope_may_operate(self):
+        with Lab() as lab:
+            other = make_key(lab, "submit,read")
+            for method, path in self.ROUTES:
+                self.assertEqual(lab.request(method, path).status, 401, path)
+                self.assertEqual(lab.request(method, path, token=other).status, 403, path)
+                self.assertEqual(lab.request(method, path, token="dk_" + "A" * 43).status, 401, path)
+            self.assertEqual(lab.redis_cli("exists", "{q:00}pause:test-model"), "0")
+
+    def test_a_paused_model_is_served_again_once_it_is_resumed(self):
+        with Lab() as lab, Hand(lab) as hand:
+            key = make_key(lab, "operate")
+            job = lab.submit().json
+            paused = lab.request("POST", "/v1/queues/test-model/pause", token=key)
+            self.assertEqual(paused.json, {"model": "test-model", "paused": True, "changed": True})
+            self.assertIsNone(hand.claim())
+            [queue] = lab.get("/v1/queues", token=key).json["queues"]
+            self.assertEqual((queue["model"], queue["paused"], queue["queued"], queue["submitted"]),
+                             ("test-model", True, 1, 1))
+            self.assertIsNone(lab.job(job)["eta_seconds"])
+            self.assertFalse(lab.request("POST", "/v1/queues/test-model/pause", token=key).json["changed"])
+            self.assertTrue(lab.request("POST", "/v1/queues/test-model/resume", token=key).json["changed"])
+            self.assertEqual(hand.claim()["public_id"], job["id"])
+
+    def test_what_is_no_model_or_no_job_is_404(self):
+        with Lab() as lab:
+            key = make_key(lab, "operate")
+            for path in ("/v1/queues/nothing/pause", "/v1/queues/" + "x" * 300 + "/pause",
+                         "/v1/dead/" + "0" * 34 + "/replay",
+                         "/v1/dead/ff" + "0" * 32 + "/replay", "/v1/dead/1/replay"):
+                self.assertEqual(lab.request("POST", path, token=key).status, 404, path)
+            for query in ("limit=0", "limit=201", "limit=x", "offset=-1", "limit=10&offset=191", "limit=",
+                          "limit=" + "9" * 40):
+                answer = lab.get(f"/v1/dead?{query}", token=key)
+                self.assertEqual((answer.status, answer.code), (422, "invalid"), query)
+
+    def test_the_dead_letter_is_shown_and_replayed(self):
+        with Lab() as lab, Hand(lab) as hand:
+            key = make_key(lab, "operate")
+            dead, alive = lab.submit().json, lab.submit().json
+            hand_job = hand.claim()
+            limit = json.loads((lab.models / "test-model.json").read_text()).get("max_attempts", 3)
+            for attempt in range(limit):
+                hand.retry(hand_job)
+                if attempt + 1 < limit:
+                    lab.redis_cli("zadd", "{q:00}delay", "1", dead["id"][2:14])
+                    wait_until(lambda: lab.job(dead)["state"] == "queued", "the retry")
+                    hand_job = hand.claim()
+                    self.assertEqual(hand_job["public_id"], dead["id"])
+            page = lab.get("/v1/dead", token=key).json
+            self.assertEqual(page["total"], 1)
+            [letter] = page["dead"]
+            self.assertEqual((letter["id"], letter["attempts"]), (dead["id"], limit))
+            self.assertEqual(len(letter["history"]), limit)
+            self.assertEqual(lab.request("POST", f"/v1/dead/{alive['id']}/replay", token=key).status, 409)
+
+            again = lab.request("POST", f"/v1/dead/{dead['id']}/replay", token=key)
+            self.assertEqual((again.status, again.json["state"]), (200, "queued"))
+            self.assertEqual(lab.request("POST", f"/v1/dead/{dead['id']}/replay", token=key).status, 409)
+            self.assertEqual(lab.get("/v1/dead", token=key).json, {"total": 0, "dead": []})
+            self.assertEqual(hand.claim()["public_id"], alive["id"])
+            hand.complete(hand.claim())
+            self.assertEqual(lab.job(dead)["state"], "succeeded")
+
+    def test_workers_of_all_shards_are_seen_with_what_they_hold(self):
+        with Lab(dispatcher_options=["--shards", "2"]) as lab, Hand(lab, shard=0) as first, \
+                Hand(lab, shard=1) as second:
+            key = make_key(lab, "operate")
+            job = lab.submit().json
+            holder, idle = (first, second) if job["id"].startswith("00") else (second, first)
+            self.assertEqual(holder.claim()["public_id"], job["id"])
+            workers = {worker["id"]: worker for worker in lab.get("/v1/workers", token=key).json["workers"]}
+            self.assertEqual({id: worker["running"] for id, worker in workers.items()},
+                             {holder.worker: 1, idle.worker: 0})
+            self.assertEqual(workers[idle.worker]["models"], ["test-model"])
+            self.assertGreater(workers[idle.worker]["silent_after_seconds"], 0)
+
+    def test_the_command_line_shows_and_does_the_same(self):
+        with Lab() as lab, Hand(lab) as hand:
+            key = make_key(lab, "operate")
+            lab.submit()
+            lab.submit()
+            hand.claim()
+            self.assertRegex(operate(lab, "queues", key=key).stdout, r"test-model +1 +1 ")
+            workers = operate(lab, "workers", key=key)
+            self.assertEqual(workers.returncode, 0, workers.stderr)
+            self.assertEqual(operate(lab, "dead", key=key).stdout, "None.\n")
+            self.assertIn("is paused", operate(lab, "pause", "test-model", key=key).stdout)
+            self.assertRegex(operate(lab, "queues", key=key).stdout, "paused")
+            self.assertIn("is served", operate(lab, "resume", "test-model", key=key).stdout)
+            self.assertEqual(operate(lab, "pause", "nothing", key=key).returncode, 66)
+            self.assertEqual(operate(lab, "pause", "NO MODEL", key=key).returncode, 64)
+            self.assertEqual(operate(lab, "dead", "replay", "x", key=key).returncode, 64)
+            self.assertEqual(operate(lab, "dead", "replay", "all", key=key).returncode, 0)
+            self.assertEqual(operate(lab, "queues", key=make_key(lab, "read")).returncode, 77)
+            self.assertEqual(darkroom("queues", "--server", lab.url).returncode, 64)
 
 
 class Fsck(unittest.TestCase):

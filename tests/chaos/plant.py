@@ -11,6 +11,7 @@ redis-server, dispatchers `dispatcher-0…` on ports that stay theirs, `notifier
 receiver, client processes. What was seen lies in plant.history, one file for each who saw it.
 """
 import base64
+import datetime
 import hashlib
 import json
 import os
@@ -27,9 +28,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
 import history  # noqa: E402
 import places  # noqa: E402
-from checker import Checker  # noqa: E402
+from checker import FINAL, Checker  # noqa: E402
 from darkroom import BUILD, Lab, Program, wait_until  # noqa: E402
 from mail_server import MailServer  # noqa: E402
+from resp import Resp  # noqa: E402
 from workbench import Workbench, noise_png, weights  # noqa: E402
 
 PICTURES = 12
@@ -59,7 +61,7 @@ class Plant(Lab):
         super().__init__(dispatcher=False)
         self.seed, self.rng = seed, random.Random(seed)
         self.lease_ms, self.device = lease_ms, device
-        self.preload = preload or {}  # program's kind → environment
+        self.preload = preload or {}  # program's name or kind → environment
         self.redis_proxy = redis_proxy
         self.recipes, self.clients = {}, []
         self.history = self.path / "history"
@@ -145,7 +147,7 @@ class Plant(Lab):
 
     def arguments(self, name):
         kind, number = name.rsplit("-", 1)
-        redis = self.redis_proxy(name) if self.redis_proxy else self.redis_url
+        redis = self.redis_proxy.url_for(name, self.redis_url) if self.redis_proxy else self.redis_url
         # Half of the workers know the one dispatcher, half the other.
         url = f"http://127.0.0.1:{self.ports.get(f'dispatcher-{int(number) % max(1, len(self.ports))}')}"
         if kind == "dispatcher":
@@ -170,10 +172,11 @@ class Plant(Lab):
     def revive(self, name):
         """Starts a program as its kind is started; does not wait for it, save for a port."""
         kind = name.rsplit("-", 1)[0]
-        program = self.start(name, self.arguments(name), self.preload.get(kind))
+        program = self.start(name, self.arguments(name), self.preload.get(name) or self.preload.get(kind))
         if kind == "dispatcher" and name not in self.ports:
             self.wait_ready(name)
             self.ports[name] = int((self.path / f"{name}.port").read_text())
+            self.port = self.ports["dispatcher-0"]
         return program
 
     def wait_ready(self, name):
@@ -244,6 +247,56 @@ class Plant(Lab):
         for number, client in enumerate(self.clients):
             log = (self.path / f"client-{number}.log").read_text()
             assert client.returncode == 0 and not log, f"client {number}: {client.returncode}\n{log[-3000:]}"
+
+    # ---- a job of one's own, written down like those of the clients ----
+
+    def offer(self, tag, model, number, **plan):
+        choice = self.work[model][number % PICTURES]
+        self.notes.note("submit", tag=tag, expect=choice["expect"], model=model, **plan)
+        answer = self.submit(model=model, input=choice["picture"])
+        assert answer.status == 202, answer
+        self.notes.note("accepted", tag=tag, id=answer.json["id"])
+        return answer.json
+
+    def look(self, job):
+        now = self.job(job)
+        self.notes.note("seen", id=job["id"], state=now["state"], attempts=now["attempts"],
+                        code=(now["error"] or {}).get("code"), via="poll")
+        return now
+
+    def cancel(self, job):
+        answer = self.request("POST", f"/v1/jobs/{job['id']}/cancel", token=job["tokens"]["manage"])
+        state = answer.json["state"] if answer.status == 200 else None
+        self.notes.note("cancel", id=job["id"], status=answer.status, state=state)
+        return answer.status == 200
+
+    def outcome(self, job, deadline_s=90):
+        """Waits for the job's end; fetches what there is."""
+        now = wait_until(lambda: (lambda now: now if now["state"] in FINAL else None)(self.look(job)),
+                         f"the end of {job['id']}", deadline_s)
+        if now["state"] == "succeeded":
+            link = self.get(f"/v1/jobs/{job['id']}/result", token=job["tokens"]["view"]).headers["Location"]
+            data = self.get(link).body
+            self.notes.note("result", id=job["id"], sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+        return now
+
+    # ---- who is who, for a harness that wants to hit the right one ----
+
+    def worker_id(self, name):
+        self.wait_ready(name)
+        return re.search(r"worker\.ready worker=(w-[0-9a-f]+)", self.programs[name].log)[1]
+
+    def holder(self, job):
+        """The name of the worker that has a lease on the job, or None."""
+        with Resp(self.redis_url) as redis:
+            run = redis.call("HGET", "{q:00}run", job["id"][2:14])
+        worker = run and run.split(b" ")[0].decode()
+        return next((name for name in self.names("worker") if worker and self.worker_id(name) == worker), None)
+
+    def clock_of(self, name):
+        """Seconds since 1970 as a program's last line of log has it."""
+        stamp = re.findall(r"^(\S+)Z ", self.programs[name].log, re.MULTILINE)[-1]
+        return datetime.datetime.fromisoformat(stamp + "+00:00").timestamp()
 
     # ---- the end ----
 

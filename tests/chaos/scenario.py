@@ -19,6 +19,7 @@ import types
 
 from darkroom import BUILD
 from plant import Plant
+from wire import Wire
 
 ALL = []
 
@@ -53,6 +54,17 @@ class Run:
                        for kind, log in (("redis", "redis"), ("dispatcher", "store"))}
             with self.plant(preload=preload, redis_options=("--appendfsync", policy), **options) as plant:
                 yield plant, logs
+
+    @contextlib.contextmanager
+    def plant_with_wire(self, **options):
+        """A plant whose programs reach Redis over a Wire: (plant, wire)."""
+        with tempfile.TemporaryDirectory(prefix="darkroom-wire-") as folder:
+            wire = Wire(folder)
+            try:
+                with self.plant(redis_proxy=wire, **options) as plant:
+                    yield plant, wire
+            finally:
+                wire.close()
 
     def judge(self, checker, prefix=""):
         """Takes the checker's verdict over."""

@@ -30,6 +30,9 @@ struct secret {
 #define SECRET_STORE_LINK "store-link"       /* signed links of the local object store */
 #define SECRET_ADDRESS "address"             /* sealed e-mail addresses */
 #define SECRET_ADDRESS_INDEX "address-index" /* keyed hashes of e-mail addresses */
+#define SECRET_WEBHOOK "webhook"             /* sealed URLs and secrets of webhooks */
+#define SECRET_WEBHOOK_JOB "webhook-job"     /* secrets of the URLs that jobs bring */
+#define SECRET_WEBHOOK_HOST "webhook-host"   /* keyed hashes of their hosts */
 #define SECRET_VISITOR_FLOW "visitor-flow"   /* keyed hashes of visitors, for fairness */
 
 /* ERR_NOT_FOUND, ERR_IO, ERR_DENIED (permissions), ERR_INVALID (not 64 hex digits). */

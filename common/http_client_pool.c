@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define MAX_WAIT_FDS 8
+#define BUFFER_BYTES (16 * 1024L) /* of one of many */
 
 struct slot {
     CURL *curl; /* owned; NULL until first used */
@@ -135,6 +136,8 @@ int http_pool_send(struct http_pool *pool, const struct http_request *request, s
     if (request->body_size &&
         curl_easy_setopt(slot->curl, CURLOPT_COPYPOSTFIELDS, request->body) != CURLE_OK)
         rc = ERR_NOMEM;
+    curl_easy_setopt(slot->curl, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
+    curl_easy_setopt(slot->curl, CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_BYTES);
     slot->request.headers = NULL;
     slot->request.header_count = 0;
     slot->request.body = NULL;

@@ -223,7 +223,7 @@ int endpoint_change_reply(const struct redis_reply *reply, struct err *err)
 {
     if (redis_reply_type(reply) != REDIS_INT)
         return bad_reply(err);
-    if (redis_reply_int(reply) != 1)
+    if (redis_reply_int(reply) == 0)
         return err_set(err, ERR_NOT_FOUND, NULL, "the account has no such endpoint");
-    return 0;
+    return redis_reply_int(reply) == 2 ? ERR_CONFLICT : 0;
 }

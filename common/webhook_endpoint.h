@@ -69,7 +69,7 @@ void endpoint_delete_command(const char *id, const char *account, struct redis_c
 /* As it was read before the try that found it gone: whoever enabled it since then wins. */
 void endpoint_disable_command(const struct endpoint *endpoint, const char *reason,
                               struct redis_command *command);
-/* Of these four. ERR_NOT_FOUND. */
+/* Of these four. ERR_NOT_FOUND; ERR_CONFLICT: it was enabled since then. */
 int endpoint_change_reply(const struct redis_reply *reply, struct err *err);
 
 #endif

@@ -47,13 +47,17 @@ static int put_result(struct buf *out, const struct queue_job *job)
                       job->result_bytes);
 }
 
+/* `view` NULL: without the page, which wants a token. */
 static int put_links(struct buf *out, const struct queue_job *job, const char *url,
                      const char *view)
 {
     const char *id = job->public_id;
-    return buf_join(out, "\"links\":{\"self\":\"", url, "/v1/jobs/", id, "\",\"events\":\"", url,
-                    "/v1/jobs/", id, "/events\",\"result\":\"", url, "/v1/jobs/", id,
-                    "/result\",\"page\":\"", url, "/j/", id, "?token=", view, "\"}", NULL);
+    int rc = buf_join(out, "\"links\":{\"self\":\"", url, "/v1/jobs/", id, "\",\"events\":\"", url,
+                      "/v1/jobs/", id, "/events\",\"result\":\"", url, "/v1/jobs/", id, "/result\"",
+                      NULL);
+    if (rc == 0 && view)
+        rc = buf_join(out, ",\"page\":\"", url, "/j/", id, "?token=", view, "\"", NULL);
+    return rc == 0 ? buf_append_text(out, "}") : rc;
 }
 
 static int put_progress(struct buf *out, int permille)
@@ -66,16 +70,28 @@ static int put_progress(struct buf *out, int permille)
     return buf_join(out, "\"progress\":", text, ",", NULL);
 }
 
-int job_view_write(const struct queue_job *job, const char *public_url,
-                   const struct token_keys *tokens, bool with_tokens, struct buf *out)
+static int put_tokens(struct buf *out, const struct queue_job *job, const struct token_keys *tokens,
+                      const char *view, const char *webhook_secret)
 {
-    char view[TOKEN_SIZE], manage[TOKEN_SIZE], erase[TOKEN_SIZE];
-    char created[CLOCK_ISO_SIZE], updated[CLOCK_ISO_SIZE];
-    int rc = token_make(tokens, TOKEN_VIEW, job->public_id, view);
-    if (rc == 0 && with_tokens)
-        rc = token_make(tokens, TOKEN_MANAGE, job->public_id, manage);
-    if (rc == 0 && with_tokens)
+    char manage[TOKEN_SIZE], erase[TOKEN_SIZE];
+    int rc = token_make(tokens, TOKEN_MANAGE, job->public_id, manage);
+    if (rc == 0)
         rc = token_make(tokens, TOKEN_DELETE, job->public_id, erase);
+    if (rc == 0)
+        rc = buf_join(out, ",\"tokens\":{\"view\":\"", view, "\",\"manage\":\"", manage,
+                      "\",\"delete\":\"", erase, NULL);
+    if (rc == 0 && webhook_secret)
+        rc = buf_join(out, "\",\"webhook\":\"", webhook_secret, NULL);
+    return rc == 0 ? buf_append_text(out, "\"}") : rc;
+}
+
+static int write_job(const struct queue_job *job, const char *public_url,
+                     const struct token_keys *tokens, bool with_tokens, const char *webhook_secret,
+                     struct buf *out)
+{
+    char view[TOKEN_SIZE];
+    char created[CLOCK_ISO_SIZE], updated[CLOCK_ISO_SIZE];
+    int rc = tokens ? token_make(tokens, TOKEN_VIEW, job->public_id, view) : 0;
     if (rc < 0)
         return rc;
     clock_iso(job->created_ms, created);
@@ -100,9 +116,21 @@ int job_view_write(const struct queue_job *job, const char *public_url,
     if (rc == 0)
         rc = put_result(out, job);
     if (rc == 0)
-        rc = put_links(out, job, public_url, view);
+        rc = put_links(out, job, public_url, tokens ? view : NULL);
     if (rc == 0 && with_tokens)
-        rc = buf_join(out, ",\"tokens\":{\"view\":\"", view, "\",\"manage\":\"", manage,
-                      "\",\"delete\":\"", erase, "\"}", NULL);
+        rc = put_tokens(out, job, tokens, view, webhook_secret);
     return rc == 0 ? buf_append_text(out, "}") : rc;
+}
+
+int job_view_write(const struct queue_job *job, const char *public_url,
+                   const struct token_keys *tokens, bool with_tokens, struct buf *out)
+{
+    return write_job(job, public_url, tokens, with_tokens, NULL, out);
+}
+
+int job_view_write_hooked(const struct queue_job *job, const char *public_url,
+                          const struct token_keys *tokens, const char *webhook_secret,
+                          struct buf *out)
+{
+    return write_job(job, public_url, tokens, true, webhook_secret, out);
 }

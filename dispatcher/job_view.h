@@ -12,8 +12,14 @@ struct token_keys;
 
 #define JOB_VIEW_MAX 8192
 
-/* Appends the resource on one line. `with_tokens` only in the answer to a submission. */
+/* Appends the resource on one line. `tokens` NULL: without any, as a webhook has it. `with_tokens`
+ * only in the answer to a submission. */
 int job_view_write(const struct queue_job *job, const char *public_url,
                    const struct token_keys *tokens, bool with_tokens, struct buf *out);
+
+/* The answer to a submission that brought a webhook's URL: its secret is among the tokens. */
+int job_view_write_hooked(const struct queue_job *job, const char *public_url,
+                          const struct token_keys *tokens, const char *webhook_secret,
+                          struct buf *out);
 
 #endif

@@ -1,37 +1,51 @@
 /* SPDX-License-Identifier: MIT
  *
  * darkroom-notifier: writes to those who left an address when their picture is ready, or could not
- * be made. Keeps nothing of its own: run as many as you like on one Redis. */
+ * be made, and calls the webhooks of those who gave one. Keeps nothing of its own: run as many as
+ * you like on one Redis.
+ *
+ * Mail and webhooks have a thread each, so that neither waits for the other: the main thread hands
+ * over one mail at a time, the other has many requests under way. outbox_watch.h wakes both. */
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "common/manifest.h"
+#include "common/network.h"
 #include "common/queue_outbox.h"
 #include "common/redis.h"
 #include "common/secret.h"
 #include "common/smtp.h"
 #include "common/stop.h"
 #include "common/token.h"
+#include "common/webhook.h"
+#include "dispatcher/hook_sender.h"
 #include "dispatcher/notify.h"
+#include "dispatcher/outbox_watch.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define CALL_MS 2000
 #define MAX_PASSWORD 257
-/* The longest that a sleep in Redis keeps us from seeing a signal or another notifier's row. */
+/* The longest until another notifier's row is seen. */
 #define MAX_BLOCK_MS 1000
+#define DRAIN_MS 5000 /* what a stop leaves to requests under way */
 
 struct settings {
     char *redis, *redis_password_file, *public_url, *models, *secret_file;
     char *mail_from, *smtp, *smtp_user, *smtp_password_file, *smtp_ca_file, *outbox;
+    char *webhook_allow, *webhook_ca_file;
     int64_t shards, per_address_hour, retry_ms, mail_lease_ms, smtp_timeout_ms;
+    int64_t webhook_slots, webhook_per_receiver, webhook_retry_ms, webhook_lease_ms;
+    int64_t webhook_timeout_ms;
     bool smtp_allow_plain;
 };
 
@@ -40,7 +54,7 @@ struct settings {
 static const struct config_option options[] = {
     {"redis", CONFIG_TEXT, AT(redis), "redis://127.0.0.1:6379/0", .help = "server of the queue"},
     {"redis-password-file", CONFIG_TEXT, AT(redis_password_file), .help = "its password"},
-    {"shards", CONFIG_INT, AT(shards), "1", 1, 1, NULL,
+    {"shards", CONFIG_INT, AT(shards), "1", 1, QUEUE_SHARDS_MAX, NULL,
      "over which the jobs are spread; every program of a Redis is told the same"},
     {"public-url", CONFIG_TEXT, AT(public_url), "http://127.0.0.1:8080",
      .help = "where visitors reach the dispatcher; links begin with it"},
@@ -64,11 +78,24 @@ static const struct config_option options[] = {
      "first wait after a failure; it doubles up to an hour, for three days"},
     {"mail-lease-ms", CONFIG_INT, AT(mail_lease_ms), "120000", 1000, 3600000, "ms",
      "after this a mail of a notifier that died is taken over"},
+    {"webhook-allow", CONFIG_TEXT, AT(webhook_allow),
+     .help = "internal networks that webhooks may reach all the same: 10.1.2.0/24,127.0.0.1"},
+    {"webhook-ca-file", CONFIG_TEXT, AT(webhook_ca_file),
+     .help = "certificates to trust instead of the system's"},
+    {"webhook-timeout-ms", CONFIG_INT, AT(webhook_timeout_ms), "15000", 100, 60000, "ms",
+     "the longest that one request may take"},
+    {"webhook-concurrency", CONFIG_INT, AT(webhook_slots), "256", 1, 4096, "requests", "at once"},
+    {"webhook-per-receiver", CONFIG_INT, AT(webhook_per_receiver), "4", 1, 256, "requests",
+     "at once to one receiver, from all notifiers together"},
+    {"webhook-retry-ms", CONFIG_INT, AT(webhook_retry_ms), "10000", 10, 3600000, "ms",
+     "first wait after a failure; it doubles up to four hours, for three days"},
+    {"webhook-lease-ms", CONFIG_INT, AT(webhook_lease_ms), "60000", 1000, 3600000, "ms",
+     "after this a request of a notifier that died is made again"},
 };
 
 static const struct config_spec spec = {
     .usage = "--secret-file FILE --mail-from SENDER (--smtp URL | --outbox DIR) [OPTIONS]\n"
-             "Sends the mails of jobs that ended.",
+             "Sends the mails and webhooks of jobs that ended.",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .settings_size = sizeof(struct settings),
@@ -83,10 +110,17 @@ struct program {
     struct manifest_set models;
     struct address_keys *addresses;
     struct token_keys *tokens;
-    struct redis *redis;
+    struct webhook_keys *webhooks;
+    struct network_set webhook_allow;
+    struct redis *mail_redis, *hook_redis;
     struct smtp *smtp;
-    struct queue queue;
+    struct redis_target target;
+    struct queue queues[QUEUE_SHARDS_MAX];
     struct notify_courier courier;
+    int mail_wake, hook_wake; /* eventfds */
+    struct outbox_watch *watch;
+    struct hook_sender *hooks;
+    pthread_t hook_thread;
 };
 
 static int check_settings(struct settings *settings, struct err *err)
@@ -101,6 +135,10 @@ static int check_settings(struct settings *settings, struct err *err)
         return err_set(err, ERR_INVALID, "mail-lease-ms",
                        "mail-lease-ms must be more than smtp-timeout-ms, which is %lld",
                        (long long)settings->smtp_timeout_ms);
+    if (settings->webhook_lease_ms <= settings->webhook_timeout_ms)
+        return err_set(err, ERR_INVALID, "webhook-lease-ms",
+                       "webhook-lease-ms must be more than webhook-timeout-ms, which is %lld",
+                       (long long)settings->webhook_timeout_ms);
     size_t length = strlen(settings->public_url);
     while (length && settings->public_url[length - 1] == '/')
         settings->public_url[--length] = 0;
@@ -140,38 +178,86 @@ static int open_courier(struct program *program, struct err *err)
     return rc;
 }
 
-static int open_all(struct program *program, struct err *err)
+static int open_keys(struct program *program, struct err *err)
 {
-    const struct settings *settings = &program->settings;
-    struct redis_target target;
-    int rc = check_settings(&program->settings, err);
-    if (rc == 0)
-        rc = mail_sender_parse(settings->mail_from, &program->sender, err);
-    if (rc == 0)
-        rc = secret_load(settings->secret_file, &program->secret, err);
+    int rc = secret_load(program->settings.secret_file, &program->secret, err);
     if (rc == 0)
         rc = address_keys_create(&program->secret, &program->addresses);
     if (rc == 0)
         rc = token_keys_create(&program->secret, &program->tokens);
+    if (rc == 0)
+        rc = webhook_keys_create(&program->secret, &program->webhooks);
+    secret_wipe(&program->secret);
+    return rc;
+}
+
+static int open_hooks(struct program *program, struct err *err)
+{
+    const struct settings *settings = &program->settings;
+    int rc =
+        network_set_parse(settings->webhook_allow, "webhook-allow", &program->webhook_allow, err);
+    program->mail_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    program->hook_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (rc == 0 && (program->mail_wake < 0 || program->hook_wake < 0))
+        rc = err_set_errno(err, NULL, "cannot make an eventfd");
+    const struct hook_sender_options hooks = {
+        .queues = program->queues,
+        .queue_count = (size_t)settings->shards,
+        .redis = program->hook_redis,
+        .keys = program->webhooks,
+        .allowed = &program->webhook_allow,
+        .ca_file = settings->webhook_ca_file,
+        .public_url = settings->public_url,
+        .wake_fd = program->hook_wake,
+        .timeout_ms = settings->webhook_timeout_ms,
+        .lease_ms = settings->webhook_lease_ms,
+        .retry_ms = settings->webhook_retry_ms,
+        .slots = (size_t)settings->webhook_slots,
+        .per_target = (int)settings->webhook_per_receiver,
+    };
+    return rc == 0 ? hook_sender_create(&hooks, &program->hooks, err) : rc;
+}
+
+static int open_all(struct program *program, struct err *err)
+{
+    const struct settings *settings = &program->settings;
+    int rc = check_settings(&program->settings, err);
+    if (rc == 0)
+        rc = mail_sender_parse(settings->mail_from, &program->sender, err);
+    if (rc == 0)
+        rc = open_keys(program, err);
     if (rc == 0 && settings->models)
         rc = manifest_set_load(settings->models, &program->models, err);
     if (rc == 0)
         rc = open_courier(program, err);
     if (rc == 0)
-        rc = redis_target_init(&target, settings->redis, settings->redis_password_file, err);
+        rc = redis_target_init(&program->target, settings->redis, settings->redis_password_file,
+                               err);
     if (rc == 0)
-        rc = redis_create(&target, &program->redis, err);
-    queue_init(&program->queue, 0, settings->mail_lease_ms);
-    program->queue.shards = (unsigned)settings->shards;
-    secret_wipe(&program->secret);
+        rc = redis_create(&program->target, &program->mail_redis, err);
+    if (rc == 0)
+        rc = redis_create(&program->target, &program->hook_redis, err);
+    for (unsigned i = 0; i < settings->shards; i++) {
+        queue_init(&program->queues[i], i, settings->mail_lease_ms);
+        program->queues[i].shards = (unsigned)settings->shards;
+    }
+    if (rc == 0)
+        rc = open_hooks(program, err);
     return rc < 0 ? err_set(err, rc, NULL, "%s", err_name(rc)) : 0;
 }
 
 static void close_all(struct program *program)
 {
-    redis_destroy(&program->redis);
+    hook_sender_destroy(&program->hooks);
+    if (program->mail_wake >= 0)
+        close(program->mail_wake);
+    if (program->hook_wake >= 0)
+        close(program->hook_wake);
+    redis_destroy(&program->hook_redis);
+    redis_destroy(&program->mail_redis);
     smtp_destroy(&program->smtp);
     manifest_set_fini(&program->models);
+    webhook_keys_destroy(&program->webhooks);
     token_keys_destroy(&program->tokens);
     address_keys_destroy(&program->addresses);
     config_fini(&spec, &program->settings);
@@ -228,7 +314,9 @@ static int wait_for_redis(struct program *program, struct outage *redis_away, st
 {
     while (!stop_requested()) {
         struct err cause = {0};
-        int rc = queue_check(&program->queue, program->redis, CALL_MS, &cause);
+        int rc = 0;
+        for (unsigned i = 0; rc == 0 && i < program->settings.shards; i++)
+            rc = queue_check(&program->queues[i], program->mail_redis, CALL_MS, &cause);
         if (rc == 0) {
             outage_end(redis_away);
             return 0;
@@ -240,11 +328,19 @@ static int wait_for_redis(struct program *program, struct outage *redis_away, st
     return 0;
 }
 
-static void run(struct program *program)
+/* The wait ends with a signal, with news, or in time. */
+static void wait_for_news(int wake_fd, int64_t ms)
+{
+    struct pollfd fds[] = {{.fd = stop_fd(), .events = POLLIN}, {.fd = wake_fd, .events = POLLIN}};
+    uint64_t news;
+    poll(fds, 2, (int)ms);
+    (void)!read(wake_fd, &news, sizeof news); /* not blocking */
+}
+
+static void send_mails(struct program *program)
 {
     struct notify notify = {
-        .queue = &program->queue,
-        .redis = program->redis,
+        .redis = program->mail_redis,
         .addresses = program->addresses,
         .tokens = program->tokens,
         .models = &program->models,
@@ -257,9 +353,12 @@ static void run(struct program *program)
     };
     struct outage redis_away = {"redis.away", {.base_ms = 50, .max_ms = 2000}, false};
     struct outage mail_away = {"mail.away", {.base_ms = 200, .max_ms = 30000}, false};
-    while (!stop_requested()) {
+    unsigned shards = (unsigned)program->settings.shards, idle = 0;
+    int64_t wait_ms = MAX_BLOCK_MS;
+    for (unsigned turn = 0; !stop_requested(); turn++) {
         struct notify_report report;
         struct err err = {0};
+        notify.queue = &program->queues[turn % shards];
         int rc = notify_tick(&notify, &report, &err);
         if (rc < 0) {
             outage_begin(&redis_away, &err);
@@ -271,19 +370,58 @@ static void run(struct program *program)
             outage_begin(&mail_away, &report.reason);
         else if (report.result == NOTIFY_SENT)
             outage_end(&mail_away);
-        if (report.result == NOTIFY_IDLE && report.next_due_ms != 0) {
-            int64_t block_ms = report.next_due_ms < 0 || report.next_due_ms > MAX_BLOCK_MS
-                                   ? MAX_BLOCK_MS
-                                   : report.next_due_ms;
-            /* What is wrong shows at the next tick. */
-            queue_notify_wait(&program->queue, program->redis, block_ms, NULL);
+        idle = report.result == NOTIFY_IDLE ? idle + 1 : 0;
+        if (idle == 0)
+            wait_ms = MAX_BLOCK_MS;
+        else if (report.next_due_ms >= 0 && report.next_due_ms < wait_ms)
+            wait_ms = report.next_due_ms;
+        if (idle == shards) {
+            wait_for_news(program->mail_wake, wait_ms);
+            wait_ms = MAX_BLOCK_MS;
+            idle = 0;
         }
     }
 }
 
+static void *send_hooks(void *argument)
+{
+    struct program *program = argument;
+    struct outage redis_away = {"webhook.redis_away", {.base_ms = 50, .max_ms = 2000}, false};
+    while (!stop_requested()) {
+        struct err err = {0};
+        if (hook_sender_tick(program->hooks, MAX_BLOCK_MS, &err) < 0)
+            outage_begin(&redis_away, &err);
+        else
+            outage_end(&redis_away);
+    }
+    int64_t end_ms = clock_ms() + DRAIN_MS;
+    while (hook_sender_busy(program->hooks) > 0 && clock_ms() < end_ms)
+        hook_sender_tick(program->hooks, 100, NULL);
+    return NULL;
+}
+
+static int run(struct program *program, struct err *err)
+{
+    const int wake_fds[] = {program->mail_wake, program->hook_wake};
+    int rc = outbox_watch_start(&program->target, program->queues, (size_t)program->settings.shards,
+                                wake_fds, 2, &program->watch, err);
+    if (rc < 0)
+        return rc;
+    bool threaded = pthread_create(&program->hook_thread, NULL, send_hooks, program) == 0;
+    if (threaded)
+        send_mails(program);
+    else
+        rc = err_set(err, ERR_UNAVAILABLE, NULL, "no thread can be started");
+    stop_request();
+    if (threaded)
+        pthread_join(program->hook_thread, NULL);
+    outbox_watch_stop(&program->watch);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
-    struct program program = {0};
+    static struct program program = {.mail_wake = -1, .hook_wake = -1};
     struct err err = {0};
     enum config_next next;
     int arguments;
@@ -300,9 +438,11 @@ int main(int argc, char **argv)
     if (rc == 0) {
         log_event(LOG_INFO, "notifier.ready", "courier", LOG_S,
                   program.settings.outbox ? "folder" : "smtp", NULL);
-        run(&program);
-        log_event(LOG_INFO, "notifier.stopped", NULL);
-    } else {
+        rc = run(&program, &err);
+        if (rc == 0)
+            log_event(LOG_INFO, "notifier.stopped", NULL);
+    }
+    if (rc < 0) {
         log_event(LOG_ERROR, "notifier.failed", "error", LOG_S, err_name(rc), "field", LOG_S,
                   err.field, "reason", LOG_S, err.text, NULL);
     }

@@ -23,11 +23,11 @@ static const struct {
     bool final;
     unsigned next; /* states that may follow */
 } states[STATE_END] = {
-    [JOB_QUEUED] = {"queued", 'Q', false, BIT(JOB_RUNNING) | BIT(JOB_CANCELLED)},
+    [JOB_QUEUED] = {"queued", 'Q', false, BIT(JOB_RUNNING) | BIT(JOB_FAILED) | BIT(JOB_CANCELLED)},
     [JOB_RUNNING] = {"running", 'R', false,
                      BIT(JOB_QUEUED) | BIT(JOB_DELAYED) | BIT(JOB_SUCCEEDED) | BIT(JOB_FAILED) |
                          BIT(JOB_CANCELLED)},
-    [JOB_DELAYED] = {"delayed", 'D', false, BIT(JOB_QUEUED) | BIT(JOB_CANCELLED)},
+    [JOB_DELAYED] = {"delayed", 'D', false, BIT(JOB_QUEUED) | BIT(JOB_FAILED) | BIT(JOB_CANCELLED)},
     [JOB_SUCCEEDED] = {"succeeded", 'S', true, 0},
     [JOB_FAILED] = {"failed", 'F', true, BIT(JOB_QUEUED)},
     [JOB_CANCELLED] = {"cancelled", 'C', true, 0},

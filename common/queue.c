@@ -63,7 +63,8 @@ static int check_limits(const struct queue_submit *job, struct err *err)
                        QUEUE_BACKOFF_MAX_LIMIT_MS);
     if (job->run_max_ms < 0 || job->run_max_ms > QUEUE_RUN_MAX_MS)
         return err_set(err, ERR_INVALID, "timeout", "must be at most %d ms", QUEUE_RUN_MAX_MS);
-    if (job->deadline_ms < 0 || job->deadline_ms > TIME_MAX_MS)
+    if (job->deadline_ms < 0 || job->deadline_ms > TIME_MAX_MS || job->deadline_after_ms < 0 ||
+        job->deadline_after_ms > TIME_MAX_MS)
         return err_set(err, ERR_INVALID, "deadline", "must be a time in ms since 1970");
     if (job->extra_size > QUEUE_EXTRA_MAX || !is_extra(job->extra, job->extra_size))
         return err_set(err, ERR_INVALID, "extra", "must be lines <letter>=<value>, up to %d bytes",

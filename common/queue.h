@@ -78,16 +78,18 @@ struct queue_submit {
     const char *model;
     const char *flow;
     enum job_priority priority;
-    int64_t cost_ms;            /* expected milliseconds on the device: 1 … 16,000,000 */
-    double weight;              /* of the flow: 1 unless it pays for more; 0.01 … 1000 */
-    int max_attempts;           /* 1 … 100 */
-    int64_t backoff_ms;         /* before the second attempt, then doubled; 0: 1 s. By 10 ms */
-    int64_t backoff_max_ms;     /* 0: 5 min. By 1 s */
-    int64_t run_max_ms;         /* one attempt may take so long; 0: any time. By 100 ms */
-    int64_t deadline_ms;        /* since 1970: not finished by then, it fails; 0: never */
-    int64_t run_at_ms;          /* since 1970; 0: now */
-    bool has_input;             /* inputs/<public id> exists and is ours to delete */
-    const char *extension;      /* of the result's file name: "png" */
+    int64_t cost_ms;        /* expected milliseconds on the device: 1 … 16,000,000 */
+    double weight;          /* of the flow: 1 unless it pays for more; 0.01 … 1000 */
+    int max_attempts;       /* 1 … 100 */
+    int64_t backoff_ms;     /* before the second attempt, then doubled; 0: 1 s. By 10 ms */
+    int64_t backoff_max_ms; /* 0: 5 min. By 1 s */
+    int64_t run_max_ms;     /* one attempt may take so long; 0: any time. By 100 ms */
+    int64_t deadline_ms;    /* since 1970: not finished by then, it fails; 0: never */
+    int64_t
+        deadline_after_ms; /* the same from when it may first start, where that is 0; 0: never */
+    int64_t run_at_ms;     /* since 1970; 0: now */
+    bool has_input;        /* inputs/<public id> exists and is ours to delete */
+    const char *extension; /* of the result's file name: "png" */
     const char *notify_address; /* keyed hash; NULL or "": nobody is told */
     const void *notify_blob;    /* sealed address, up to QUEUE_BLOB_MAX */
     size_t notify_blob_size;

@@ -171,8 +171,10 @@ int queue_record_pack(const struct queue_submit *job, int64_t charge_ms, struct 
     const size_t sizes[] = {strlen(job->model), strlen(job->flow), strlen(job->extension),
                             strlen(address)};
     char deadline[32] = "";
-    if (job->deadline_ms)
-        snprintf(deadline, sizeof deadline, "d=%" PRId64 "\n", job->deadline_ms);
+    if (job->deadline_ms || job->deadline_after_ms)
+        snprintf(deadline, sizeof deadline,
+                 job->deadline_ms ? "d=%" PRId64 "\n" : "d=+%" PRId64 "\n",
+                 job->deadline_ms ? job->deadline_ms : job->deadline_after_ms);
     size_t extra = strlen(deadline) + job->extra_size;
     int64_t backoff = job->backoff_ms ? job->backoff_ms : BACKOFF_MS;
     int64_t backoff_max = job->backoff_max_ms ? job->backoff_max_ms : BACKOFF_MAX_MS;
@@ -182,7 +184,7 @@ int queue_record_pack(const struct queue_submit *job, int64_t charge_ms, struct 
         return rc;
     buf_append(out, (char[]){QUEUE_RECORD_VERSION, 'Q'},
                2); /* the script decides whether it is due */
-    put_int(out, (job->has_input ? FLAG_INPUT : 0) | (job->deadline_ms ? FLAG_DEADLINE : 0), 1);
+    put_int(out, (job->has_input ? FLAG_INPUT : 0) | (deadline[0] ? FLAG_DEADLINE : 0), 1);
     put_int(out, 0, 3 + 2);     /* epoch, progress */
     put_int(out, 0, 6 + 5 + 6); /* updated, place, created: the script knows them */
     put_int(out, (uint64_t)job->priority, 1);

@@ -301,6 +301,7 @@ static void enqueue(struct submission *submission)
                 .backoff_ms = intake->model->backoff_ms,
                 .backoff_max_ms = intake->model->backoff_max_ms,
                 .run_max_ms = intake->model->timeout_ms,
+                .deadline_after_ms = intake->model->deadline_ms,
                 .has_input = intake->model->has_input,
                 .extension = "png",
                 .notify_address = submission->address_hash,

@@ -2,38 +2,52 @@
 -- reap: what time does to jobs: leases end, delays are over. Called by tick, and now and then by
 -- claims and heartbeats, so that a worker's death is noticed with no dispatcher alive.
 
+local CRASHES_MAX = 3
+
 -- A record that cannot be read must not block those behind it: its id is put aside for fsck.
 local function quarantine(id)
   call('ZADD', P .. 'corrupt', now, id)
 end
 
-local function requeue_lost(r, retain_ms)
+-- Whoever was alone with its worker is charged; its batch mates were not to blame. One worker is charged once,
+-- however often it falls silent: `x` in the extra lines names those that were.
+local function charge_crash(r, worker)
+  local charged = extra_get(r, 'x')
+  if not charged or not string.find(',' .. charged .. ',', ',' .. worker .. ',', 1, true) then
+    r.crashes = r.crashes + 1
+    extra_set(r, 'x', charged and charged .. ',' .. worker or worker)
+  end
+end
+
+local function requeue_lost(r, worker, retain_ms)
   r.losses = min(65535, r.losses + 1)
   count(r.model, 'lost', 1)
-  note_attempt(r, 'lost')
-  -- Whoever was alone with its worker is charged; its batch mates were not to blame.
+  note_attempt(r, 'lost ' .. worker .. (has(r, FLAG_ALONE) and ' alone' or ''))
   if has(r, FLAG_ALONE) then
-    r.crashes = r.crashes + 1
+    charge_crash(r, worker)
     set_flag(r, FLAG_ALONE, false)
   end
   set_flag(r, FLAG_SUSPECT, true)
-  if r.crashes >= 3 then
-    bury(r, retain_ms, 'crashed\nthree workers vanished while they ran this job alone')
+  if r.crashes >= CRASHES_MAX then
+    bury(r, retain_ms, 'crashed\nthree workers vanished while they ran this job alone; the lease of the last, ' ..
+      worker .. ', ran out')
     return true
   end
   move(r, 'Q')
   lane_push(r, true, true)
-  save(r)
+  save_whole(r)
   wake(r.model)
 end
 
 local function expire(limit, retain_ms)
   local ids = call('ZRANGEBYSCORE', P .. 'lease', '-inf', now, 'LIMIT', 0, limit)
+  local runs = #ids > 0 and call('HMGET', P .. 'run', unpack(ids)) or {}
   local lost, buried = {}, 0
   for i = 1, #ids do
     local r = load(ids[i])
     if r and r.state == 'R' then
       lost[#lost + 1] = r
+      r.worker = string.match(runs[i] or '', '^%S+') or '?'
       lease_drop(r)
     else
       call('ZREM', P .. 'lease', ids[i])
@@ -48,29 +62,54 @@ local function expire(limit, retain_ms)
     return a.place > b.place
   end)
   for i = 1, #lost do
-    if requeue_lost(lost[i], retain_ms) then
+    if requeue_lost(lost[i], lost[i].worker, retain_ms) then
       buried = buried + 1
     end
   end
   return #ids, buried
 end
 
-local function promote(limit)
-  local ids = call('ZRANGEBYSCORE', P .. 'delay', '-inf', now, 'LIMIT', 0, limit)
-  for i = #ids, 1, -1 do
+-- Takes ids whose time has come out of a zset; how many, and the records that can be read.
+local function take_due(name, limit)
+  local ids, records = call('ZRANGEBYSCORE', P .. name, '-inf', now, 'LIMIT', 0, limit), {}
+  for i = 1, #ids do
     local r = load(ids[i])
-    call('ZREM', P .. 'delay', ids[i])
-    if r and r.state == 'D' then
+    if r == false then
+      quarantine(ids[i])
+    end
+    records[#records + 1] = r or nil
+  end
+  if #ids > 0 then
+    call('ZREM', P .. name, unpack(ids))
+  end
+  return #ids, records
+end
+
+local function promote(limit)
+  local count_due, records = take_due('delay', limit)
+  for i = #records, 1, -1 do
+    local r = records[i]
+    if r.state == 'D' then
       move(r, 'Q')
       -- A retry is older than what its flow handed in since; a job for later is not.
       lane_push(r, r.attempts > 0, false)
       save(r)
       wake(r.model)
-    elseif r == false then
-      quarantine(ids[i])
     end
   end
-  return #ids
+  return count_due
+end
+
+-- An entry outlives its job, which costs those who end jobs nothing.
+local function miss_deadlines(limit, retain_ms)
+  local _, records = take_due('deadline', limit)
+  for i = 1, #records do
+    local r = records[i]
+    if r.state == 'Q' or r.state == 'D' or r.state == 'R' then
+      note_attempt(r, 'deadline')
+      end_failed(r, retain_ms, 'deadline\nit had not ended by its deadline')
+    end
+  end
 end
 
 -- Expires and promotes up to `limit` each, unless that was done less than `pause_ms` ago. A gap since
@@ -92,5 +131,6 @@ local function reap(limit, lease_ms, retain_ms, pause_ms)
     expired, buried = expire(limit, retain_ms)
   end
   look_at_parked(limit)
+  miss_deadlines(limit, retain_ms)
   return expired, buried, promote(limit), gap, now < grace
 end

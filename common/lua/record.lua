@@ -29,7 +29,7 @@ local EVENTS_KEPT = 20000
 local HISTORY_KEPT = 16
 
 -- Which state may follow which: the table of common/job.c.
-local NEXT = {Q = 'RC', R = 'QDSFC', D = 'QC', S = '', F = 'Q', C = ''}
+local NEXT = {Q = 'RFC', R = 'QDSFC', D = 'QFC', S = '', F = 'Q', C = ''}
 local FINAL_COUNTER = {S = 'succeeded', F = 'failed', C = 'cancelled'}
 
 local counts, events, trash, outbox, kept = {}, {}, {}, {}, {}

@@ -19,6 +19,7 @@ call('ZREM', P .. 'done', r.id)
 count(r.model, 'dead', -1)
 set_flag(r, FLAG_DEAD, false)
 r.attempts, r.crashes, r.progress = 0, 0, 0
+extra_set(r, 'x', nil)
 move(r, 'Q')
 lane_push(r, false, false)
 save_with_outcome(r, '')

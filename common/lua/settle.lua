@@ -106,3 +106,11 @@ local function pull_out(r)
     lease_drop(r)
   end
 end
+
+-- Ends a job that is not final as failed, wherever it is: not by a worker, and not for the dead letter.
+local function end_failed(r, retain_ms, outcome)
+  pull_out(r)
+  move(r, 'F')
+  throw_away_results(r, 1, r.epoch, now + UPLOAD_WINDOW_MS)
+  settle_final(r, retain_ms, outcome)
+end

@@ -19,6 +19,7 @@ if about[3] == '1' then
 end
 local retries = {} -- where there was no room → when there should be some
 local JOBS = P .. 'j:'
+local byte = string.byte
 local COST_AT = 32 -- of a packed record, from 1
 local submitted, replies = {}, {}
 
@@ -117,6 +118,20 @@ local function admitted(model, field, packed)
   of_model[field] = (of_model[field] or 0) + 1
 end
 
+-- What few jobs have. A deadline `+ms` counts from when the job may first start.
+local function add_rare(id, run_at)
+  local r = load(id)
+  if has(r, FLAG_DEADLINE) then
+    local text = extra_get(r, 'd')
+    if sub(text, 1, 1) == '+' then
+      text = format('%d', max(now, run_at) + tonumber(text))
+      extra_set(r, 'd', text)
+      save_whole(r)
+    end
+    call('ZADD', P .. 'deadline', text, id)
+  end
+end
+
 local function refused(field, model, set)
   retries[field] = retries[field] or retry_after(field, guess_of(model, set))
   return retries[field]
@@ -141,6 +156,9 @@ local function submit(i)
     return {3, 'Q', refused(set.name .. ':' .. ARGV[i + 2], model, set.name), -1, -1}
   elseif status > 1 then
     return {status, 'Q', 0, -1, -1}
+  end
+  if byte(packed, 3) >= FLAG_DEADLINE then
+    add_rare(id, run_at)
   end
   admitted(model, field, packed)
   queued = queued + 1

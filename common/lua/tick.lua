@@ -6,6 +6,7 @@
 -- Reply {expired, promoted, forgotten, buried, 1 if there is more to do now, 1 if a gap was found}
 local LIMIT = 64
 local MEMORY_TIGHT = 0.9
+local DEAD_MAX = 100000 -- the oldest dead letters beyond so many are forgotten before their time
 local lease_ms, retain_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local expired, buried, promoted, gap, grace = reap(LIMIT, lease_ms, retain_ms, 0)
 
@@ -21,6 +22,18 @@ local function forget()
     call('ZREM', P .. 'done', ids[i])
   end
   return #ids
+end
+
+local function forget_dead()
+  local beyond = call('ZCARD', P .. 'dlq') - DEAD_MAX
+  local ids = beyond > 0 and call('ZRANGE', P .. 'dlq', 0, min(beyond, LIMIT) - 1) or {}
+  for i = 1, #ids do
+    local r = load(ids[i])
+    if r then
+      erase(r)
+    end
+    call('ZREM', P .. 'dlq', ids[i])
+  end
 end
 
 -- Not while leases have their extra term: workers could not speak to us either.
@@ -56,6 +69,7 @@ local function look_at_memory()
 end
 
 local forgotten = forget()
+forget_dead()
 look_at_memory()
 call('ZREMRANGEBYSCORE', P .. 'rated', '-inf', now)
 drop_silent_workers()

@@ -68,7 +68,9 @@ static void suspects_run_alone_and_only_then_are_charged(void)
     CHECK_INT(get_job(ids[0]).crashes, 0);
     /* The first kills its worker each time; the others are claimed alone and finish. */
     for (int crash = 1; crash <= 3; crash++) {
-        claim = claim_up_to(WORKER, 8);
+        char worker[ID_NAME_SIZE];
+        id_worker_create(worker);
+        claim = claim_up_to(worker, 8);
         CHECK_INT(claim.count, 1);
         CHECK(claim.jobs[0].alone);
         CHECK_TEXT(claim.jobs[0].public_id, ids[0]);

@@ -16,7 +16,7 @@ sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent / "support"))
 import scenario  # noqa: E402
 
-MODULES = ("kills", "power", "leases")
+MODULES = ("kills", "power", "leases", "cuts")
 
 
 class Terminated(BaseException):

@@ -43,6 +43,7 @@ class Job:
         self.observers = {}  # who → (t, state, attempts)
         self.cancelled_t = None  # when a cancellation was granted
         self.cancel_refused = None
+        self.erase_t = None  # when its owner first asked for that; perhaps nobody answered
         self.erased_t = None
         self.missing = []
         self.mails, self.hooks = collections.Counter(), collections.Counter()
@@ -169,6 +170,11 @@ class Checker:
             self.sums["erased"] += 1
             job.erased_t = event["t"]
 
+    def on_erase(self, event):
+        job = self.known(event)
+        if job is not None:
+            job.erase_t = job.erase_t or event["t"]
+
     def on_mail(self, event):
         self.sums["mails"] += 1
         job = self.jobs.get(event["job"])
@@ -216,7 +222,7 @@ class Checker:
                    for cut in self.cuts)
 
     def judge(self, job):
-        if job.missing and (job.erased_t is None or min(job.missing) < job.erased_t):
+        if job.missing and (job.erase_t is None or min(job.missing) < job.erase_t):
             if self.in_window(job.accepted_t):
                 self.sums["cut-lost"] += 1
                 return
@@ -224,7 +230,7 @@ class Checker:
             self.violate("lost", f"{job.id}: accepted, and then there was no such job")
             return
         if not job.ends:
-            if job.erased_t is not None:
+            if job.erase_t is not None:
                 return
             self.sums["lost"] += 1
             self.violate("lost", f"{job.id}: accepted, never seen in a final state")
@@ -256,13 +262,13 @@ class Checker:
         for sha256 in job.results:
             if job.plan.get("expect") and sha256 != job.plan["expect"]:
                 self.violate("wrong", f"{job.id}: not the picture that its input gives")
-        if end == "succeeded" and not job.results and job.erased_t is None:
+        if end == "succeeded" and not job.results and job.erase_t is None:
             self.violate("wrong", f"{job.id}: succeeded, and nobody could fetch the result")
         if end != "succeeded" and job.results:
             self.violate("twice", f"{job.id}: {end}, and yet a result was fetched")
 
     def judge_notices(self, job, end):
-        wanted = end in ("succeeded", "failed") and job.erased_t is None
+        wanted = end in ("succeeded", "failed") and job.erase_t is None
         if job.plan.get("mail") and not job.excused:
             if wanted and not job.mails:
                 self.violate("mail", f"{job.id}: {end} without a mail")
@@ -278,7 +284,7 @@ class Checker:
                 if ids > 1:
                     self.violate("hook", f"{job.id}: {ids} ids for one {kind}")
             # A webhook hears of every end, a cancellation's too.
-            if job.erased_t is None and f"job.{end}" not in kinds:
+            if job.erase_t is None and f"job.{end}" not in kinds:
                 self.violate("hook", f"{job.id}: {end} without a webhook")
             for kind in kinds:
                 if kind != f"job.{end}":
@@ -301,7 +307,7 @@ class Checker:
             elif not (job.missing and self.in_window(job.accepted_t)):
                 self.violate("orphan", f"{key}: of a job that {'/'.join(job.ends) or 'never ended'}")
         for job in self.jobs.values():
-            if "succeeded" not in job.ends or job.erased_t is not None:
+            if "succeeded" not in job.ends or job.erased_t is not None or job.missing:
                 continue
             if results[job.id] != 1 and not self.in_window(job.accepted_t):
                 kind = "missing" if results[job.id] == 0 else "orphan"

@@ -17,6 +17,7 @@ seen        id, state, attempts, code, via                        a resource, by
 missing     id, status                                            404 or 410 for its resource
 result      id, sha256, bytes                                     its result was fetched
 cancel      id, status, state                                     the answer to a cancellation
+erase       id                                                    before a deletion is asked for
 erased      id                                                    the answer to a deletion was 204
 mail        to, message_id, job, ended                            a mail arrived
 hook        event, job, kind, body                                a webhook delivery arrived

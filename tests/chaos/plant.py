@@ -57,7 +57,7 @@ class Mails(list):
 class Plant(Lab):
     def __init__(self, lease_ms=1000, dispatchers=2, notifiers=2, workers=3, seed=1, redis_options=(),
                  worker_options=(), dispatcher_options=(), sizes=(16,), max_attempts=20, preload=None,
-                 redis_proxy=None, device="cpu"):
+                 redis_proxy=None, device="cpu", wild=False):
         super().__init__(dispatcher=False)
         self.seed, self.rng = seed, random.Random(seed)
         self.lease_ms, self.device = lease_ms, device
@@ -77,7 +77,7 @@ class Plant(Lab):
             if redis_options or self.preload.get("redis"):
                 self.stop("redis")
                 self.redis_begin(*redis_options)
-            self.models_make(sizes, max_attempts)
+            self.models_make(sizes, max_attempts, wild)
             self.mail = MailServer()
             self.mail.mails = Mails(history.History(self.history / "mail.jsonl", "mail"))
             for number in range(dispatchers):
@@ -107,8 +107,9 @@ class Plant(Lab):
 
     # ---- models and what to do with them ----
 
-    def models_make(self, sizes, max_attempts):
-        """One model of each size with random weights, the smallest that the engine takes."""
+    def models_make(self, sizes, max_attempts, wild):
+        """One model of each size with random weights, the smallest that the engine takes; and one whose
+        numbers run away, so that each of its jobs fails."""
         bench = Workbench.__new__(Workbench)
         (self.models / "test-model.json").unlink()
         bench.path, bench.models = self.path, self.models
@@ -124,6 +125,11 @@ class Plant(Lab):
                 expected = bench.expected(name, picture, device=self.device)
                 self.work[name].append({"picture": base64.b64encode(picture).decode(),
                                         "expect": hashlib.sha256(expected).hexdigest()})
+        if wild:
+            weights(self.models / "wild.safetensors", channels=2, blocks=1, factor={"DownBlock.1.weight": 3e38})
+            bench.manifest("wild", 16, cost_ms=1, max_attempts=max_attempts)
+            self.work["wild"] = [{"picture": choice["picture"], "expect": None, "fate": "failed:corrupt"}
+                                 for choice in self.work[name]]
         self.work_file = self.path / "work.json"
         self.work_file.write_text(json.dumps(self.work))
 

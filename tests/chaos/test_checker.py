@@ -83,7 +83,7 @@ class Verdicts(unittest.TestCase):
         story.job("3").seen("queued", "running", "queued", "running", "delayed", "running", name="3")
         story.seen("succeeded", name="3", attempts=1).result(name="3")
         story.job("4", fate="failed:corrupt").seen("failed", name="4", code="corrupt")
-        story.done("5").add("erased", id="5").add("missing", id="5", status=404)
+        story.done("5").add("erase", id="5").add("erased", id="5").add("missing", id="5", status=404)
         self.good(story.objects("results/1/1/result.png", "results/3/2/result.png"),
                   accepted=5, succeeded=3, cancelled=1, failed=1, mails_repeated=1, hooks_repeated=1)
 
@@ -91,6 +91,11 @@ class Verdicts(unittest.TestCase):
         story = Story().done().add("submit", tag="r", expect=RIGHT).add("refused", tag="r", status=503)
         story.add("submit", tag="u", expect=RIGHT).add("unknown", tag="u")
         self.good(story.objects("results/1/1/result.png", "results/unseen/1/result.png"), refused=1, strangers=1)
+
+    def test_a_job_that_vanishes_after_its_owner_asked_for_that_is_not_lost(self):
+        story = Story().done().add("erase", id="1").add("missing", id="1", status=404)
+        self.good(story.objects())
+        self.bad(Story().done().add("missing", id="1", status=404).add("erase", id="1"), "lost")
 
     def test_a_late_cancellation_is_refused_and_the_job_succeeds(self):
         self.good(Story().done(cancels=True).add("cancel", id="1", status=409, state=None))
@@ -174,7 +179,7 @@ class Verdicts(unittest.TestCase):
         self.bad(Story().job().seen("cancelled"), "unfair")
 
     def test_a_job_seen_after_it_was_erased_is_found(self):
-        self.bad(Story().done().add("erased", id="1").seen("succeeded"), "illegal")
+        self.bad(Story().done().add("erase", id="1").add("erased", id="1").seen("succeeded"), "illegal")
 
     def test_what_was_never_accepted_is_found(self):
         self.bad(Story().done().seen("running", name="9"), "illegal")
@@ -224,7 +229,7 @@ class Verdicts(unittest.TestCase):
         self.bad(Story().done().objects("results/1/1/result.png", "inputs/1"), "orphan")
 
     def test_a_result_of_an_erased_job_is_found(self):
-        self.bad(Story().done().add("erased", id="1").objects("results/1/1/result.png"), "orphan")
+        self.bad(Story().done().add("erase", id="1").add("erased", id="1").objects("results/1/1/result.png"), "orphan")
 
     def test_an_object_of_nobody_is_found(self):
         self.bad(Story().done().objects("results/1/1/result.png", "inputs/2"), "orphan")

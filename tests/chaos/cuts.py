@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""The connection to Redis breaks after a script has run and before its reply arrives."""
+import threading
+import time
+
+import places
+from scenario import scenario
+
+# What the programs send while clients submit, watch, cancel and erase, workers come and go, some jobs
+# fail, and mails go out. Plain commands are in lower case as Redis has them.
+SCRIPTS = ("submit", "claim", "heartbeat", "complete", "fail", "release", "cancel", "erase", "get", "grants", "tick",
+           "hello", "bye", "notify_intake", "notify_claim", "notify_allow", "notify_settle", "trash_take", "xread",
+           "blpop")
+
+
+class Cutter:
+    """Cuts after each of SCRIPTS until it has had its number. Not always, or nothing would ever end."""
+
+    def __init__(self, run, wire, each):
+        self.run, self.wire, self.each = run, wire, each
+        self.lock = threading.Lock()
+        wire.on_reply = self.on_reply
+
+    def on_reply(self, program, script):
+        if script not in SCRIPTS or self.wire.cuts[script] >= self.each:
+            return None
+        with self.lock:
+            return "cut" if self.run.rng.random() < 0.3 else None
+
+    def missing(self):
+        return {script: self.wire.cuts[script] for script in SCRIPTS if self.wire.cuts[script] < self.each}
+
+
+@scenario("cuts")
+def cuts(run):
+    """the connection cut after every script, before its reply: nothing twice, nothing stuck"""
+    each = run.scale(5, 1000)
+    with run.plant_with_wire(lease_ms=1000, workers=4, wild=True) as (plant, wire):
+        cutter = Cutter(run, wire, each)
+        plant.clients_start(10**9, visitors=8, window=10, mail=300, cancel=100, erase=100, stream=30)
+        end = time.monotonic() + run.scale(60, 900)
+        number = 0
+        while cutter.missing() and time.monotonic() < end:
+            # A worker that ends in good order says so: release and bye.
+            time.sleep(0.3)
+            number += 1
+            plant.stop(f"worker-{number % 4}")
+            plant.revive(f"worker-{number % 4}")
+        missing = cutter.missing()
+        run.figures.update(cuts=sum(wire.cuts.values()), scripts=len(SCRIPTS), fewest=min(wire.cuts[s] for s in SCRIPTS))
+        wire.on_reply = lambda *_: None
+        run.judge(plant.finish(stop=True))
+        run.keep(plant)
+        run.figures["leases_lost"] = places.counter(plant, "lost")
+        run.expect(not missing, f"never {each} cuts after {missing}")

@@ -250,8 +250,7 @@ static int read_key(const struct redis_reply *values, struct key *out, struct er
 static void begin(struct redis_command *command, const struct redis_script *script)
 {
     redis_command_clear(command);
-    redis_command_script(command, script, 1);
-    redis_command_text(command, PREFIX);
+    redis_command_script(command, script, PREFIX);
 }
 
 static int run(struct redis *redis, struct redis_command *command, int64_t timeout_ms,

@@ -59,6 +59,9 @@ void queue_init(struct queue *queue, unsigned shard, int64_t lease_ms);
 /* In which of `shards` the jobs of a flow are. */
 unsigned queue_shard_of_flow(const char *flow, unsigned shards);
 
+/* Where a Redis Cluster keeps the shard. */
+int queue_slot(const struct queue *queue);
+
 /* Refuses a server that is too old (< 6.2), that evicts (maxmemory-policy must be noeviction), or
  * whose data another version of the protocol wrote, or a program with another number of shards:
  * ERR_UNSUPPORTED, with what to change. */

@@ -33,6 +33,7 @@ bool queue_check_command(const struct queue *queue, int which, struct redis_comm
         /* INFO and not CONFIG GET, which managed servers and narrow users do not allow. */
         redis_command_text(command, "INFO");
         redis_command_text(command, which == CHECK_MEMORY ? "memory" : "server");
+        command->slot = queue_slot(queue); /* of the node that has this shard */
         return true;
     case CHECK_STAMP:
         redis_command_text(command, "SETNX");

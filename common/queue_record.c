@@ -243,8 +243,14 @@ void queue_begin(const struct queue *queue, struct redis_command *command,
     char prefix[QUEUE_PREFIX_SIZE];
     queue_prefix(queue, prefix);
     redis_command_clear(command);
-    redis_command_script(command, script, 1);
-    redis_command_text(command, prefix);
+    redis_command_script(command, script, prefix);
+}
+
+int queue_slot(const struct queue *queue)
+{
+    char prefix[QUEUE_PREFIX_SIZE];
+    queue_prefix(queue, prefix);
+    return redis_key_slot(prefix, strlen(prefix));
 }
 
 void queue_add_key(const struct queue *queue, struct redis_command *command, const char *name,

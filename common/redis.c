@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/redis_route.h"
 #include "common/redis_wire.h"
 
 #include <errno.h>
@@ -16,11 +17,23 @@
 
 #define BACKOFF_FIRST_MS 10
 #define BACKOFF_MAX_MS 500
+/* For a question to a sentinel, or to a node of a cluster about the others. */
+#define ASK_MS 500
+#define MAX_REDIRECTS 16
+
+/* One server. */
+struct connection {
+    struct connection *next;
+    struct redis_target target; /* a REDIS_ONE */
+    redisContext *context;      /* owned; NULL while disconnected */
+    int64_t timeout_ms;         /* that the socket has now; 0: none was set */
+};
 
 struct redis {
     struct redis_target target;
-    redisContext *context; /* owned; NULL while disconnected */
-    int64_t timeout_ms;    /* that the socket has now; 0: none was set */
+    struct connection *connections; /* owned; of a cluster one for each node that was needed */
+    struct redis_topology topology; /* REDIS_CLUSTER; empty: to be asked for */
+    int64_t epoch;                  /* REDIS_SENTINEL: the latest that was heard of */
     struct buf wire;
 };
 
@@ -35,23 +48,51 @@ int redis_create(const struct redis_target *target, struct redis **out_redis, st
     return 0;
 }
 
-static void disconnect(struct redis *redis)
+static void disconnect(struct connection *connection)
 {
-    if (redis->context)
-        redisFree(redis->context);
-    redis->context = NULL;
-    redis->timeout_ms = 0;
+    if (connection->context)
+        redisFree(connection->context);
+    connection->context = NULL;
+    connection->timeout_ms = 0;
+}
+
+static void free_connection(struct connection *connection)
+{
+    disconnect(connection);
+    free(connection);
 }
 
 void redis_destroy(struct redis **redis)
 {
     if (!*redis)
         return;
-    disconnect(*redis);
+    while ((*redis)->connections) {
+        struct connection *connection = (*redis)->connections;
+        (*redis)->connections = connection->next;
+        free_connection(connection);
+    }
+    redis_topology_fini(&(*redis)->topology);
     buf_fini(&(*redis)->wire);
     free(*redis);
     *redis = NULL;
 }
+
+/* Finds or makes the one to this server; NULL without memory. */
+static struct connection *get_connection(struct redis *redis, const struct redis_target *target)
+{
+    struct connection *connection = redis->connections;
+    while (connection && (!redis_address_equal(&connection->target.node, &target->node) ||
+                          strcmp(connection->target.path, target->path) != 0))
+        connection = connection->next;
+    if (!connection && (connection = calloc(1, sizeof *connection))) {
+        connection->target = *target;
+        connection->next = redis->connections;
+        redis->connections = connection;
+    }
+    return connection;
+}
+
+/* ---- one exchange with one server ---- */
 
 static struct timeval to_timeval(int64_t ms)
 {
@@ -61,45 +102,46 @@ static struct timeval to_timeval(int64_t ms)
 }
 
 /* Two system calls: only where the value changes. */
-static void set_timeout(struct redis *redis, int64_t timeout_ms)
+static void set_timeout(struct connection *connection, int64_t timeout_ms)
 {
-    if (redis->timeout_ms == timeout_ms)
+    if (connection->timeout_ms == timeout_ms)
         return;
-    redisSetTimeout(redis->context, to_timeval(timeout_ms));
-    redis->timeout_ms = timeout_ms;
+    redisSetTimeout(connection->context, to_timeval(timeout_ms));
+    connection->timeout_ms = timeout_ms;
 }
 
 /* Says why, closes, and gives ERR_TIMEOUT or ERR_UNAVAILABLE. */
-static int broken(struct redis *redis, struct err *err)
+static int broken(struct connection *connection, struct err *err)
 {
-    const redisContext *context = redis->context;
+    const redisContext *context = connection->context;
     bool late = context->err == REDIS_ERR_IO &&
                 (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT);
     int rc = late ? ERR_TIMEOUT : ERR_UNAVAILABLE;
     err_set(err, rc, "redis", "%s", late ? "no answer in time" : context->errstr);
-    disconnect(redis);
+    disconnect(connection);
     return rc;
 }
 
-/* One exchange on the connection that there is. All of out_replies are set, or none. */
-static int exchange(struct redis *redis, const struct redis_command *const *commands, size_t count,
-                    bool with_body, struct redis_reply **out_replies, struct err *err)
+/* On a connection that is there. All of out_replies are set, or none. */
+static int exchange(struct connection *connection, struct buf *wire,
+                    const struct redis_command *const *commands, size_t count, bool with_body,
+                    struct redis_reply **out_replies, struct err *err)
 {
     size_t got = 0;
     int rc = 0;
-    buf_clear(&redis->wire);
+    buf_clear(wire);
     for (size_t i = 0; i < count && rc == 0; i++)
-        rc = redis_wire_append(&redis->wire, commands[i], with_body);
+        rc = redis_wire_append(wire, commands[i], with_body);
     if (rc < 0)
         return err_set(err, rc, "redis", "the command is too large");
-    if (redisAppendFormattedCommand(redis->context, (const char *)redis->wire.data,
-                                    redis->wire.size) != REDIS_OK)
-        return broken(redis, err);
+    if (redisAppendFormattedCommand(connection->context, (const char *)wire->data, wire->size) !=
+        REDIS_OK)
+        return broken(connection, err);
     for (; got < count; got++) {
         void *reply = NULL;
         errno = 0;
-        if (redisGetReply(redis->context, &reply) != REDIS_OK || !reply) {
-            rc = broken(redis, err);
+        if (redisGetReply(connection->context, &reply) != REDIS_OK || !reply) {
+            rc = broken(connection, err);
             break;
         }
         out_replies[got] = reply;
@@ -109,46 +151,169 @@ static int exchange(struct redis *redis, const struct redis_command *const *comm
     return rc;
 }
 
-static int handshake(struct redis *redis, struct err *err)
+static int handshake(struct connection *connection, struct buf *wire, struct err *err)
 {
     struct redis_command command;
     struct redis_reply *reply = NULL;
     int rc = 0;
     redis_command_init(&command, 1024);
-    for (int step = 0; rc == 0 && redis_handshake(&redis->target, step, &command); step++) {
+    for (int step = 0; rc == 0 && redis_handshake(&connection->target, step, &command); step++) {
         const struct redis_command *commands[] = {&command};
-        rc = exchange(redis, commands, 1, false, &reply, err);
+        rc = exchange(connection, wire, commands, 1, false, &reply, err);
         if (rc == 0)
-            rc = redis_reply_check(reply, err);
+            rc = redis_handshake_check(reply, err);
         redis_reply_free(&reply);
     }
     redis_command_fini(&command);
     /* A refused AUTH or SELECT leaves a connection that must not be used. */
     if (rc < 0)
-        disconnect(redis);
+        disconnect(connection);
     return rc == ERR_INTERNAL ? ERR_DENIED : rc;
 }
 
-static int connect_once(struct redis *redis, int64_t timeout_ms, struct err *err)
+static int connect_once(struct connection *connection, struct buf *wire, int64_t timeout_ms,
+                        struct err *err)
 {
     struct timeval limit = to_timeval(timeout_ms);
-    const struct redis_target *target = &redis->target;
+    const struct redis_target *target = &connection->target;
+    if (connection->context)
+        return 0;
     if (target->path[0])
-        redis->context = redisConnectUnixWithTimeout(target->path, limit);
+        connection->context = redisConnectUnixWithTimeout(target->path, limit);
     else
-        redis->context = redisConnectWithTimeout(target->host, target->port, limit);
-    if (!redis->context)
+        connection->context = redisConnectWithTimeout(target->node.host, target->node.port, limit);
+    if (!connection->context)
         return err_set(err, ERR_NOMEM, "redis", "no memory for a connection");
-    if (redis->context->err) {
-        err_set(err, ERR_UNAVAILABLE, "redis", "%s", redis->context->errstr);
-        disconnect(redis);
+    if (connection->context->err) {
+        err_set(err, ERR_UNAVAILABLE, "redis", "%s", connection->context->errstr);
+        disconnect(connection);
         return ERR_UNAVAILABLE;
     }
     if (!target->path[0])
-        redisEnableKeepAlive(redis->context);
-    set_timeout(redis, timeout_ms);
-    return handshake(redis, err);
+        redisEnableKeepAlive(connection->context);
+    set_timeout(connection, timeout_ms);
+    return handshake(connection, wire, err);
 }
+
+/* One question to one server, all within `timeout_ms`. */
+static int ask(struct redis *redis, const struct redis_target *target,
+               const struct redis_command *command, int64_t timeout_ms,
+               struct redis_reply **out_reply, struct err *err)
+{
+    struct connection *connection = get_connection(redis, target);
+    if (!connection)
+        return err_set(err, ERR_NOMEM, NULL, "no memory for a Redis connection");
+    int rc = connect_once(connection, &redis->wire, timeout_ms, err);
+    if (rc < 0)
+        return rc;
+    set_timeout(connection, timeout_ms);
+    return exchange(connection, &redis->wire, &command, 1, false, out_reply, err);
+}
+
+/* ---- where to ---- */
+
+static int ask_sentinel(struct redis *redis, size_t index, int64_t timeout_ms,
+                        struct redis_address *out, struct err *err)
+{
+    struct redis_target target;
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    int64_t epoch;
+    redis_target_of_sentinel(&redis->target, index, &target);
+    redis_command_init(&command, 1024);
+    redis_sentinel_command(&redis->target, &command);
+    int rc = ask(redis, &target, &command, timeout_ms < ASK_MS ? timeout_ms : ASK_MS, &reply, err);
+    if (rc == 0)
+        rc = redis_reply_check(reply, err);
+    if (rc == 0)
+        rc = redis_sentinel_parse(reply, out, &epoch, err);
+    if (rc == 0 && epoch < redis->epoch)
+        rc = err_set(err, ERR_UNAVAILABLE, "redis", "the sentinel was cut off");
+    if (rc == 0)
+        redis->epoch = epoch;
+    redis_reply_free(&reply);
+    redis_command_fini(&command);
+    return rc;
+}
+
+/* The master that sentinels know, asked for whenever there is no connection to it. */
+static int find_master(struct redis *redis, int64_t timeout_ms, struct redis_target *out,
+                       struct err *err)
+{
+    struct redis_address address;
+    int rc = ERR_UNAVAILABLE;
+    struct err cause = {0};
+    for (size_t i = 0; rc < 0 && i < redis->target.seed_count; i++) {
+        cause = (struct err){0};
+        rc = ask_sentinel(redis, i, timeout_ms, &address, &cause);
+    }
+    if (rc < 0)
+        return err_set(err, ERR_UNAVAILABLE, "redis", "sentinel: %s", cause.text);
+    redis_target_of_node(&redis->target, &address, out);
+    return 0;
+}
+
+static int ask_node(struct redis *redis, const struct redis_address *address, int64_t timeout_ms,
+                    struct err *err)
+{
+    struct redis_target target;
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    redis_target_of_node(&redis->target, address, &target);
+    redis_command_init(&command, 64);
+    redis_command_text(&command, "CLUSTER");
+    redis_command_text(&command, "SLOTS");
+    int rc = ask(redis, &target, &command, timeout_ms < ASK_MS ? timeout_ms : ASK_MS, &reply, err);
+    if (rc == 0)
+        rc = redis_reply_check(reply, err);
+    if (rc == 0)
+        rc = redis_topology_parse(reply, address->host, &redis->topology, err);
+    redis_reply_free(&reply);
+    redis_command_fini(&command);
+    return rc;
+}
+
+/* Asks the nodes that are known, then those that were given. */
+static int refresh_topology(struct redis *redis, int64_t timeout_ms, struct err *err)
+{
+    struct redis_topology old = redis->topology;
+    int rc = ERR_UNAVAILABLE;
+    int64_t deadline_ms = clock_ms() + timeout_ms;
+    redis->topology = (struct redis_topology){0};
+    for (size_t i = 0; rc < 0 && i < old.node_count + redis->target.seed_count; i++) {
+        int64_t left_ms = deadline_ms - clock_ms();
+        if (left_ms <= 0)
+            break;
+        if (err)
+            *err = (struct err){0};
+        rc = ask_node(redis,
+                      i < old.node_count ? &old.nodes[i] : &redis->target.seeds[i - old.node_count],
+                      left_ms, err);
+    }
+    redis_topology_fini(&old);
+    return rc < 0 && rc != ERR_DENIED ? ERR_UNAVAILABLE : rc;
+}
+
+static int find_node(struct redis *redis, int slot, int64_t timeout_ms, struct redis_target *out,
+                     struct err *err)
+{
+    int rc = redis->topology.range_count ? 0 : refresh_topology(redis, timeout_ms, err);
+    if (rc < 0)
+        return rc;
+    const struct redis_address *address =
+        slot < 0 ? &redis->topology
+                        .nodes[redis->topology.range_count ? redis->topology.ranges[0].node : 0]
+                 : redis_topology_find(&redis->topology, slot);
+    if (!redis->topology.range_count || !address) {
+        redis_topology_fini(&redis->topology);
+        return err_set(err, ERR_UNAVAILABLE, "redis", "no node of the cluster serves slot %d",
+                       slot);
+    }
+    redis_target_of_node(&redis->target, address, out);
+    return 0;
+}
+
+/* ---- until it works ---- */
 
 static void pause_ms(int64_t ms)
 {
@@ -156,53 +321,165 @@ static void pause_ms(int64_t ms)
     nanosleep(&time, NULL);
 }
 
-/* Repeats connect and exchange while the connection breaks and there is time. */
+/* Where the next try goes. */
+struct route {
+    int slot;
+    bool addressed; /* `target` is set by a redirection */
+    bool asking;
+    int redirects;
+    struct redis_target target;
+};
+
+static int find_target(struct redis *redis, struct route *route, int64_t timeout_ms,
+                       struct err *err)
+{
+    if (route->addressed)
+        return 0;
+    switch (redis->target.kind) {
+    case REDIS_ONE: route->target = redis->target; return 0;
+    case REDIS_CLUSTER: return find_node(redis, route->slot, timeout_ms, &route->target, err);
+    case REDIS_SENTINEL: break;
+    }
+    for (struct connection *at = redis->connections; at; at = at->next) {
+        if (at->target.master_only && at->context) {
+            route->target = at->target;
+            return 0;
+        }
+    }
+    return find_master(redis, timeout_ms, &route->target, err);
+}
+
+/* True where the (only) reply says that the command belongs elsewhere. ERR_UNAVAILABLE in *out_rc:
+ * later. */
+static bool is_redirected(struct redis *redis, struct route *route, struct redis_reply **reply,
+                          int *out_rc, struct err *err)
+{
+    struct redis_address address;
+    enum redis_redirect redirect = redis_redirect_parse(*reply, route->target.node.host, &address);
+    if (redirect == REDIS_STAY || route->redirects >= MAX_REDIRECTS)
+        return false;
+    if (redirect != REDIS_ASK)
+        redis_topology_fini(&redis->topology);
+    route->asking = redirect == REDIS_ASK;
+    route->addressed = redirect != REDIS_LATER;
+    if (route->addressed) {
+        route->redirects++;
+        redis_target_of_node(&redis->target, &address, &route->target);
+    } else {
+        *out_rc = redis_reply_check(*reply, err);
+    }
+    redis_reply_free(reply);
+    return true;
+}
+
+static int exchange_at(struct redis *redis, const struct route *route,
+                       const struct redis_command *const *commands, size_t count, bool with_body,
+                       int64_t connect_ms, int64_t timeout_ms, struct redis_reply **out_replies,
+                       struct err *err)
+{
+    struct connection *connection = get_connection(redis, &route->target);
+    if (!connection)
+        return err_set(err, ERR_NOMEM, NULL, "no memory for a Redis connection");
+    int rc = connect_once(connection, &redis->wire, connect_ms, err);
+    if (rc < 0)
+        return rc;
+    set_timeout(connection, timeout_ms);
+    if (route->asking) {
+        struct redis_reply *reply = NULL;
+        struct redis_command asking;
+        const struct redis_command *list[] = {&asking};
+        redis_command_init(&asking, 64);
+        redis_command_text(&asking, "ASKING");
+        rc = exchange(connection, &redis->wire, list, 1, false, &reply, err);
+        redis_reply_free(&reply);
+        redis_command_fini(&asking);
+    }
+    return rc < 0
+               ? rc
+               : exchange(connection, &redis->wire, commands, count, with_body, out_replies, err);
+}
+
+/* The name, or the sentinels, may lead to the new master next time. */
+static void leave_replicas(struct redis *redis, struct redis_reply *const *replies, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (redis_reply_is_demoted(replies[i]))
+            for (struct connection *at = redis->connections; at; at = at->next)
+                disconnect(at);
+}
+
+/* Repeats connect and exchange while the connection breaks, or the command belongs elsewhere, and
+ * there is time. Several commands only where they all go to one server. */
 static int exchange_until(struct redis *redis, const struct redis_command *const *commands,
                           size_t count, bool with_body, int64_t timeout_ms,
                           struct redis_reply **out_replies, struct err *err)
 {
+    struct route route = {.slot = commands[0]->slot};
     int64_t deadline_ms = clock_ms() + timeout_ms;
     int64_t backoff_ms = BACKOFF_FIRST_MS;
     for (;;) {
         struct err cause = {0};
-        int64_t left_ms = redis->context ? timeout_ms : deadline_ms - clock_ms();
-        int rc = redis->context ? 0 : connect_once(redis, left_ms, &cause);
-        if (rc == 0) {
-            set_timeout(redis, timeout_ms);
-            rc = exchange(redis, commands, count, with_body, out_replies, &cause);
+        int64_t left_ms = deadline_ms - clock_ms();
+        left_ms = left_ms > 0 ? left_ms : 1;
+        int rc = find_target(redis, &route, left_ms, &cause);
+        if (rc == 0)
+            rc = exchange_at(redis, &route, commands, count, with_body, left_ms, timeout_ms,
+                             out_replies, &cause);
+        if (rc == 0 && redis->target.kind == REDIS_CLUSTER &&
+            is_redirected(redis, &route, &out_replies[0], &rc, &cause) && rc == 0)
+            continue;
+        if (rc == 0 && redis->target.kind == REDIS_SENTINEL && count == 1 &&
+            redis_reply_is_demoted(out_replies[0])) {
+            rc = redis_reply_check(out_replies[0], &cause);
+            leave_replicas(redis, out_replies, 1);
+            redis_reply_free(&out_replies[0]);
         }
         left_ms = deadline_ms - clock_ms();
         if (rc != ERR_UNAVAILABLE || left_ms <= 0)
             return rc < 0 ? err_set(err, rc, cause.field, "%s", cause.text) : 0;
+        /* Somebody else may have it now. */
+        route.addressed = route.asking = false;
+        redis_topology_fini(&redis->topology);
         pause_ms(backoff_ms < left_ms ? backoff_ms : left_ms);
         backoff_ms = backoff_ms * 2 < BACKOFF_MAX_MS ? backoff_ms * 2 : BACKOFF_MAX_MS;
     }
 }
 
+/* Sends the text of scripts that were not known: in order, so that commands which all lack their
+ * script keep their order. */
+static int send_bodies(struct redis *redis, const struct redis_command *const *commands,
+                       size_t count, int64_t timeout_ms, struct redis_reply **replies,
+                       struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        struct redis_reply *again = NULL;
+        if (!redis_reply_is_noscript(replies[i]) || !commands[i]->script)
+            continue;
+        rc = exchange_until(redis, &commands[i], 1, true, timeout_ms, &again, err);
+        if (rc == 0) {
+            redis_reply_free(&replies[i]);
+            replies[i] = again;
+        }
+    }
+    return rc;
+}
+
 int redis_pipeline(struct redis *redis, const struct redis_command *const *commands, size_t count,
                    int64_t timeout_ms, struct redis_reply **out_replies, struct err *err)
 {
+    /* In a cluster each command may be redirected on its own. */
+    size_t step = redis->target.kind == REDIS_CLUSTER ? 1 : count;
+    int rc = 0;
     for (size_t i = 0; i < count; i++)
         out_replies[i] = NULL;
-    int rc = exchange_until(redis, commands, count, false, timeout_ms, out_replies, err);
-    bool demoted = false;
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        /* In order, so that commands which all lack their script keep their order. */
-        if (redis_reply_is_noscript(out_replies[i]) && commands[i]->script) {
-            struct redis_reply *again = NULL;
-            rc = exchange_until(redis, &commands[i], 1, true, timeout_ms, &again, err);
-            if (rc == 0) {
-                redis_reply_free(&out_replies[i]);
-                out_replies[i] = again;
-            }
-        }
-        demoted = demoted || redis_reply_is_demoted(out_replies[i]);
-    }
+    for (size_t i = 0; i < count && rc == 0; i += step)
+        rc = exchange_until(redis, commands + i, step, false, timeout_ms, out_replies + i, err);
+    if (rc == 0)
+        rc = send_bodies(redis, commands, count, timeout_ms, out_replies, err);
+    leave_replicas(redis, out_replies, count);
     for (size_t i = 0; i < count && rc < 0; i++)
         redis_reply_free(&out_replies[i]);
-    /* The name may lead to the new master next time. */
-    if (demoted)
-        disconnect(redis);
     return rc;
 }
 

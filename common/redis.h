@@ -19,6 +19,10 @@
  * A call connects, authenticates, selects the database, and repeats the command on a new connection
  * until its deadline when the old one breaks: therefore send only what is safe to repeat (all
  * scripts of the queue are). NOSCRIPT is answered by sending the script's text.
+ * A target is one server, a cluster or a master that sentinels know; the connection finds out by
+ * itself where a command belongs, and where that has moved to: MOVED, ASK, TRYAGAIN, READONLY and a
+ * promotion are its own business. In a cluster a command goes by its first argument that begins
+ * with a hash tag, `{q:00}…`.
  * Error replies are codes of err.h, by their first word: OOM, LOADING, READONLY, CLUSTERDOWN, BUSY
  * and their like are ERR_UNAVAILABLE, NOAUTH, WRONGPASS and NOPERM ERR_DENIED, WRONGTYPE and our
  * scripts' CORRUPT ERR_CORRUPT, our scripts' INVALID ERR_INVALID, the rest ERR_INTERNAL.
@@ -39,19 +43,38 @@ struct redis_reply;
 
 /* ---- where ---------------------------------------------------------------------------------- */
 
+#define REDIS_SEEDS_MAX 16
+
+enum redis_kind { REDIS_ONE, REDIS_CLUSTER, REDIS_SENTINEL };
+
+struct redis_address {
+    char host[256];
+    int port;
+};
+
 /* A value; holds the password, so keep it out of logs and dumps. */
 struct redis_target {
-    char host[256]; /* "" with a unix socket */
-    char path[108]; /* unix socket, or "" */
-    int port;
+    enum redis_kind kind;
+    char path[108];                              /* unix socket, or "" */
+    struct redis_address node;                   /* REDIS_ONE without a path */
+    struct redis_address seeds[REDIS_SEEDS_MAX]; /* some nodes of the cluster, or the sentinels */
+    size_t seed_count;
+    char master[65]; /* REDIS_SENTINEL: its name there */
     int database;
     char user[65];      /* ACL user, or "" */
     char password[257]; /* or "" */
+    bool master_only;   /* a server that turns out to be a replica is no use */
 };
 
-/* Reads `unix:/path[?db=N]` or `redis://[user@]host[:port][/db]`, and the password from the first
- * line of `password_file` (nullable). A password inside the URL is refused: it would be seen in the
- * process list. ERR_INVALID names what is wrong, ERR_IO / ERR_NOT_FOUND for the file. */
+/* Reads one of
+ *     unix:/path[?db=N]
+ *     redis://[user@]host[:port][/db]
+ *     redis+cluster://[user@]host[:port],host[:port],…
+ *     redis+sentinel://[user@]host[:port],host[:port],…/master[/db]
+ * and the password from the first line of `password_file` (nullable). A password inside the URL is
+ * refused: it would be seen in the process list. Ports are 6379, of sentinels 26379, where they are
+ * left out; user and password are the servers', sentinels are asked without. ERR_INVALID names what
+ * is wrong, ERR_IO / ERR_NOT_FOUND for the file. */
 int redis_target_init(struct redis_target *target, const char *url, const char *password_file,
                       struct err *err);
 
@@ -73,6 +96,7 @@ struct redis_command {
     size_t count;     /* of arguments */
     size_t head_size; /* bytes of the first two, replaced when a script is unknown */
     const struct redis_script *script; /* borrowed; NULL for a plain command */
+    int slot;                          /* of the first key, see redis_key_slot(); -1: none */
     int failure;                       /* 0, ERR_NOMEM or ERR_LIMIT */
 };
 
@@ -82,9 +106,14 @@ void redis_command_clear(struct redis_command *command); /* empty, memory kept *
 void redis_command_text(struct redis_command *command, const char *text);
 void redis_command_bytes(struct redis_command *command, const void *data, size_t size);
 void redis_command_int(struct redis_command *command, int64_t value);
-/* Begins a call of `script` with `key_count` keys, which follow as arguments. */
+/* Begins a call of `script`, whose keys all begin with `prefix`, a hash tag; its arguments follow.
+ * KEYS[1] is the prefix. */
 void redis_command_script(struct redis_command *command, const struct redis_script *script,
-                          size_t key_count);
+                          const char *prefix);
+
+/* Where a cluster keeps a key: 0 … 16383. */
+#define REDIS_SLOTS 16384
+int redis_key_slot(const void *key, size_t size);
 
 /* ---- replies -------------------------------------------------------------------------------- */
 

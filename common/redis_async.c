@@ -1,207 +1,44 @@
 /* SPDX-License-Identifier: MIT
  *
- * hiredis' asynchronous context on the caller's epoll descriptor.
- *
- * hiredis owns the context and frees it itself when a connection ends, from inside its handlers;
- * on_cleanup() is where we learn of it, the last moment at which the descriptor is still open.
- * So every function here that called into hiredis looks at redis->context again. */
+ * One of three: a link to a server, a link to the master that sentinels name, a cluster. The latter
+ * two keep several sockets in an epoll descriptor of their own, which is what the caller's watches.
+ */
 #include "common/redis_async.h"
 
 #include "common/clock.h"
 #include "common/err.h"
-#include "common/redis.h"
-#include "common/redis_wire.h"
+#include "common/redis_cluster.h"
+#include "common/redis_link.h"
+#include "common/redis_route.h"
+#include "common/redis_sentinel.h"
 
-#include <hiredis/async.h>
-#include <hiredis/hiredis.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
-#define BACKOFF_FIRST_MS 50
-#define BACKOFF_MAX_MS 2000
-#define CONNECT_LIMIT_MS 5000
+#define MAX_EVENTS 16
 #define DEFAULT_TIMEOUT_MS 5000
 
 struct redis_async {
     struct redis_target target;
-    int epoll_fd;
-    void *epoll_tag;
-    redisAsyncContext *context; /* hiredis'; NULL while disconnected */
-    bool ready;                 /* connected and through the handshake */
-    bool want_write;            /* hiredis has bytes to write */
-    bool registered;
-    uint32_t armed; /* events that epoll watches for */
-    int handshake_step;
-    size_t pending;
+    int epoll_fd, inner_fd; /* inner_fd: -1 with one server */
     int64_t timeout_ms;
-    int64_t progress_ms; /* when the oldest waiting command became the oldest */
-    int64_t connecting_ms, reconnect_ms, backoff_ms;
-    unsigned jitter;
-    struct buf wire;
-    char reason[256];
+    struct redis_link *link;         /* owned; NULL in a cluster, or while no master is known */
+    struct redis_sentinel *sentinel; /* owned; or NULL */
+    struct redis_cluster *cluster;   /* owned; or NULL */
 };
 
-/* One command under way. `command` is a copy where a script may have to be sent in full. */
-struct waiting {
-    struct redis_async *redis;
-    redis_async_done *done; /* NULL: nobody waits */
-    void *data;
-    struct redis_command command;
-    bool replayed;
-};
+/* ---- open and close ---- */
 
-static void say(struct redis_async *redis, const char *reason)
+static int open_inner(struct redis_async *redis, int epoll_fd, void *epoll_tag, struct err *err)
 {
-    snprintf(redis->reason, sizeof redis->reason, "%s", reason);
-}
-
-/* ---- epoll ---------------------------------------------------------------------------------- */
-
-static void watch(struct redis_async *redis, uint32_t events)
-{
-    if (!redis->context || (redis->registered && redis->armed == events))
-        return;
-    struct epoll_event event = {.events = events, .data.ptr = redis->epoll_tag};
-    int how = redis->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    if (epoll_ctl(redis->epoll_fd, how, redis->context->c.fd, &event) == 0) {
-        redis->registered = true;
-        redis->armed = events;
-    }
-}
-
-static void on_add_read(void *data)
-{
-    struct redis_async *redis = data;
-    watch(redis, redis->armed | EPOLLIN);
-}
-
-/* Only noted: what is queued leaves at the next tick, without a trip through epoll. */
-static void on_add_write(void *data)
-{
-    struct redis_async *redis = data;
-    redis->want_write = true;
-}
-
-static void on_del_write(void *data)
-{
-    struct redis_async *redis = data;
-    redis->want_write = false;
-}
-
-static void on_del_read(void *data)
-{
-    (void)data; /* we always read: a closed connection must be noticed */
-}
-
-static void on_cleanup(void *data)
-{
-    struct redis_async *redis = data;
-    if (redis->registered)
-        epoll_ctl(redis->epoll_fd, EPOLL_CTL_DEL, redis->context->c.fd, NULL);
-    redis->registered = false;
-    redis->armed = 0;
-    redis->ready = false;
-    redis->want_write = false;
-    if (redis->context->errstr && redis->context->errstr[0])
-        say(redis, redis->context->errstr);
-    else if (!redis->reason[0])
-        say(redis, "the connection was closed");
-    redis->context = NULL;
-    /* A quarter of jitter, so that a fleet does not come back in step. */
-    redis->jitter = redis->jitter * 1103515245u + 12345u;
-    redis->reconnect_ms =
-        clock_ms() + redis->backoff_ms + redis->jitter / 65536u % (redis->backoff_ms / 4 + 1);
-    redis->backoff_ms *= 2;
-    if (redis->backoff_ms > BACKOFF_MAX_MS)
-        redis->backoff_ms = BACKOFF_MAX_MS;
-}
-
-/* ---- connecting ----------------------------------------------------------------------------- */
-
-static void handshake_next(struct redis_async *redis);
-
-static void on_handshake(redisAsyncContext *context, void *reply, void *data)
-{
-    struct redis_async *redis = data;
-    struct err err = {0};
-    if (!reply)
-        return;
-    if (redis_reply_check(reply, &err) < 0) {
-        say(redis, err.text);
-        redisAsyncDisconnect(context);
-        return;
-    }
-    redis->handshake_step++;
-    handshake_next(redis);
-}
-
-static int put_on_wire(struct redis_async *redis, const struct redis_command *command,
-                       bool with_body, redisCallbackFn *callback, void *data)
-{
-    buf_clear(&redis->wire);
-    int rc = redis_wire_append(&redis->wire, command, with_body);
-    if (rc < 0)
-        return rc;
-    if (redisAsyncFormattedCommand(redis->context, callback, data, (const char *)redis->wire.data,
-                                   redis->wire.size) != REDIS_OK)
-        return ERR_UNAVAILABLE;
-    /* One huge command must not hold its memory for ever. */
-    if (redis->wire.capacity > 1024 * 1024)
-        buf_fini(&redis->wire);
-    return 0;
-}
-
-static void handshake_next(struct redis_async *redis)
-{
-    struct redis_command command;
-    redis_command_init(&command, 1024);
-    if (redis_handshake(&redis->target, redis->handshake_step, &command)) {
-        put_on_wire(redis, &command, false, on_handshake, redis);
-    } else {
-        redis->ready = true;
-        redis->backoff_ms = BACKOFF_FIRST_MS;
-        redis->reason[0] = 0;
-    }
-    redis_command_fini(&command);
-}
-
-static void on_connected(const redisAsyncContext *context, int status)
-{
-    struct redis_async *redis = context->data;
-    if (status != REDIS_OK)
-        return; /* hiredis cleans up by itself */
-    redis->handshake_step = 0;
-    handshake_next(redis);
-}
-
-static void connect_now(struct redis_async *redis, int64_t now_ms)
-{
-    const struct redis_target *target = &redis->target;
-    redisAsyncContext *context = target->path[0] ? redisAsyncConnectUnix(target->path)
-                                                 : redisAsyncConnect(target->host, target->port);
-    if (!context || context->err) {
-        say(redis, context ? context->errstr : "no memory for a connection");
-        if (context)
-            redisAsyncFree(context);
-        redis->reconnect_ms = now_ms + redis->backoff_ms;
-        redis->backoff_ms =
-            redis->backoff_ms * 2 < BACKOFF_MAX_MS ? redis->backoff_ms * 2 : BACKOFF_MAX_MS;
-        return;
-    }
-    redis->context = context;
-    redis->connecting_ms = now_ms;
-    context->data = redis;
-    context->ev.data = redis;
-    context->ev.addRead = on_add_read;
-    context->ev.delRead = on_del_read;
-    context->ev.addWrite = on_add_write;
-    context->ev.delWrite = on_del_write;
-    context->ev.cleanup = on_cleanup;
-    redisAsyncSetConnectCallback(context, on_connected);
-    /* Writable means connected. */
-    watch(redis, EPOLLIN | EPOLLOUT);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = epoll_tag};
+    redis->inner_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (redis->inner_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, redis->inner_fd, &event) < 0)
+        return err_set_errno(err, NULL, "epoll");
+    if (redis->target.kind == REDIS_CLUSTER)
+        return redis_cluster_create(&redis->target, redis->inner_fd, &redis->cluster, err);
+    return redis_sentinel_create(&redis->target, redis->inner_fd, &redis->sentinel, err);
 }
 
 int redis_async_create(const struct redis_target *target, int epoll_fd, void *epoll_tag,
@@ -212,154 +49,121 @@ int redis_async_create(const struct redis_target *target, int epoll_fd, void *ep
         return err_set(err, ERR_NOMEM, NULL, "no memory for a Redis connection");
     redis->target = *target;
     redis->epoll_fd = epoll_fd;
-    redis->epoll_tag = epoll_tag;
-    redis->backoff_ms = BACKOFF_FIRST_MS;
-    redis->timeout_ms = DEFAULT_TIMEOUT_MS;
-    redis->jitter = (unsigned)clock_us();
-    buf_init(&redis->wire, REDIS_WIRE_MAX);
-    say(redis, "connecting");
-    connect_now(redis, clock_ms());
+    redis->inner_fd = -1;
+    int rc = target->kind == REDIS_ONE
+                 ? redis_link_create(target, epoll_fd, epoll_tag, &redis->link, err)
+                 : open_inner(redis, epoll_fd, epoll_tag, err);
+    if (rc < 0) {
+        redis_async_destroy(&redis);
+        return rc;
+    }
+    redis_async_set_timeout(redis, DEFAULT_TIMEOUT_MS);
     *out_redis = redis;
     return 0;
 }
 
-void redis_async_destroy(struct redis_async **redis)
+void redis_async_destroy(struct redis_async **slot)
 {
-    if (!*redis)
+    struct redis_async *redis = *slot;
+    if (!redis)
         return;
-    if ((*redis)->context)
-        redisAsyncFree((*redis)->context);
-    buf_fini(&(*redis)->wire);
-    free(*redis);
-    *redis = NULL;
+    redis_link_destroy(&redis->link);
+    redis_sentinel_destroy(&redis->sentinel);
+    redis_cluster_destroy(&redis->cluster);
+    if (redis->inner_fd >= 0)
+        close(redis->inner_fd); /* which takes it out of the caller's */
+    free(redis);
+    *slot = NULL;
 }
 
 void redis_async_set_timeout(struct redis_async *redis, int64_t timeout_ms)
 {
     redis->timeout_ms = timeout_ms;
+    if (redis->cluster)
+        redis_cluster_set_timeout(redis->cluster, timeout_ms);
+    if (redis->link)
+        redis_link_set_timeout(redis->link, timeout_ms);
 }
 
-bool redis_async_connected(const struct redis_async *redis)
-{
-    return redis->ready;
-}
-
-size_t redis_async_pending(const struct redis_async *redis)
-{
-    return redis->pending;
-}
-
-const char *redis_async_reason(const struct redis_async *redis)
-{
-    return redis->ready ? "" : redis->reason;
-}
-
-/* ---- commands ------------------------------------------------------------------------------- */
-
-static void waiting_free(struct waiting *waiting)
-{
-    redis_command_fini(&waiting->command);
-    free(waiting);
-}
-
-static void on_reply(redisAsyncContext *context, void *reply, void *data)
-{
-    struct waiting *waiting = data;
-    struct redis_async *redis = waiting->redis;
-    (void)context;
-    redis->progress_ms = clock_ms();
-    if (!reply)
-        redis->ready = false;
-    if (reply && redis_reply_is_noscript(reply) && waiting->command.script && !waiting->replayed) {
-        waiting->replayed = true;
-        if (put_on_wire(redis, &waiting->command, true, on_reply, waiting) == 0)
-            return;
-        reply = NULL;
-    }
-    redis->pending--;
-    int rc = reply ? redis_reply_check(reply, NULL) : ERR_UNAVAILABLE;
-    bool demoted = redis_reply_is_demoted(reply);
-    if (waiting->done)
-        waiting->done(rc, reply, waiting->data);
-    waiting_free(waiting);
-    if (demoted && redis->context) {
-        say(redis, "the server is a replica now");
-        redisAsyncDisconnect(redis->context);
-    }
-}
+/* ---- commands ---- */
 
 int redis_async_send(struct redis_async *redis, const struct redis_command *command,
                      redis_async_done *done, void *data)
 {
-    if (command->failure)
-        return command->failure;
-    if (!redis->ready || redis->pending >= REDIS_ASYNC_MAX_PENDING)
-        return ERR_UNAVAILABLE;
-    struct waiting *waiting = calloc(1, sizeof *waiting);
-    if (!waiting)
-        return ERR_NOMEM;
-    *waiting = (struct waiting){.redis = redis, .done = done, .data = data};
-    int rc = 0;
-    if (command->script) {
-        waiting->command = *command;
-        buf_init(&waiting->command.args, command->args.size);
-        rc = buf_append(&waiting->command.args, command->args.data, command->args.size);
-    }
-    if (rc == 0)
-        rc = put_on_wire(redis, command, false, on_reply, waiting);
-    if (rc < 0) {
-        waiting_free(waiting);
-        return rc;
-    }
-    if (redis->pending++ == 0)
-        redis->progress_ms = clock_ms();
-    return 0;
-}
-
-/* ---- the loop -------------------------------------------------------------------------------- */
-
-static void flush(struct redis_async *redis)
-{
-    if (redis->context && redis->want_write && !(redis->armed & EPOLLOUT))
-        redisAsyncHandleWrite(redis->context);
-    if (!redis->context)
-        return;
-    bool connected = (redis->context->c.flags & REDIS_CONNECTED) != 0;
-    watch(redis, redis->want_write || !connected ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    if (redis->cluster)
+        return redis_cluster_send(redis->cluster, command, done, data);
+    if (!redis->link)
+        return command->failure ? command->failure : ERR_UNAVAILABLE;
+    return redis_link_send(redis->link, command, 0, done, data);
 }
 
 void redis_async_handle(struct redis_async *redis, uint32_t events)
 {
-    bool connected = redis->context && (redis->context->c.flags & REDIS_CONNECTED);
-    /* An error while connecting shows in either handler; the write one reports it best. */
-    if (redis->context && (events & EPOLLOUT || (!connected && events & (EPOLLERR | EPOLLHUP))))
-        redisAsyncHandleWrite(redis->context);
-    if (redis->context && events & (EPOLLIN | EPOLLERR | EPOLLHUP) &&
-        (redis->context->c.flags & REDIS_CONNECTED))
-        redisAsyncHandleRead(redis->context);
+    struct epoll_event inner[MAX_EVENTS];
+    if (redis->inner_fd < 0) {
+        redis_link_handle(redis->link, events);
+        return;
+    }
+    /* Links end in ticks only, so none of these is gone when its turn comes. */
+    int count = epoll_wait(redis->inner_fd, inner, MAX_EVENTS, 0);
+    for (int i = 0; i < count; i++)
+        redis_link_handle(inner[i].data.ptr, inner[i].events);
 }
 
-static void drop(struct redis_async *redis, const char *reason)
+/* Follows the sentinels' word. */
+static int64_t follow(struct redis_async *redis, int64_t now_ms)
 {
-    say(redis, reason);
-    redis->ready = false;
-    redisAsyncFree(redis->context);
-    say(redis, reason);
+    bool down = !redis->link || !redis_link_ready(redis->link);
+    int64_t next_ms = redis_sentinel_tick(redis->sentinel, down, now_ms);
+    const struct redis_address *master = redis_sentinel_master(redis->sentinel);
+    if (!master || (redis->link && redis_address_equal(redis_link_address(redis->link), master)))
+        return next_ms;
+    struct redis_target target;
+    redis_link_destroy(&redis->link);
+    redis_target_of_node(&redis->target, master, &target);
+    if (redis_link_create(&target, redis->inner_fd, NULL, &redis->link, NULL) == 0)
+        redis_link_set_timeout(redis->link, redis->timeout_ms);
+    return next_ms;
 }
 
 int64_t redis_async_tick(struct redis_async *redis, int64_t now_ms)
 {
-    if (redis->context && !redis->ready && now_ms - redis->connecting_ms >= CONNECT_LIMIT_MS)
-        drop(redis, "no connection in time");
-    else if (redis->ready && redis->pending && redis->timeout_ms &&
-             now_ms - redis->progress_ms >= redis->timeout_ms)
-        drop(redis, "no answer in time");
-    if (!redis->context && now_ms >= redis->reconnect_ms)
-        connect_now(redis, now_ms);
-    flush(redis);
-    if (!redis->context)
-        return redis->reconnect_ms;
-    if (!redis->ready)
-        return redis->connecting_ms + CONNECT_LIMIT_MS;
-    return redis->pending && redis->timeout_ms ? redis->progress_ms + redis->timeout_ms : INT64_MAX;
+    if (redis->cluster)
+        return redis_cluster_tick(redis->cluster, now_ms);
+    int64_t next_ms = redis->sentinel ? follow(redis, now_ms) : INT64_MAX;
+    int64_t link_ms = redis->link ? redis_link_tick(redis->link, now_ms) : INT64_MAX;
+    return link_ms < next_ms ? link_ms : next_ms;
+}
+
+bool redis_async_connected(const struct redis_async *redis)
+{
+    if (redis->cluster)
+        return redis_cluster_connected(redis->cluster);
+    return redis->link && redis_link_ready(redis->link);
+}
+
+size_t redis_async_pending(const struct redis_async *redis)
+{
+    if (redis->cluster)
+        return redis_cluster_pending(redis->cluster);
+    return redis->link ? redis_link_pending(redis->link) : 0;
+}
+
+const char *redis_async_reason(const struct redis_async *redis)
+{
+    if (redis->cluster)
+        return redis_cluster_reason(redis->cluster);
+    return redis->link ? redis_link_reason(redis->link) : redis_sentinel_reason(redis->sentinel);
+}
+
+void redis_async_use(struct redis_async *redis, int slot)
+{
+    if (redis->cluster)
+        redis_cluster_use(redis->cluster, slot);
+}
+
+bool redis_async_reaches(const struct redis_async *redis, int slot)
+{
+    return redis->cluster ? redis_cluster_reaches(redis->cluster, slot)
+                          : redis_async_connected(redis);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A pipelined Redis connection inside the caller's epoll loop.
+ * A pipelined Redis connection inside the caller's epoll loop: to one server, to the master that
+ * sentinels know, or to all nodes of a cluster at once.
  *
  *     rc = redis_async_create(&target, epoll_fd, &my_tag, &redis, &err);
  *     redis_async_send(redis, &command, on_reply, data);
@@ -14,7 +15,9 @@
  * It connects by itself, and again after 50 ms … 2 s (doubling, with jitter) when the connection
  * breaks; every waiting callback then gets ERR_UNAVAILABLE and a NULL reply, exactly once: whether
  * Redis ran the command is unknown, so send only what is safe to repeat. NOSCRIPT is answered by
- * sending the script's text; the callback sees only the outcome.
+ * sending the script's text; the callback sees only the outcome. In a cluster MOVED, ASK, TRYAGAIN
+ * and CLUSTERDOWN are followed or waited out for up to two seconds; after that, too, the callback
+ * gets ERR_UNAVAILABLE and NULL. Commands keep their order as long as none of that happens to them.
  * Callbacks run inside tick, handle and destroy, never inside send. One thread. */
 #ifndef DARKROOM_COMMON_REDIS_ASYNC_H
 #define DARKROOM_COMMON_REDIS_ASYNC_H
@@ -58,7 +61,14 @@ void redis_async_handle(struct redis_async *redis, uint32_t events);
  * (clock_ms() time; INT64_MAX: only after new commands or events). Never sleeps. */
 int64_t redis_async_tick(struct redis_async *redis, int64_t now_ms);
 
+/* True while there is somebody to send to. */
 bool redis_async_connected(const struct redis_async *redis);
+
+/* Of a cluster only part may be there. use() tells early which slots will be needed (a connection
+ * to a node that none was sent to is not made); reaches() is true while commands of a slot can be
+ * sent. Elsewhere use() does nothing, and reaches() is connected(). */
+void redis_async_use(struct redis_async *redis, int slot);
+bool redis_async_reaches(const struct redis_async *redis, int slot);
 size_t redis_async_pending(const struct redis_async *redis); /* callbacks that wait */
 
 /* Why the connection is down, one line; "" while it is up. Borrowed until the next call. */

@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REDIS_PORT 6379
+#define SENTINEL_PORT 26379
+
 /* ---- where ---------------------------------------------------------------------------------- */
 
 static int parse_number(const char *text, long max, int *out)
@@ -40,7 +43,7 @@ static int parse_unix(struct redis_target *target, const char *rest, struct err 
 }
 
 /* Splits host, [v6 host] and port. */
-static int parse_host(struct redis_target *target, const char *text, size_t length, struct err *err)
+static int parse_host(const char *text, size_t length, struct redis_address *out, struct err *err)
 {
     const char *host = text, *end = text + length;
     const char *host_end = memchr(text, ':', length);
@@ -54,41 +57,121 @@ static int parse_host(struct redis_target *target, const char *text, size_t leng
     if (!host_end)
         host_end = end;
     size_t host_length = (size_t)(host_end - host);
-    if (host_length == 0 || host_length >= sizeof target->host)
+    if (host_length == 0 || host_length >= sizeof out->host)
         return err_set(err, ERR_INVALID, "redis", "the host is empty or too long");
-    memcpy(target->host, host, host_length);
+    memcpy(out->host, host, host_length);
     if (!port)
         return 0;
     char digits[8] = {0};
     size_t port_length = (size_t)(end - port - 1);
     if (port_length < sizeof digits)
         memcpy(digits, port + 1, port_length);
-    if (parse_number(digits, 65535, &target->port) < 0 || target->port == 0)
+    if (parse_number(digits, 65535, &out->port) < 0 || out->port == 0)
         return err_set(err, ERR_INVALID, "redis", "the port must be 1 to 65535");
+    return 0;
+}
+
+/* Moves *rest behind `user@`, if there is one. */
+static int parse_user(struct redis_target *target, const char **rest, struct err *err)
+{
+    const char *at = strrchr(*rest, '@');
+    if (!at)
+        return 0;
+    size_t length = (size_t)(at - *rest);
+    if (memchr(*rest, ':', length))
+        return err_set(err, ERR_INVALID, "redis",
+                       "no password in the URL, where the process list shows it: put it into a "
+                       "file and name that with --redis-password-file");
+    if (length == 0 || length >= sizeof target->user)
+        return err_set(err, ERR_INVALID, "redis", "the user has 1 to %zu bytes",
+                       sizeof target->user - 1);
+    memcpy(target->user, *rest, length);
+    *rest = at + 1;
+    return 0;
+}
+
+static int parse_database(struct redis_target *target, const char *text, struct err *err)
+{
+    if (*text && parse_number(text, 1 << 20, &target->database) < 0)
+        return err_set(err, ERR_INVALID, "redis", "the database after the last / is a number");
     return 0;
 }
 
 static int parse_tcp(struct redis_target *target, const char *rest, struct err *err)
 {
-    target->port = 6379;
-    const char *at = strrchr(rest, '@');
-    if (at) {
-        size_t length = (size_t)(at - rest);
-        if (memchr(rest, ':', length))
-            return err_set(err, ERR_INVALID, "redis",
-                           "no password in the URL, where the process list shows it: put it into a "
-                           "file and name that with --redis-password-file");
-        if (length == 0 || length >= sizeof target->user)
-            return err_set(err, ERR_INVALID, "redis", "the user has 1 to %zu bytes",
-                           sizeof target->user - 1);
-        memcpy(target->user, rest, length);
-        rest = at + 1;
-    }
+    target->node.port = REDIS_PORT;
     size_t length = strcspn(rest, "/");
-    if (rest[length] && rest[length + 1] &&
-        parse_number(rest + length + 1, 1 << 20, &target->database) < 0)
-        return err_set(err, ERR_INVALID, "redis", "the database after the last / is a number");
-    return parse_host(target, rest, length, err);
+    int rc = rest[length] ? parse_database(target, rest + length + 1, err) : 0;
+    return rc == 0 ? parse_host(rest, length, &target->node, err) : rc;
+}
+
+/* Hosts between commas; moves *rest behind them. */
+static int parse_seeds(struct redis_target *target, const char **rest, int port, struct err *err)
+{
+    const char *at = *rest;
+    for (;;) {
+        size_t length = strcspn(at, ",/");
+        if (target->seed_count == REDIS_SEEDS_MAX)
+            return err_set(err, ERR_INVALID, "redis", "at most %d hosts", REDIS_SEEDS_MAX);
+        struct redis_address *seed = &target->seeds[target->seed_count++];
+        seed->port = port;
+        int rc = parse_host(at, length, seed, err);
+        at += length;
+        if (rc < 0 || *at != ',') {
+            *rest = at;
+            return rc;
+        }
+        at++;
+    }
+}
+
+static int parse_cluster(struct redis_target *target, const char *rest, struct err *err)
+{
+    target->kind = REDIS_CLUSTER;
+    int rc = parse_seeds(target, &rest, REDIS_PORT, err);
+    if (rc == 0 && rest[0] && strcmp(rest, "/") != 0)
+        rc = err_set(err, ERR_INVALID, "redis", "a cluster has one database only: nothing after /");
+    return rc;
+}
+
+static int parse_sentinel(struct redis_target *target, const char *rest, struct err *err)
+{
+    target->kind = REDIS_SENTINEL;
+    int rc = parse_seeds(target, &rest, SENTINEL_PORT, err);
+    if (rc < 0)
+        return rc;
+    const char *name = *rest ? rest + 1 : rest;
+    size_t length = strcspn(name, "/");
+    if (length == 0 || length >= sizeof target->master)
+        return err_set(err, ERR_INVALID, "redis",
+                       "the sentinels are followed by / and the master's name");
+    memcpy(target->master, name, length);
+    return name[length] ? parse_database(target, name + length + 1, err) : 0;
+}
+
+/* The forms with hosts. */
+static const struct {
+    const char *scheme;
+    int (*parse)(struct redis_target *target, const char *rest, struct err *err);
+} schemes[] = {
+    {"redis://", parse_tcp},
+    {"redis+cluster://", parse_cluster},
+    {"redis+sentinel://", parse_sentinel},
+};
+
+static int parse_hosts(struct redis_target *target, const char *url, struct err *err)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t length = strlen(schemes[i].scheme);
+        if (strncmp(url, schemes[i].scheme, length) != 0)
+            continue;
+        const char *rest = url + length;
+        int rc = parse_user(target, &rest, err);
+        return rc == 0 ? schemes[i].parse(target, rest, err) : rc;
+    }
+    return err_set(err, ERR_INVALID, "redis",
+                   "must be unix:/path[?db=N], redis://[user@]host[:port][/db], "
+                   "redis+cluster://host,… or redis+sentinel://host,…/master");
 }
 
 static int read_password(struct redis_target *target, const char *file, struct err *err)
@@ -116,11 +199,8 @@ int redis_target_init(struct redis_target *target, const char *url, const char *
     int rc;
     if (!strncmp(url, "unix:", 5))
         rc = parse_unix(target, url + 5, err);
-    else if (!strncmp(url, "redis://", 8))
-        rc = parse_tcp(target, url + 8, err);
     else
-        rc = err_set(err, ERR_INVALID, "redis",
-                     "must be unix:/path[?db=N] or redis://[user@]host[:port][/db]");
+        rc = parse_hosts(target, url, err);
     if (rc == 0 && password_file && *password_file)
         rc = read_password(target, password_file, err);
     return rc;
@@ -130,7 +210,7 @@ int redis_target_init(struct redis_target *target, const char *url, const char *
 
 void redis_command_init(struct redis_command *command, size_t max_bytes)
 {
-    *command = (struct redis_command){0};
+    *command = (struct redis_command){.slot = -1};
     buf_init(&command->args, max_bytes);
 }
 
@@ -143,7 +223,7 @@ void redis_command_clear(struct redis_command *command)
 {
     struct buf args = command->args;
     buf_clear(&args);
-    *command = (struct redis_command){.args = args};
+    *command = (struct redis_command){.args = args, .slot = -1};
 }
 
 void redis_command_bytes(struct redis_command *command, const void *data, size_t size)
@@ -160,6 +240,9 @@ void redis_command_bytes(struct redis_command *command, const void *data, size_t
     buf_append(&command->args, head, (size_t)length);
     buf_append(&command->args, data, size);
     buf_append(&command->args, "\r\n", 2);
+    /* Keys come before anything that a user may have chosen. */
+    if (command->slot < 0 && size > 0 && *(const char *)data == '{')
+        command->slot = redis_key_slot(data, size);
     if (++command->count == 2)
         command->head_size = command->args.size;
 }
@@ -176,13 +259,26 @@ void redis_command_int(struct redis_command *command, int64_t value)
     redis_command_bytes(command, text, (size_t)length);
 }
 
+/* Two keys, and neither exists. While a cluster moves the slot of several keys of which one is
+ * missing, it answers TRYAGAIN on either side: so no script ever runs on half of its data. */
 void redis_command_script(struct redis_command *command, const struct redis_script *script,
-                          size_t key_count)
+                          const char *prefix)
 {
+    char other[32];
+    snprintf(other, sizeof other, "%s-", prefix);
     redis_command_text(command, "EVALSHA");
     redis_command_text(command, script->sha1);
-    redis_command_int(command, (int64_t)key_count);
+    redis_command_text(command, "2");
+    redis_command_text(command, prefix);
+    redis_command_text(command, other);
     command->script = script;
+}
+
+int redis_command_copy(struct redis_command *out, const struct redis_command *command)
+{
+    *out = *command;
+    buf_init(&out->args, command->args.size);
+    return buf_append(&out->args, command->args.data, command->args.size);
 }
 
 int redis_wire_append(struct buf *out, const struct redis_command *command, bool with_body)
@@ -215,7 +311,21 @@ bool redis_handshake(const struct redis_target *target, int step, struct redis_c
         redis_command_int(command, target->database);
         return true;
     }
+    if (target->master_only && step-- == 0) {
+        redis_command_text(command, "ROLE");
+        return true;
+    }
     return false;
+}
+
+int redis_handshake_check(const struct redis_reply *reply, struct err *err)
+{
+    int rc = redis_reply_check(reply, err);
+    /* Only ROLE answers with a list. */
+    if (rc == 0 && redis_reply_type(reply) == REDIS_ARRAY &&
+        strcmp(redis_reply_text(redis_reply_at(reply, 0)), "master") != 0)
+        rc = err_set(err, ERR_UNAVAILABLE, "redis", "the server is a replica");
+    return rc;
 }
 
 /* ---- replies -------------------------------------------------------------------------------- */

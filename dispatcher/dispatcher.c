@@ -209,6 +209,8 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
     if (rc < 0)
         return rc;
     redis_async_set_timeout(dispatcher->redis, settings->redis_timeout_ms);
+    for (unsigned shard = 0; shard < dispatcher->shards; shard++)
+        redis_async_use(dispatcher->redis, queue_slot(dispatcher_queue(dispatcher, shard)));
     rc = gate_create(dispatcher, &dispatcher->gate);
     if (rc == 0)
         rc = housekeeping_create(dispatcher, &dispatcher->housekeeping);

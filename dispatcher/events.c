@@ -27,18 +27,28 @@ struct model_mark {
 
 /* The question for a shard's last event. */
 struct beginning {
-    struct events *events;
+    struct feed *feed;
     unsigned shard;
     bool asked;
 };
 
+/* A connection that waits for the events of some shards: of all, or in a cluster, where one command
+ * cannot wait for the keys of several slots, of one. */
+struct feed {
+    struct events *events;
+    struct redis_async *redis; /* owned */
+    unsigned first, count;     /* shards */
+    bool was_connected, reading;
+};
+
 struct events {
     struct dispatcher *dispatcher;
-    struct redis_async *redis; /* owned */
     struct watches watches;
     char last_ids[QUEUE_SHARDS_MAX][QUEUE_EVENT_ID_SIZE];
     struct beginning beginnings[QUEUE_SHARDS_MAX];
-    bool was_connected, reading, ended;
+    struct feed *feeds; /* owned */
+    unsigned feed_count;
+    bool ended;
     struct model_mark *marks; /* owned; one for each model */
     int64_t positions_ms;     /* when they are due */
     size_t position_bucket;   /* where the next round goes on */
@@ -216,11 +226,12 @@ static void on_event(const struct queue_event *event, void *data)
 
 static void on_events(int rc, const struct redis_reply *reply, void *data)
 {
-    struct events *events = data;
-    events->reading = false;
+    struct feed *feed = data;
+    struct events *events = feed->events;
+    feed->reading = false;
     if (rc == 0)
-        queue_events_reply(events->dispatcher->queues, events->dispatcher->shards, reply, on_event,
-                           events, events->last_ids, NULL);
+        queue_events_reply(events->dispatcher->queues + feed->first, feed->count, reply, on_event,
+                           events, events->last_ids + feed->first, NULL);
 }
 
 /* ---- where to begin ---- */
@@ -230,14 +241,15 @@ static void on_last_event(int rc, const struct redis_reply *reply, void *data)
     struct beginning *beginning = data;
     beginning->asked = false;
     if (rc == 0)
-        queue_last_event_reply(reply, beginning->events->last_ids[beginning->shard], NULL);
+        queue_last_event_reply(reply, beginning->feed->events->last_ids[beginning->shard], NULL);
 }
 
 /* True once every shard has an id to go on from. */
-static bool has_begun(struct events *events)
+static bool has_begun(struct feed *feed)
 {
+    struct events *events = feed->events;
     bool begun = true;
-    for (unsigned shard = 0; shard < events->dispatcher->shards; shard++) {
+    for (unsigned shard = feed->first; shard < feed->first + feed->count; shard++) {
         struct beginning *beginning = &events->beginnings[shard];
         if (events->last_ids[shard][0])
             continue;
@@ -246,27 +258,61 @@ static bool has_begun(struct events *events)
             continue;
         queue_last_event_command(dispatcher_queue(events->dispatcher, shard), &events->command);
         beginning->asked =
-            redis_async_send(events->redis, &events->command, on_last_event, beginning) == 0;
+            redis_async_send(feed->redis, &events->command, on_last_event, beginning) == 0;
     }
     return begun;
 }
 
-static void read_events(struct events *events)
+static bool is_there(const struct feed *feed)
 {
-    if (events->reading || !redis_async_connected(events->redis) || !has_begun(events))
+    return redis_async_reaches(feed->redis,
+                               queue_slot(&feed->events->dispatcher->queues[feed->first]));
+}
+
+static void read_events(struct feed *feed)
+{
+    struct events *events = feed->events;
+    if (!is_there(feed))
+        feed->was_connected = feed->reading = false;
+    if (feed->reading || !is_there(feed) || !has_begun(feed))
         return;
-    if (!events->was_connected) {
+    if (!feed->was_connected) {
         /* What happened meanwhile may have left the window: look at every job once. */
-        events->was_connected = true;
+        feed->was_connected = true;
         watches_make_all_dirty(&events->watches);
     }
-    queue_events_command(events->dispatcher->queues, events->dispatcher->shards, events->last_ids,
-                         BLOCK_MS, MAX_ENTRIES, &events->command);
-    if (redis_async_send(events->redis, &events->command, on_events, events) == 0)
-        events->reading = true;
+    queue_events_command(events->dispatcher->queues + feed->first, feed->count,
+                         events->last_ids + feed->first, BLOCK_MS, MAX_ENTRIES, &events->command);
+    feed->reading = redis_async_send(feed->redis, &events->command, on_events, feed) == 0;
 }
 
 /* ---- the hub ---- */
+
+static int open_feeds(struct events *events, void *epoll_tag, struct err *err)
+{
+    const struct dispatcher *dispatcher = events->dispatcher;
+    bool cluster = dispatcher->redis_target.kind == REDIS_CLUSTER;
+    unsigned step = cluster ? 1 : dispatcher->shards;
+    int rc = 0;
+    events->feeds = calloc(dispatcher->shards / step, sizeof *events->feeds);
+    if (!events->feeds)
+        return err_set(err, ERR_NOMEM, NULL, "no memory for events");
+    for (unsigned first = 0; rc == 0 && first < dispatcher->shards; first += step) {
+        struct feed *feed = &events->feeds[events->feed_count];
+        *feed = (struct feed){.events = events, .first = first, .count = step};
+        for (unsigned shard = first; shard < first + step; shard++)
+            events->beginnings[shard] = (struct beginning){.feed = feed, .shard = shard};
+        rc = redis_async_create(&dispatcher->redis_target, dispatcher->epoll_fd, epoll_tag,
+                                &feed->redis, err);
+        if (rc < 0)
+            break;
+        events->feed_count++;
+        redis_async_use(feed->redis, queue_slot(&dispatcher->queues[first]));
+        /* A blocking read is silent for BLOCK_MS by design. */
+        redis_async_set_timeout(feed->redis, BLOCK_MS + dispatcher->settings->redis_timeout_ms);
+    }
+    return rc;
+}
 
 int events_create(struct dispatcher *dispatcher, void *epoll_tag, struct events **out,
                   struct err *err)
@@ -278,22 +324,16 @@ int events_create(struct dispatcher *dispatcher, void *epoll_tag, struct events 
     }
     events->dispatcher = dispatcher;
     events->watches.dispatcher = dispatcher;
-    for (unsigned shard = 0; shard < dispatcher->shards; shard++)
-        events->beginnings[shard] = (struct beginning){.events = events, .shard = shard};
     redis_command_init(&events->command, 32768);
     for (size_t i = 0; i < dispatcher->models.count; i++)
         snprintf(events->marks[i].name, sizeof events->marks[i].name, "%s",
                  dispatcher->models.items[i].name);
-    int rc = redis_async_create(&dispatcher->redis_target, dispatcher->epoll_fd, epoll_tag,
-                                &events->redis, err);
-    if (rc < 0) {
+    int rc = open_feeds(events, epoll_tag, err);
+    if (rc < 0)
         events_destroy(&events);
-        return rc;
-    }
-    /* A blocking read is silent for BLOCK_MS by design. */
-    redis_async_set_timeout(events->redis, BLOCK_MS + dispatcher->settings->redis_timeout_ms);
-    *out = events;
-    return 0;
+    else
+        *out = events;
+    return rc;
 }
 
 void events_end_all(struct events *events)
@@ -308,7 +348,9 @@ void events_destroy(struct events **slot)
     *slot = NULL;
     if (!events)
         return;
-    redis_async_destroy(&events->redis);
+    for (unsigned i = 0; i < events->feed_count; i++)
+        redis_async_destroy(&events->feeds[i].redis);
+    free(events->feeds);
     while (watches_take_dirty(&events->watches))
         ;
     redis_command_fini(&events->command);
@@ -318,14 +360,15 @@ void events_destroy(struct events **slot)
 
 void events_handle(struct events *events, uint32_t epoll_events)
 {
-    redis_async_handle(events->redis, epoll_events);
+    /* Only one server's connection looks at them, and that has one feed. */
+    for (unsigned i = 0; i < events->feed_count; i++)
+        redis_async_handle(events->feeds[i].redis, epoll_events);
 }
 
 int64_t events_tick(struct events *events, int64_t now_ms)
 {
-    if (!redis_async_connected(events->redis))
-        events->was_connected = events->reading = false;
-    read_events(events);
+    for (unsigned i = 0; i < events->feed_count; i++)
+        read_events(&events->feeds[i]);
     read_dirty(events);
     int64_t next_ms = watches_write_comments(&events->watches, COMMENT_MS, now_ms);
     bool positions = any_moved(events) && events->position_batches == 0;
@@ -339,8 +382,11 @@ int64_t events_tick(struct events *events, int64_t now_ms)
     struct watch *dirty = events->watches.dirty;
     if (dirty && !dirty->reading && dispatcher_redis_usable(events->dispatcher))
         next_ms = now_ms;
-    int64_t redis_ms = redis_async_tick(events->redis, now_ms);
-    return redis_ms < next_ms ? redis_ms : next_ms;
+    for (unsigned i = 0; i < events->feed_count; i++) {
+        int64_t redis_ms = redis_async_tick(events->feeds[i].redis, now_ms);
+        next_ms = redis_ms < next_ms ? redis_ms : next_ms;
+    }
+    return next_ms;
 }
 
 int64_t events_streams(const struct events *events)

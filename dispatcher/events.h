@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Server-Sent Events: who watches which job, fed by one XREAD BLOCK on a connection of its own.
+ * Server-Sent Events: who watches which job, fed by one XREAD BLOCK on a connection of its own (in
+ * a cluster one for each shard).
  *
  *     rc = events_create(dispatcher, &tag, &events, &err);
  *     epoll: tag ready → events_handle(events, mask)

@@ -7,14 +7,17 @@
 #include "dispatcher/dispatcher.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define AGAIN_MS 5000 /* somebody may repair the server's configuration */
+#define LOOK_MS 100   /* for a shard that nobody serves */
 
 struct gate {
     struct dispatcher *dispatcher;
     bool was_connected, asking;
-    unsigned shard;
+    unsigned shard; /* the one that is being checked; past the last: none */
     int step;
+    bool reached[QUEUE_SHARDS_MAX]; /* its node has been there since it was checked */
     int64_t due_ms;
 };
 
@@ -53,23 +56,51 @@ static void on_answer(int rc, const struct redis_reply *reply, void *data)
     gate->shard = 0;
     gate->due_ms = clock_ms() + AGAIN_MS;
     if (rc != ERR_UNAVAILABLE)
+        gate->dispatcher->redis_checked = false;
+    if (rc != ERR_UNAVAILABLE)
         log_event(LOG_ERROR, "redis.unfit", "code", LOG_S, err_name(rc), "detail", LOG_S, err.text,
                   NULL);
 }
 
+/* Goes on with the shard that is being checked, then with the next that has to be. What a cluster
+ * does not serve at the moment is looked at when it does. */
 static void ask(struct gate *gate)
 {
     struct dispatcher *dispatcher = gate->dispatcher;
     for (; gate->shard < dispatcher->shards; gate->shard++, gate->step = 0) {
         const struct queue *queue = dispatcher_queue(dispatcher, gate->shard);
+        if (gate->reached[gate->shard] ||
+            !redis_async_reaches(dispatcher->redis, queue_slot(queue)))
+            continue;
         if (queue_check_command(queue, gate->step, &dispatcher->command)) {
             gate->asking =
                 redis_async_send(dispatcher->redis, &dispatcher->command, on_answer, gate) == 0;
             return;
         }
+        gate->reached[gate->shard] = true;
+        if (dispatcher->shards > 1)
+            log_event(LOG_DEBUG, "redis.shard-up", "shard", LOG_I, (int64_t)gate->shard, NULL);
     }
+    if (!dispatcher->redis_checked)
+        log_event(LOG_INFO, "redis.up", NULL);
     dispatcher->redis_checked = true;
-    log_event(LOG_INFO, "redis.up", NULL);
+}
+
+/* A node may have been replaced by another server. Returns true while some shard is out of reach
+ * or still to be checked. */
+static bool note_losses(struct gate *gate)
+{
+    const struct dispatcher *dispatcher = gate->dispatcher;
+    bool incomplete = false;
+    for (unsigned shard = 0; shard < dispatcher->shards; shard++) {
+        int slot = queue_slot(dispatcher_queue(dispatcher, shard));
+        if (gate->reached[shard] && !redis_async_reaches(dispatcher->redis, slot)) {
+            gate->reached[shard] = false;
+            log_event(LOG_WARN, "redis.shard-down", "shard", LOG_I, (int64_t)shard, NULL);
+        }
+        incomplete |= !gate->reached[shard];
+    }
+    return incomplete;
 }
 
 int64_t gate_tick(struct gate *gate, int64_t now_ms)
@@ -80,16 +111,19 @@ int64_t gate_tick(struct gate *gate, int64_t now_ms)
             log_event(LOG_WARN, "redis.down", "detail", LOG_S,
                       redis_async_reason(dispatcher->redis), NULL);
         gate->was_connected = dispatcher->redis_checked = false;
+        memset(gate->reached, 0, sizeof gate->reached);
         gate->step = 0;
         gate->shard = 0;
         gate->due_ms = 0;
         return INT64_MAX;
     }
     gate->was_connected = true;
-    if (dispatcher->redis_checked || gate->asking)
+    if (!note_losses(gate) || gate->asking)
         return INT64_MAX;
     if (now_ms < gate->due_ms)
         return gate->due_ms;
+    if (gate->shard == dispatcher->shards)
+        gate->shard = 0;
     ask(gate);
-    return INT64_MAX;
+    return gate->asking ? INT64_MAX : now_ms + LOOK_MS;
 }

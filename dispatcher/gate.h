@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * May we use the Redis at the other end? Every new connection is asked what kind of server it
- * leads to before anything else is sent; one that evicts keys is never used. Loop's thread only. */
+ * leads to before anything else is sent; one that evicts keys is never used. In a cluster that goes
+ * for each shard's node, and again when another node has taken over. Loop's thread only. */
 #ifndef DARKROOM_DISPATCHER_GATE_H
 #define DARKROOM_DISPATCHER_GATE_H
 

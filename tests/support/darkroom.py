@@ -156,9 +156,10 @@ class Lab:
     models: a folder of manifests, or a dict name → manifest to be written into one. Without it one
     model "test-model" without weights is served, enough for everything but a worker.
     dispatcher=False leaves the dispatcher to dispatcher_start().
+    redis: a Cluster or Sentinels of redis_fleet.py instead of one redis-server; it stays its owner's.
     """
 
-    def __init__(self, models=None, dispatcher_options=(), dispatcher=True, store=None):
+    def __init__(self, models=None, dispatcher_options=(), dispatcher=True, store=None, redis=None):
         if not shutil.which("redis-server"):
             raise unittest.SkipTest("redis-server is not installed")
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="darkroom-test-"))
@@ -175,14 +176,16 @@ class Lab:
         self.worker_token_file = self._secret("worker-token")
         self.worker_token = self.worker_token_file.read_text().strip()
         self.redis_socket = self.path / "redis.sock"
-        self.redis_url = f"unix:{self.redis_socket}"
+        self.fleet = redis
+        self.redis_url = redis.url if redis else f"unix:{self.redis_socket}"
         self.objects = self.path / "objects"
         self.store_options = store or ["--store", f"local:{self.objects}"]
         self.outbox = self.path / "outbox"
         (self.path / "redis").mkdir()
         self.default_options = list(dispatcher_options)
         try:
-            self.redis_start()
+            if not redis:
+                self.redis_start()
             if dispatcher:
                 self.dispatcher_start()
         except BaseException:
@@ -247,6 +250,9 @@ class Lab:
         return redis
 
     def redis_cli(self, *arguments, check=True):
+        if self.fleet:
+            key = next((word for word in arguments if str(word).startswith("{")), "{q:00}")
+            return self.fleet.cli(key, *arguments, check=check)
         result = subprocess.run(["redis-cli", "-s", str(self.redis_socket), *map(str, arguments)],
                                 capture_output=True, text=True, check=check)
         return result.stdout.strip()

@@ -14,16 +14,16 @@ static void addresses_are_read(void)
 {
     struct redis_target target;
     CHECK_INT(redis_target_init(&target, "redis://redis.example:6380/3", NULL, NULL), 0);
-    CHECK_TEXT(target.host, "redis.example");
-    CHECK_INT(target.port, 6380);
+    CHECK_TEXT(target.node.host, "redis.example");
+    CHECK_INT(target.node.port, 6380);
     CHECK_INT(target.database, 3);
     CHECK_INT(redis_target_init(&target, "redis://worker@[::1]", NULL, NULL), 0);
-    CHECK_TEXT(target.host, "::1");
+    CHECK_TEXT(target.node.host, "::1");
     CHECK_TEXT(target.user, "worker");
-    CHECK_INT(target.port, 6379);
+    CHECK_INT(target.node.port, 6379);
     CHECK_INT(redis_target_init(&target, "redis://[fe80::1]:7000/", NULL, NULL), 0);
-    CHECK_TEXT(target.host, "fe80::1");
-    CHECK_INT(target.port, 7000);
+    CHECK_TEXT(target.node.host, "fe80::1");
+    CHECK_INT(target.node.port, 7000);
     CHECK_INT(redis_target_init(&target, "unix:/run/redis.sock?db=2", NULL, NULL), 0);
     CHECK_TEXT(target.path, "/run/redis.sock");
     CHECK_INT(target.database, 2);
@@ -43,6 +43,15 @@ static void bad_addresses_are_refused(void)
                                       "redis://@host",
                                       "redis://[::1",
                                       "redis://[::1]x",
+                                      "redis+cluster://",
+                                      "redis+cluster://a,,b",
+                                      "redis+cluster://a,b:0",
+                                      "redis+cluster://a/1",
+                                      "redis+sentinel://a",
+                                      "redis+sentinel://a/",
+                                      "redis+sentinel:///lab",
+                                      "redis+sentinel://a/lab/x",
+                                      "redis+other://a",
                                       "unix:relative",
                                       "unix:/path?x=1",
                                       "unix:/path?db="};
@@ -111,17 +120,64 @@ static void a_script_can_be_sent_by_hash_or_in_full(void)
     struct buf wire;
     buf_init(&wire, 1000);
     redis_command_init(&command, 1000);
-    redis_command_script(&command, &script, 1);
-    redis_command_text(&command, "k");
+    redis_command_script(&command, &script, "{k}");
     CHECK_INT(redis_wire_append(&wire, &command, false), 0);
     CHECK_TEXT(buf_text(&wire),
-               "*4\r\n$7\r\nEVALSHA\r\n$40\r\n"
-               "0123456789012345678901234567890123456789\r\n$1\r\n1\r\n$1\r\nk\r\n");
+               "*5\r\n$7\r\nEVALSHA\r\n$40\r\n"
+               "0123456789012345678901234567890123456789\r\n$1\r\n2\r\n$3\r\n{k}\r\n"
+               "$4\r\n{k}-\r\n");
     buf_clear(&wire);
     CHECK_INT(redis_wire_append(&wire, &command, true), 0);
-    CHECK_TEXT(buf_text(&wire), "*4\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n1\r\n$1\r\nk\r\n");
+    CHECK_TEXT(buf_text(&wire),
+               "*5\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n2\r\n$3\r\n{k}\r\n$4\r\n{k}-"
+               "\r\n");
     redis_command_fini(&command);
     buf_fini(&wire);
+}
+
+static void a_key_goes_by_its_hash_tag(void)
+{
+    CHECK_INT(redis_key_slot("123456789", 9), 0x31c3); /* the specification's example */
+    CHECK_INT(redis_key_slot("{user1000}.following", 20), redis_key_slot("user1000", 8));
+    CHECK_INT(redis_key_slot("foo{}{bar}", 10), 8363);
+    CHECK_INT(redis_key_slot("foo{{bar}}zap", 13), redis_key_slot("{bar", 4));
+    CHECK_INT(redis_key_slot("foo{bar}{zap}", 13), redis_key_slot("bar", 3));
+    CHECK_INT(redis_key_slot("", 0), 0);
+}
+
+static void a_command_goes_by_its_first_tagged_argument(void)
+{
+    struct redis_command command;
+    redis_command_init(&command, 1000);
+    redis_command_text(&command, "INFO");
+    CHECK_INT(command.slot, -1);
+    redis_command_clear(&command);
+    redis_command_script(&command, &script, "{q:03}");
+    redis_command_text(&command, "{\"json\": {}}");
+    CHECK_INT(command.slot, redis_key_slot("q:03", 4));
+    redis_command_clear(&command);
+    CHECK_INT(command.slot, -1);
+    redis_command_fini(&command);
+}
+
+static void clusters_and_sentinels_are_named_by_some_of_their_hosts(void)
+{
+    struct redis_target target;
+    CHECK_INT(redis_target_init(&target, "redis+cluster://op@a:7000,b,[::1]:7002", NULL, NULL), 0);
+    CHECK_INT(target.kind, REDIS_CLUSTER);
+    CHECK_INT(target.seed_count, 3);
+    CHECK_TEXT(target.user, "op");
+    CHECK_TEXT(target.seeds[0].host, "a");
+    CHECK_INT(target.seeds[0].port, 7000);
+    CHECK_INT(target.seeds[1].port, 6379);
+    CHECK_TEXT(target.seeds[2].host, "::1");
+    CHECK_INT(redis_target_init(&target, "redis+sentinel://s1,s2:26380/lab/2", NULL, NULL), 0);
+    CHECK_INT(target.kind, REDIS_SENTINEL);
+    CHECK_INT(target.seed_count, 2);
+    CHECK_INT(target.seeds[0].port, 26379);
+    CHECK_INT(target.seeds[1].port, 26380);
+    CHECK_TEXT(target.master, "lab");
+    CHECK_INT(target.database, 2);
 }
 
 static void a_command_over_its_limit_fails_where_it_is_sent(void)
@@ -227,6 +283,9 @@ int main(void)
     RUN(a_password_file_must_have_a_line);
     RUN(commands_are_binary_safe);
     RUN(a_script_can_be_sent_by_hash_or_in_full);
+    RUN(a_key_goes_by_its_hash_tag);
+    RUN(a_command_goes_by_its_first_tagged_argument);
+    RUN(clusters_and_sentinels_are_named_by_some_of_their_hosts);
     RUN(a_command_over_its_limit_fails_where_it_is_sent);
     RUN(no_reply_is_an_empty_reply);
     RUN(a_record_is_read);

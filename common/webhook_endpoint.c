@@ -58,8 +58,7 @@ bool endpoint_id_valid(const char *text)
 static void begin(const struct redis_script *script, struct redis_command *command)
 {
     redis_command_clear(command);
-    redis_command_script(command, script, 1);
-    redis_command_text(command, PREFIX);
+    redis_command_script(command, script, PREFIX);
 }
 
 static int bad_reply(struct err *err)

@@ -171,7 +171,7 @@ int job_spec_format(const struct job_spec *spec, const json_t *params, struct bu
     if (rc == 0)
         rc = buf_append_text(&line, ",\"params\":");
     if (rc == 0)
-        rc = json_append(&line, params, JSON_COMPACT);
+        rc = json_append(&line, params, JSON_COMPACT | JSON_SORT_KEYS);
     if (rc == 0)
         rc = buf_append_text(&line, "}");
     if (rc == 0)

@@ -151,7 +151,7 @@ int queue_submit_reply(const struct redis_reply *reply, size_t index, struct que
                                         .eta_ms = -1};
         return 0;
     }
-    if (redis_reply_count(fields) != 5)
+    if (redis_reply_count(fields) < 5)
         return queue_bad_reply("submit", err);
     int64_t status = redis_reply_int(redis_reply_at(fields, 0));
     enum job_state state = job_state_from_letter(redis_reply_text(redis_reply_at(fields, 1))[0]);
@@ -161,6 +161,10 @@ int queue_submit_reply(const struct redis_reply *reply, size_t index, struct que
         return err_set(err, ERR_LIMIT, "flow", "too many jobs of this owner wait already");
     if (status == 4)
         return err_set(err, ERR_CONFLICT, "id", "the id is taken by another job");
+    if (status >= 8 && status <= 10)
+        return err_set(err, ERR_CONFLICT, "Idempotency-Key", "the key stands for another job");
+    if (status == 12)
+        return err_set(err, ERR_CORRUPT, "Idempotency-Key", "the key holds what is not ours");
     if (status < 0 || status > 1 || !state)
         return queue_bad_reply("submit", err);
     *out = (struct queue_submitted){

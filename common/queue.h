@@ -121,7 +121,8 @@ int queue_submit_check(const struct queue *queue, const struct queue_submit *job
 void queue_submit_command(const struct queue *queue, const struct queue_submit *jobs, size_t count,
                           struct redis_command *command);
 /* The outcome of job `index`. ERR_UNAVAILABLE: the whole queue is full; ERR_LIMIT: this flow is;
- * ERR_CONFLICT: the id is taken by another job (make a new one); ERR_INVALID names the member. */
+ * ERR_CONFLICT: the id is taken by another job (make a new one), or with the field
+ * "Idempotency-Key" see queue_submit_idem(); ERR_INVALID names the member. */
 int queue_submit_reply(const struct redis_reply *reply, size_t index, struct queue_submitted *out,
                        struct err *err);
 /* After ERR_UNAVAILABLE or ERR_LIMIT for job `index`: in how many ms there should be room for one

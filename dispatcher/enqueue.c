@@ -111,6 +111,8 @@ static void on_submitted(int rc, const struct redis_reply *reply, void *data)
         struct enqueue_outcome outcome = {.rc = rc};
         if (rc == 0)
             outcome.rc = queue_submit_reply(reply, i, &outcome.submitted, &outcome.err);
+        if (rc == 0)
+            queue_submit_idem(reply, i, &outcome.idem);
         else
             redis_reply_check(reply, &outcome.err);
         item->done(item, &outcome);
@@ -127,7 +129,7 @@ static size_t fill(struct lane *lane, struct batch *batch)
     size_t count = 0, bytes = 0;
     while (lane->waiting.first && count < QUEUE_SUBMIT_MAX) {
         const struct queue_submit *job = &lane->waiting.first->job;
-        bytes += job->spec_size + job->notify_blob_size;
+        bytes += job->spec_size + job->notify_blob_size + job->extra_size;
         if (count > 0 && bytes > MAX_CALL_BYTES)
             break;
         enqueue->jobs[count++] = *job;

@@ -17,6 +17,7 @@
 
 #include "common/err.h"
 #include "common/queue.h"
+#include "common/queue_idem.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,7 @@ struct enqueue_outcome {
     int rc;                           /* 0, or as of queue_submit_reply() */
     bool unknown;                     /* the answer was lost: the job may be in the queue */
     struct queue_submitted submitted; /* where rc is 0 */
+    struct queue_idem_found idem;     /* where rc is ERR_CONFLICT */
     struct err err;                   /* else */
 };
 

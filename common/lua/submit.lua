@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base record lane admit position
+-- @use base record lane admit idem position
 -- submit: admit jobs, write their records, put them into their lanes.
 --
 -- ARGV  max queued of the shard, max queued of a flow and model, 1 to answer with positions, count;
@@ -7,7 +7,8 @@
 --       record, packed by the caller as in record.lua with zeros for created, updated and place
 -- Reply of each job: {status, state letter, created ms, position, eta ms}; status 0 accepted, 1 was
 --       there already (a repeated call; nothing changed), 2 the shard is full, 3 the lane is full,
---       4 the id belongs to another job. Of 2 and 3 the third is in how many ms there should be room.
+--       4 the id belongs to another job, 8 … 12 as in idem.lua, of 10 with that job's id behind. Of 2
+--       and 3 the third is in how many ms there should be room.
 --       In place of the usual {0, 'Q', created ms, -1, -1} only created ms
 -- Crash: all or nothing. At maxmemory refused with OOM before anything is written: the first write
 -- must be a command that Redis refuses then (SET, HINCRBY).
@@ -168,10 +169,28 @@ local function submit(i)
   return want_position and reply_to(0, load(id)) or now
 end
 
+-- A job with an idempotency key, unless the key stands for another one.
+local function submit_once(i)
+  local public_id, packed = ARGV[i], ARGV[i + 5]
+  local key, body = idem_of(ARGV[i + 2], packed)
+  if not key then
+    return submit(i)
+  end
+  local status, other = idem_look(key, public_id, body)
+  if status then
+    return {status, 'Q', 0, -1, -1, other}
+  end
+  local reply, problem = submit(i)
+  if reply then
+    idem_settle(key, public_id, body, reply == now or reply[1] < 2)
+  end
+  return reply, problem
+end
+
 local problem
 for i = 5, 4 + 6 * ARGV[4], 6 do
   local reply
-  reply, problem = submit(i)
+  reply, problem = submit_once(i)
   if not reply then
     break
   end
@@ -186,5 +205,6 @@ for model, fields in pairs(submitted) do
   wake(model)
 end
 finish()
+idem_finish()
 -- What was accepted before a record that cannot be read stays: repeating the call finds it.
 return problem and redis.error_reply(problem) or replies

@@ -109,12 +109,13 @@ static void on_submitted(int rc, const struct redis_reply *reply, void *data)
         fail_all(&batch->items, true);
     for (size_t i = 0; (item = list_take(&batch->items)); i++) {
         struct enqueue_outcome outcome = {.rc = rc};
-        if (rc == 0)
+        if (rc == 0) {
             outcome.rc = queue_submit_reply(reply, i, &outcome.submitted, &outcome.err);
-        if (rc == 0)
+            outcome.retry_ms = queue_submit_retry_ms(reply, i);
             queue_submit_idem(reply, i, &outcome.idem);
-        else
+        } else {
             redis_reply_check(reply, &outcome.err);
+        }
         item->done(item, &outcome);
     }
     free(batch);

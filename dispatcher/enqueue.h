@@ -33,6 +33,7 @@ struct enqueue_outcome {
     bool unknown;                     /* the answer was lost: the job may be in the queue */
     struct queue_submitted submitted; /* where rc is 0 */
     struct queue_idem_found idem;     /* where rc is ERR_CONFLICT */
+    int64_t retry_ms;                 /* where it was full: when there should be room; 0: unknown */
     struct err err;                   /* else */
 };
 

@@ -2,6 +2,7 @@
 #include "dispatcher/intake.h"
 
 #include "common/base64.h"
+#include "common/crypto.h"
 #include "common/job.h"
 #include "common/json.h"
 #include "common/manifest.h"
@@ -253,4 +254,42 @@ void intake_fini(struct intake *intake)
 {
     buf_fini(&intake->input);
     buf_fini(&intake->spec);
+}
+
+/* A text and the zero behind it, so that two texts side by side are not one. */
+static int add_text(struct crypto_sha256 *hash, const char *text)
+{
+    return crypto_sha256_update(hash, text, strlen(text) + 1);
+}
+
+/* The description, less the name of the object. */
+static int add_spec(struct crypto_sha256 *hash, const struct buf *spec, const char *public_id)
+{
+    const char *text = buf_text(spec), *id = strstr(text, public_id);
+    size_t before = id ? (size_t)(id - text) : 0;
+    size_t behind = id ? before + strlen(public_id) : 0;
+    int rc = crypto_sha256_update(hash, text, before);
+    return rc == 0 ? crypto_sha256_update(hash, text + behind, spec->size - behind) : rc;
+}
+
+int intake_fingerprint(const struct intake *intake, const char *public_id,
+                       char out[INTAKE_FINGERPRINT_SIZE])
+{
+    struct crypto_sha256 *hash = NULL;
+    unsigned char digest[CRYPTO_SHA256_SIZE];
+    int rc = crypto_sha256_create(&hash);
+    if (rc == 0)
+        rc = add_text(hash, intake->model->name);
+    if (rc == 0)
+        rc = add_text(hash, intake->email);
+    if (rc == 0)
+        rc = add_spec(hash, &intake->spec, public_id);
+    if (rc == 0)
+        rc = crypto_sha256_update(hash, intake->input.data, intake->input.size);
+    if (rc == 0)
+        rc = crypto_sha256_final(hash, digest);
+    crypto_sha256_destroy(&hash);
+    if (rc == 0)
+        hex_encode(digest, 16, out);
+    return rc;
 }

@@ -44,4 +44,11 @@ int intake_check(const struct manifest_set *models, struct form *form, const cha
                  struct intake *out, struct intake_refusal *refusal);
 void intake_fini(struct intake *intake);
 
+/* What the job is, in 32 hex digits: the same for the same picture and members, however they were
+ * sent. `public_id` is the one of intake_check(), which does not count. Everything that a client
+ * may ask for has to be in it, or one Idempotency-Key would stand for two jobs. */
+#define INTAKE_FINGERPRINT_SIZE 33
+int intake_fingerprint(const struct intake *intake, const char *public_id,
+                       char out[INTAKE_FINGERPRINT_SIZE]);
+
 #endif

@@ -24,6 +24,8 @@ static const struct {
     [PROBLEM_METHOD] = {405, "method", "The method does not fit the resource", 0},
     [PROBLEM_NOT_ACCEPTABLE] = {406, "not-acceptable", "No such representation", 0},
     [PROBLEM_CONFLICT] = {409, "conflict", "The state does not allow it", 0},
+    [PROBLEM_IN_FLIGHT] = {409, "in-flight", "A request with this key is still at work", 1},
+    [PROBLEM_KEY_REUSED] = {422, "key-reused", "This key was used with another body", 0},
     [PROBLEM_LENGTH_REQUIRED] = {411, "length-required", "A Content-Length is needed", 0},
     [PROBLEM_TOO_LARGE] = {413, "too-large", "The body is too large", 0},
     [PROBLEM_MEDIA_TYPE] = {415, "media-type", "The media type is not supported", 0},

@@ -25,6 +25,8 @@ enum problem_kind {
     PROBLEM_METHOD,
     PROBLEM_NOT_ACCEPTABLE,
     PROBLEM_CONFLICT,
+    PROBLEM_IN_FLIGHT,  /* another request with this Idempotency-Key is not done yet */
+    PROBLEM_KEY_REUSED, /* the Idempotency-Key came with another body before */
     PROBLEM_LENGTH_REQUIRED,
     PROBLEM_TOO_LARGE,
     PROBLEM_MEDIA_TYPE,

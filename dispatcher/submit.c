@@ -5,17 +5,20 @@
  *     headers   limit of the client, Redis up, media type, room for the body      (loop)
  *     body      into a form, piece by piece                                       (loop)
  *     check     against the model's manifest; a small body here and now           (loop or thread)
+ *     reserve   its Idempotency-Key, where it has one and there is a picture      (Redis)
  *     store     the picture, where the model takes one                            (thread)
  *     enqueue   the submit script, with the others that come now: enqueue.h       (Redis)
  *     answer    202 only when the script said so
  *
  * What was stored for a job that is not accepted is deleted again. If the connection to Redis
  * breaks before the script's answer came, the job may or may not be there, and the client is told
- * 503; then the id is disowned, so that nothing happens that the client was told would not. */
+ * 503; then the id is disowned, so that nothing happens that the client was told would not. But not
+ * under an Idempotency-Key: the client that asks again with it gets that very job, if it is there,
+ * so job and picture are left alone; a picture without a job is for the sweep. */
 #include "common/buf.h"
-#include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "dispatcher/accept.h"
 #include "dispatcher/call.h"
 #include "dispatcher/disowned.h"
 #include "dispatcher/dispatcher.h"
@@ -23,18 +26,16 @@
 #include "dispatcher/form.h"
 #include "dispatcher/http_server.h"
 #include "dispatcher/intake.h"
-#include "dispatcher/job_view.h"
 #include "dispatcher/offload.h"
 #include "dispatcher/routes.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* How long a client is asked to wait before it looks at its job, at most. */
-#define MAX_RETRY_AFTER_S 30
 #define MAX_BYTES_HERE 4096
+/* A picture is stored meanwhile; who takes longer, or is dead, lets the next one try. */
+#define PREPARE_MS 30000
 
 struct submission {
     struct call *call; /* borrowed; valid until the answer */
@@ -45,7 +46,9 @@ struct submission {
     struct intake_refusal refusal;
     struct enqueue_item item;
     char sealed[ADDRESS_SEALED_SIZE], address_hash[ADDRESS_HASH_SIZE];
-    bool checked;
+    struct queue_idem idem;           /* its key "" where the client sent none */
+    char extra[QUEUE_IDEM_LINE_SIZE]; /* lines for the record */
+    bool checked, reserved;
     int rc; /* of the thread's work */
 };
 
@@ -101,6 +104,8 @@ static void open_body(struct call *call)
     submission->call = call;
     call->state = submission;
     call->free_state = free_submission;
+    if (!accept_read_key(call, submission->idem.key))
+        return;
     int rc = form_create(exchange_header(call->exchange, "Content-Type"), max_bytes,
                          &submission->form, &err);
     if (rc == ERR_UNSUPPORTED)
@@ -128,6 +133,18 @@ static void forget_input(struct dispatcher *dispatcher, struct submission *submi
         disowned_add_object(dispatcher->disowned, submission->input_key);
 }
 
+/* The job will not be: whoever asks again with this key need not wait. */
+static void release(const struct submission *submission)
+{
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    const char *flow = submission->call->identity.flow;
+    if (!submission->reserved)
+        return;
+    queue_idem_release_command(dispatcher_queue_of_flow(dispatcher, flow), flow, &submission->idem,
+                               submission->public_id, &dispatcher->command);
+    dispatcher_send(dispatcher, NULL, NULL); /* if not, it expires */
+}
+
 static void refuse_intake(struct submission *submission)
 {
     const struct intake_refusal *refusal = &submission->refusal;
@@ -149,6 +166,15 @@ static void check(struct submission *submission)
                                   submission->public_id, &submission->intake, &submission->refusal);
     form_destroy(&submission->form);
     submission->checked = submission->rc == 0;
+    if (submission->checked && submission->idem.key[0])
+        submission->rc =
+            intake_fingerprint(&submission->intake, submission->public_id, submission->idem.body);
+}
+
+/* Before a picture is stored twice. Without one the submit script alone decides. */
+static bool must_reserve(const struct submission *submission)
+{
+    return submission->idem.key[0] && submission->intake.model->has_input && !submission->reserved;
 }
 
 /* On a thread. */
@@ -158,7 +184,7 @@ static void check_and_store(void *task)
     const struct dispatcher *dispatcher = submission->call->dispatcher;
     if (!submission->checked)
         check(submission);
-    if (!submission->checked || !submission->intake.model->has_input)
+    if (submission->rc < 0 || !submission->intake.model->has_input || must_reserve(submission))
         return;
     const struct buf *input = &submission->intake.input;
     submission->rc = store_put(dispatcher->store, submission->input_key, input->data, input->size,
@@ -167,12 +193,15 @@ static void check_and_store(void *task)
 }
 
 static void enqueue(struct submission *submission);
+static void reserve(struct submission *submission);
 
 static void on_stored(void *task)
 {
     struct submission *submission = task;
     struct dispatcher *dispatcher = submission->call->dispatcher;
-    if (submission->rc == 0) {
+    if (submission->rc == 0 && must_reserve(submission)) {
+        reserve(submission);
+    } else if (submission->rc == 0) {
         enqueue(submission);
     } else if (!submission->checked) {
         refuse_intake(submission);
@@ -181,8 +210,18 @@ static void on_stored(void *task)
                   err_name(submission->rc), "detail", LOG_S, submission->refusal.err.text, NULL);
         /* Half an upload may have arrived. */
         forget_input(dispatcher, submission);
+        release(submission);
         call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the picture cannot be stored");
     }
+}
+
+static void store(struct submission *submission)
+{
+    if (offload_submit(submission->call->dispatcher->offload, check_and_store, on_stored,
+                       submission) == 0)
+        return;
+    release(submission);
+    call_refuse(submission->call, PROBLEM_UNAVAILABLE, "too many uploads at once");
 }
 
 void submit(struct dispatcher *dispatcher, struct call *call)
@@ -201,78 +240,104 @@ void submit(struct dispatcher *dispatcher, struct call *call)
     /* What is this small is checked sooner than it is handed to a thread. */
     if (form_bytes(submission->form) <= MAX_BYTES_HERE) {
         check(submission);
-        if (submission->rc < 0 || !submission->intake.model->has_input) {
+        if (submission->rc < 0 || !submission->intake.model->has_input ||
+            must_reserve(submission)) {
             on_stored(submission);
             return;
         }
     }
-    if (offload_submit(dispatcher->offload, check_and_store, on_stored, submission) < 0)
-        call_refuse(call, PROBLEM_UNAVAILABLE, "too many uploads at once");
+    store(submission);
+}
+
+/* ---- the key is reserved ---- */
+
+static void on_reserved(int rc, const struct redis_reply *reply, void *data)
+{
+    struct submission *submission = data;
+    struct queue_idem_found found;
+    struct err err = {0};
+    if (rc == 0)
+        rc = queue_idem_reserve_reply(reply, &found, &err);
+    if (rc < 0 && reply)
+        log_event(LOG_ERROR, "idempotency.unreadable", "code", LOG_S, err_name(rc), "detail", LOG_S,
+                  err.text, NULL);
+    if (rc < 0) {
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+    } else if (found.state == QUEUE_IDEM_FREE) {
+        submission->reserved = true;
+        store(submission);
+    } else {
+        accept_again(submission->call, &found);
+    }
+}
+
+static void reserve(struct submission *submission)
+{
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    const char *flow = submission->call->identity.flow;
+    queue_idem_reserve_command(dispatcher_queue_of_flow(dispatcher, flow), flow, &submission->idem,
+                               submission->public_id, PREPARE_MS, &dispatcher->command);
+    if (dispatcher_send(dispatcher, on_reserved, submission) < 0)
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
 }
 
 /* ---- the job goes to the queue ---- */
 
 static void accept(struct submission *submission, const struct queue_submitted *submitted)
 {
-    struct dispatcher *dispatcher = submission->call->dispatcher;
     struct queue_job job = {.state = submitted->state,
                             .created_ms = submitted->created_ms,
                             .updated_ms = submitted->created_ms,
                             .position = submitted->position,
                             .eta_ms = submitted->eta_ms};
-    struct buf body;
-    char location[640], retry_after[24];
     memcpy(job.public_id, submission->public_id, sizeof job.public_id);
     snprintf(job.model, sizeof job.model, "%s", submission->intake.model->name);
-    buf_init(&body, JOB_VIEW_MAX);
-    int rc = job_view_write(&job, dispatcher->public_url, dispatcher->tokens, true, &body);
-    if (rc < 0) {
-        /* Accepted, but we cannot say how to reach it: as good as lost for the client. */
-        disowned_add_job(dispatcher->disowned, submission->public_id);
-        call_refuse(submission->call, PROBLEM_UNAVAILABLE, NULL);
-        buf_fini(&body);
+    if (accept_send(submission->call, &job, false) == 0)
         return;
-    }
-    int64_t wait_s = submitted->eta_ms < 0 ? 5 : 1 + submitted->eta_ms / 1000;
-    snprintf(location, sizeof location, "%s/v1/jobs/%s", dispatcher->public_url, job.public_id);
-    snprintf(retry_after, sizeof retry_after, "%" PRId64,
-             wait_s < MAX_RETRY_AFTER_S ? wait_s : MAX_RETRY_AFTER_S);
-    size_t size;
-    void *data = buf_steal(&body, &size);
-    struct answer *answer = answer_take(data, size);
-    answer_header(answer, "Content-Type", "application/json");
-    answer_header(answer, "Cache-Control", "no-store");
-    answer_header(answer, "X-Content-Type-Options", "nosniff");
-    answer_header(answer, "Location", location);
-    answer_header(answer, "Retry-After", retry_after);
-    exchange_respond(submission->call->exchange, 202, answer);
-    log_event(LOG_INFO, "job.accepted", "job", LOG_S, job.public_id, "model", LOG_S, job.model,
-              "position", LOG_I, submitted->position, NULL);
+    /* Accepted, but we cannot say how to reach it: as good as lost, unless it is asked for again.
+     */
+    if (!submission->idem.key[0])
+        disowned_add_job(submission->call->dispatcher->disowned, submission->public_id);
+    call_refuse(submission->call, PROBLEM_UNAVAILABLE, NULL);
+}
+
+/* Its flow or the queue is full: when should there be room? */
+static void refuse_for_now(struct call *call, const struct enqueue_outcome *outcome)
+{
+    bool flow = outcome->rc == ERR_LIMIT;
+    const struct identity *identity = &call->identity;
+    int64_t limit = call->dispatcher->settings->max_flow_queued;
+    if (identity->max_queued && identity->max_queued < limit)
+        limit = identity->max_queued;
+    problem_send(call->exchange,
+                 &(struct problem){.kind = flow ? PROBLEM_RATE_LIMITED : PROBLEM_UNAVAILABLE,
+                                   .detail = flow ? "too many jobs of yours are waiting"
+                                                  : "the queue takes no jobs now",
+                                   .limit = flow ? limit : 0,
+                                   .retry_after_s = (outcome->retry_ms + 999) / 1000});
 }
 
 static void on_enqueued(struct enqueue_item *item, const struct enqueue_outcome *outcome)
 {
     struct submission *submission = item->data;
     struct dispatcher *dispatcher = submission->call->dispatcher;
+    bool has_key = submission->idem.key[0];
     if (outcome->rc == 0) {
         accept(submission, &outcome->submitted);
         return;
     }
     log_event(LOG_WARN, "job.refused", "job", LOG_S, submission->public_id, "code", LOG_S,
               err_name(outcome->rc), "detail", LOG_S, outcome->err.text, NULL);
-    if (outcome->unknown)
+    if (outcome->unknown && !has_key)
         disowned_add_job(dispatcher->disowned, submission->public_id);
-    forget_input(dispatcher, submission);
-    if (outcome->rc == ERR_LIMIT)
-        problem_send(submission->call->exchange,
-                     &(struct problem){.kind = PROBLEM_RATE_LIMITED,
-                                       .detail = "too many jobs of yours are waiting",
-                                       .limit = dispatcher->settings->max_flow_queued,
-                                       .retry_after_s = 10});
+    if (!outcome->unknown || !has_key)
+        forget_input(dispatcher, submission);
+    if (outcome->idem.state != QUEUE_IDEM_FREE)
+        accept_again(submission->call, &outcome->idem);
+    else if (outcome->unknown)
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
     else
-        call_refuse(submission->call, PROBLEM_UNAVAILABLE,
-                    outcome->unknown ? "the queue cannot be reached"
-                                     : "the queue takes no jobs now");
+        refuse_for_now(submission->call, outcome);
 }
 
 static int seal_address(struct submission *submission)
@@ -290,6 +355,8 @@ static void enqueue(struct submission *submission)
     struct dispatcher *dispatcher = submission->call->dispatcher;
     const struct intake *intake = &submission->intake;
     int rc = seal_address(submission);
+    if (submission->idem.key[0])
+        queue_idem_line(&submission->idem, submission->extra);
     submission->item = (struct enqueue_item){
         .job = {.public_id = submission->public_id,
                 .model = intake->model->name,
@@ -308,7 +375,9 @@ static void enqueue(struct submission *submission)
                 .notify_blob = submission->sealed,
                 .notify_blob_size = strlen(submission->sealed),
                 .spec = intake->spec.data,
-                .spec_size = intake->spec.size},
+                .spec_size = intake->spec.size,
+                .extra = submission->extra,
+                .extra_size = strlen(submission->extra)},
         .done = on_enqueued,
         .data = submission,
     };
@@ -316,6 +385,7 @@ static void enqueue(struct submission *submission)
         rc = enqueue_add(dispatcher->enqueue, &submission->item, NULL);
     if (rc < 0) { /* certainly not sent */
         forget_input(dispatcher, submission);
+        release(submission);
         call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
     }
 }

@@ -387,7 +387,7 @@ class Outages(unittest.TestCase):
             self.assertIn(second.json["id"], inputs)
 
     def test_a_submit_whose_answer_got_lost_is_neither_kept_nor_run(self):
-        with Lab(dispatcher_options=("--redis-timeout-ms", "300")) as lab:
+        with Lab(dispatcher_options=("--redis-timeout-ms", "300", "--submits-per-minute", "0")) as lab:
             redis = lab.programs["redis"]
             wait_until(lambda: lab.get("/readyz").status == 200, "ready")
             # A server that hangs takes the command in and answers too late.

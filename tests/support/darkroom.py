@@ -347,9 +347,9 @@ class Lab:
         """A new API key: a dict with key, id, account and so on."""
         return json.loads(self.keys("create", "--json", *options))
 
-    def submit_form(self, parts, **more):
+    def submit_form(self, parts, headers=None, **more):
         kind, body = multipart(parts)
-        return self.request("POST", "/v1/jobs", body, {"Content-Type": kind}, **more)
+        return self.request("POST", "/v1/jobs", body, {"Content-Type": kind, **(headers or {})}, **more)
 
     def job(self, job):
         """The current resource of a job that submit() gave."""

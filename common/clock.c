@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/clock.h"
 
+#include "common/err.h"
+
 #include <string.h>
 #include <time.h>
 
@@ -47,4 +49,47 @@ void clock_iso(int64_t wall_ms, char out[CLOCK_ISO_SIZE])
     put_digits(out + 14, 2, utc.tm_min);
     put_digits(out + 17, 2, utc.tm_sec);
     put_digits(out + 20, 3, (int)(wall_ms % 1000));
+}
+
+/* `digits` digits within [min, max]; -1 for anything else. */
+static int read_digits(const char *text, int digits, int min, int max)
+{
+    int value = 0;
+    for (int i = 0; i < digits; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        value = value * 10 + text[i] - '0';
+    }
+    return value < min || value > max ? -1 : value;
+}
+
+int clock_parse_iso(const char *text, int64_t *out_wall_ms)
+{
+    static const char form[] = "0000-00-00T00:00:00";
+    int fraction = 0, unit = 100;
+    if (strnlen(text, sizeof form) < sizeof form)
+        return ERR_INVALID;
+    for (size_t i = 0; form[i]; i++)
+        if (form[i] != '0' && form[i] != text[i])
+            return ERR_INVALID;
+    struct tm utc = {.tm_year = read_digits(text, 4, 1970, 9999) - 1900,
+                     .tm_mon = read_digits(text + 5, 2, 1, 12) - 1,
+                     .tm_mday = read_digits(text + 8, 2, 1, 31),
+                     .tm_hour = read_digits(text + 11, 2, 0, 23),
+                     .tm_min = read_digits(text + 14, 2, 0, 59),
+                     .tm_sec = read_digits(text + 17, 2, 0, 60)};
+    if (utc.tm_year < 0 || utc.tm_mon < 0 || utc.tm_mday < 0 || utc.tm_hour < 0 || utc.tm_min < 0 ||
+        utc.tm_sec < 0)
+        return ERR_INVALID;
+    text += sizeof form - 1;
+    if (*text == '.') {
+        for (text++; *text >= '0' && *text <= '9' && unit > 0; text++, unit /= 10)
+            fraction += (*text - '0') * unit;
+        if (unit == 100)
+            return ERR_INVALID;
+    }
+    if (strcmp(text, "Z") != 0)
+        return ERR_INVALID;
+    *out_wall_ms = (int64_t)timegm(&utc) * 1000 + fraction;
+    return 0;
 }

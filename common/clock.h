@@ -17,5 +17,8 @@ int64_t clock_wall_ms(void);
 /* "2026-01-05T10:11:12.345Z" and its terminator. RFC 3339, UTC. */
 #define CLOCK_ISO_SIZE 25
 void clock_iso(int64_t wall_ms, char out[CLOCK_ISO_SIZE]);
+/* Reads such a time, with or without a fraction of up to three digits; the zone must be Z.
+ * ERR_INVALID for anything else. */
+int clock_parse_iso(const char *text, int64_t *out_wall_ms);
 
 #endif

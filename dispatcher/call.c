@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define MAX_VALUE_BYTES (4 * 1024 * 1024)
+
 bool call_public_id(struct call *call, char out[ID_PUBLIC_SIZE])
 {
     if (router_capture(&call->match, 0, out, ID_PUBLIC_SIZE) && id_public_valid(out) &&
@@ -90,6 +92,18 @@ void call_send_json(struct call *call, unsigned status, struct buf *body)
     answer_header(answer, "Cache-Control", "no-store");
     answer_header(answer, "X-Content-Type-Options", "nosniff");
     exchange_respond(call->exchange, status, answer);
+}
+
+void call_send_value(struct call *call, unsigned status, json_t *value)
+{
+    struct buf body;
+    buf_init(&body, MAX_VALUE_BYTES);
+    if (value && json_append(&body, value, JSON_COMPACT | JSON_ENSURE_ASCII) == 0)
+        call_send_json(call, status, &body);
+    else
+        call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
+    buf_fini(&body);
+    json_decref(value);
 }
 
 void call_refuse(struct call *call, enum problem_kind kind, const char *detail)

@@ -9,6 +9,7 @@
 #define DARKROOM_DISPATCHER_CALL_H
 
 #include "common/id.h"
+#include "common/json.h"
 #include "common/token.h"
 #include "dispatcher/identity.h"
 #include "dispatcher/problem.h"
@@ -67,6 +68,9 @@ bool call_reserve(struct call *call, size_t bytes);
 
 /* Answers with JSON; `body` is emptied. */
 void call_send_json(struct call *call, unsigned status, struct buf *body);
+
+/* Answers with `value`, which is taken and may be NULL for want of memory: then with 503. */
+void call_send_value(struct call *call, unsigned status, json_t *value);
 
 /* Answers with a problem of the kind, with one line of detail (nullable). */
 void call_refuse(struct call *call, enum problem_kind kind, const char *detail);

@@ -83,6 +83,8 @@ static int load_keys(struct dispatcher *dispatcher, struct err *err)
     if (rc == 0)
         rc = address_keys_create(&secret, &dispatcher->addresses);
     if (rc == 0)
+        rc = webhook_keys_create(&secret, &dispatcher->webhooks);
+    if (rc == 0)
         rc = secret_mac(&secret, SECRET_VISITOR_FLOW, &dispatcher->flow_mac);
     if (rc < 0)
         err_set(err, rc, "secret-file", "no keys from the secret");
@@ -230,6 +232,9 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
     const struct settings *settings = dispatcher->settings;
     char origin[300];
     int rc = client_proxies_parse(settings->trusted_proxies, &dispatcher->proxies, err);
+    if (rc == 0)
+        rc = network_set_parse(settings->webhook_allow, "webhook-allow", &dispatcher->webhook_allow,
+                               err);
     if (rc == 0 && settings->cors_origins)
         rc = cors_check_list(settings->cors_origins, err);
     if (rc == 0)
@@ -439,6 +444,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     store_close(&dispatcher->store);
     crypto_mac_destroy(&dispatcher->flow_mac);
     address_keys_destroy(&dispatcher->addresses);
+    webhook_keys_destroy(&dispatcher->webhooks);
     token_keys_destroy(&dispatcher->tokens);
     redis_command_fini(&dispatcher->command);
     crypto_wipe(dispatcher->worker_token, sizeof dispatcher->worker_token);

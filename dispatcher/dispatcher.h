@@ -16,6 +16,7 @@
 #include "common/redis_async.h"
 #include "common/store.h"
 #include "common/token.h"
+#include "common/webhook.h"
 #include "dispatcher/client.h"
 #include "dispatcher/settings.h"
 
@@ -54,6 +55,7 @@ struct dispatcher {
     struct store *store;
     struct token_keys *tokens;
     struct address_keys *addresses;
+    struct webhook_keys *webhooks;
     struct crypto_mac *flow_mac;
     struct keyring *keyring;
     struct limits *limits;
@@ -69,6 +71,7 @@ struct dispatcher {
     struct redis_target redis_target;
     struct manifest_set models;
     struct client_proxies proxies;
+    struct network_set webhook_allow;
     struct queue queues[QUEUE_SHARDS_MAX]; /* see dispatcher_queue() */
     unsigned shards;
     struct redis_command command; /* scratch for dispatcher_send() */

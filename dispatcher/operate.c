@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_ANSWER_BYTES (4 * 1024 * 1024)
 #define DEAD_LIMIT 50
 
 /* A question to all shards and the answer that grows from theirs. */
@@ -64,19 +63,6 @@ static void refuse_redis(struct call *call, int rc)
         problem_send_err(call->exchange, rc, NULL, NULL);
 }
 
-/* Takes `value`, which may be NULL for want of memory. */
-static void answer(struct call *call, json_t *value)
-{
-    struct buf body;
-    buf_init(&body, MAX_ANSWER_BYTES);
-    if (value && json_append(&body, value, JSON_COMPACT | JSON_ENSURE_ASCII) == 0)
-        call_send_json(call, 200, &body);
-    else
-        call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
-    buf_fini(&body);
-    json_decref(value);
-}
-
 /* Milliseconds as seconds; null where there are none. */
 static json_t *seconds(int64_t ms)
 {
@@ -115,7 +101,7 @@ static void on_tally(int rc, const struct queue_counters *counters, void *data)
     }
     for (size_t i = 0; i < models->count; i++)
         json_array_append_new(operation->list, queue_view(models->items[i].name, &counters[i]));
-    answer(operation->call, json_pack("{s:O}", "queues", operation->list));
+    call_send_value(operation->call, 200, json_pack("{s:O}", "queues", operation->list));
 }
 
 void operate_queues(struct dispatcher *dispatcher, struct call *call)
@@ -163,8 +149,9 @@ static void on_paused(int rc, void *data)
     if (operation->changed)
         log_event(LOG_INFO, operation->pause ? "queue.paused" : "queue.resumed", "model", LOG_S,
                   operation->name, "key", LOG_S, operation->call->identity.key_id, NULL);
-    answer(operation->call, json_pack("{s:s, s:b, s:b}", "model", operation->name, "paused",
-                                      operation->pause, "changed", operation->changed));
+    call_send_value(operation->call, 200,
+                    json_pack("{s:s, s:b, s:b}", "model", operation->name, "paused",
+                              operation->pause, "changed", operation->changed));
 }
 
 static void set_paused(struct dispatcher *dispatcher, struct call *call, bool pause)
@@ -263,7 +250,7 @@ static void on_workers(int rc, void *data)
     if (rc < 0)
         refuse_redis(operation->call, rc);
     else
-        answer(operation->call, json_pack("{s:O}", "workers", operation->list));
+        call_send_value(operation->call, 200, json_pack("{s:O}", "workers", operation->list));
 }
 
 void operate_workers(struct dispatcher *dispatcher, struct call *call)
@@ -346,8 +333,9 @@ static void on_dead(int rc, void *data)
     if (rc < 0)
         refuse_redis(operation->call, rc);
     else
-        answer(operation->call, json_pack("{s:I, s:o}", "total", (json_int_t)operation->total,
-                                          "dead", dead_page(operation)));
+        call_send_value(operation->call, 200,
+                        json_pack("{s:I, s:o}", "total", (json_int_t)operation->total, "dead",
+                                  dead_page(operation)));
 }
 
 /* A number of the query; false: it is none, and that was answered. */
@@ -403,7 +391,7 @@ static void on_replayed(int rc, const struct redis_reply *reply, void *data)
     router_capture(&call->match, 0, id, sizeof id);
     log_event(LOG_INFO, "job.replayed", "job", LOG_S, id, "key", LOG_S, call->identity.key_id,
               NULL);
-    answer(call, json_pack("{s:s, s:s}", "id", id, "state", "queued"));
+    call_send_value(call, 200, json_pack("{s:s, s:s}", "id", id, "state", "queued"));
 }
 
 void operate_replay(struct dispatcher *dispatcher, struct call *call)

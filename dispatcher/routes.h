@@ -33,6 +33,20 @@ void job_erase(struct dispatcher *dispatcher, struct call *call);
 /* events.c */
 void job_events(struct dispatcher *dispatcher, struct call *call);
 
+/* webhooks.c */
+void webhook_create_headers(struct dispatcher *dispatcher, struct call *call);
+void webhook_create(struct dispatcher *dispatcher, struct call *call);
+void webhook_list(struct dispatcher *dispatcher, struct call *call);
+void webhook_get(struct dispatcher *dispatcher, struct call *call);
+void webhook_delete(struct dispatcher *dispatcher, struct call *call);
+void webhook_rotate(struct dispatcher *dispatcher, struct call *call);
+void webhook_enable(struct dispatcher *dispatcher, struct call *call);
+
+/* notifications.c */
+void notifications_list(struct dispatcher *dispatcher, struct call *call);
+void notifications_replay_headers(struct dispatcher *dispatcher, struct call *call);
+void notifications_replay(struct dispatcher *dispatcher, struct call *call);
+
 /* grants.c */
 void grants_headers(struct dispatcher *dispatcher, struct call *call);
 void grants(struct dispatcher *dispatcher, struct call *call);

@@ -15,7 +15,8 @@ struct settings {
     char *store, *s3_endpoint, *s3_region, *s3_credentials_file;
     bool s3_virtual_host;
     char *models, *secret_file, *worker_token_file;
-    char *trusted_proxies, *cors_origins;
+    char *trusted_proxies, *cors_origins, *webhook_allow;
+    bool webhook_visitors;
     int64_t shards, lease_ms, retain_ms, sweep_ms, max_queued, max_flow_queued;
     int64_t visitor_running, visitor_per_minute;
     int64_t max_body_bytes, max_buffered_bytes, max_upload_bytes;

@@ -41,10 +41,10 @@ static bool is_extra(const char *text, size_t size)
     size_t column = 0;
     for (size_t i = 0; i < size; i++) {
         char c = text[i];
-        if (c == '\n'
-                ? column < 2
-                : (unsigned char)c < ' ' || (column == 0 && (c < 'a' || c > 'z' || c == 'd')) ||
-                      (column == 1 && c != '='))
+        if (c == '\n' ? column < 2
+                      : (unsigned char)c < ' ' ||
+                            (column == 0 && (c < 'a' || c > 'z' || strchr("bdfp", c))) ||
+                            (column == 1 && c != '='))
             return false;
         column = c == '\n' ? 0 : column + 1;
     }
@@ -69,6 +69,33 @@ static int check_limits(const struct queue_submit *job, struct err *err)
     if (job->extra_size > QUEUE_EXTRA_MAX || !is_extra(job->extra, job->extra_size))
         return err_set(err, ERR_INVALID, "extra", "must be lines <letter>=<value>, up to %d bytes",
                        QUEUE_EXTRA_MAX);
+    return 0;
+}
+
+static bool is_ours(const struct queue *queue, const char *public_id)
+{
+    return id_public_valid(public_id) && id_public_shard(public_id) == queue->shard;
+}
+
+static int check_parents(const struct queue *queue, const struct queue_submit *job, struct err *err)
+{
+    bool named = !job->input_from;
+    if (job->parent_count > QUEUE_PARENTS_MAX)
+        return err_set(err, ERR_LIMIT, "after", "a job waits for at most %d others",
+                       QUEUE_PARENTS_MAX);
+    for (size_t i = 0; i < job->parent_count; i++) {
+        const char *parent = job->parents[i];
+        if (!is_ours(queue, parent) || !strcmp(parent, job->public_id))
+            return err_set(err, ERR_INVALID, "after", "must be ids of jobs of the same owner");
+        for (size_t j = 0; j < i; j++)
+            if (!strcmp(parent, job->parents[j]))
+                return err_set(err, ERR_INVALID, "after", "names a job twice");
+        named |= !strcmp(parent, job->input_from ? job->input_from : "");
+    }
+    if (!named || (job->input_from && job->has_input))
+        return err_set(err, ERR_INVALID, "input", "must be the result of a job that it waits for");
+    if (job->batch && !is_ours(queue, job->batch))
+        return err_set(err, ERR_INVALID, "batch", "must be a public id of shard %u", queue->shard);
     return 0;
 }
 
@@ -98,7 +125,13 @@ int queue_submit_check(const struct queue *queue, const struct queue_submit *job
     if (job->spec_size > JOB_SPEC_MAX)
         return err_set(err, ERR_LIMIT, "params", "the job's description is longer than %d bytes",
                        JOB_SPEC_MAX);
-    return check_limits(job, err);
+    int rc = check_parents(queue, job, err);
+    return rc == 0 ? check_limits(job, err) : rc;
+}
+
+bool queue_submit_waits(const struct queue_submit *job)
+{
+    return job->parent_count > 0 || job->batch;
 }
 
 static int64_t charge_of(const struct queue_submit *job)
@@ -113,7 +146,8 @@ void queue_submit_command(const struct queue *queue, const struct queue_submit *
                           struct redis_command *command)
 {
     assert(count <= QUEUE_SUBMIT_MAX);
-    queue_begin(queue, command, &queue_script_submit);
+    bool wait = count > 0 && queue_submit_waits(&jobs[0]);
+    queue_begin(queue, command, wait ? &queue_script_adopt : &queue_script_submit);
     redis_command_int(command, queue->max_queued);
     redis_command_int(command, queue->max_flow_queued);
     redis_command_int(command, count == 1);
@@ -122,6 +156,7 @@ void queue_submit_command(const struct queue *queue, const struct queue_submit *
     buf_init(&record, JOB_SPEC_MAX + QUEUE_EXTRA_MAX + 4096);
     for (size_t i = 0; i < count; i++) {
         const struct queue_submit *job = &jobs[i];
+        assert(queue_submit_waits(job) == wait);
         int rc = queue_submit_check(queue, job, NULL);
         buf_clear(&record);
         if (rc == 0)
@@ -137,6 +172,8 @@ void queue_submit_command(const struct queue *queue, const struct queue_submit *
         redis_command_int(command, job->run_at_ms);
         redis_command_bytes(command, record.data, record.size);
     }
+    if (wait)
+        redis_command_int(command, queue->retain_ms);
     buf_fini(&record);
 }
 
@@ -165,6 +202,11 @@ int queue_submit_reply(const struct redis_reply *reply, size_t index, struct que
         return err_set(err, ERR_CONFLICT, "Idempotency-Key", "the key stands for another job");
     if (status == 12)
         return err_set(err, ERR_CORRUPT, "Idempotency-Key", "the key holds what is not ours");
+    if (status == 5)
+        return err_set(err, ERR_NOT_FOUND, "after",
+                       "there is no such job of this owner, or it is past its retention");
+    if (status == 6)
+        return err_set(err, ERR_CONFLICT, "batch", "the batch is not open");
     if (status < 0 || status > 1 || !state)
         return queue_bad_reply("submit", err);
     *out = (struct queue_submitted){
@@ -241,6 +283,8 @@ int queue_get_reply(const struct redis_reply *reply, struct queue_job *out, stru
     job.position = redis_reply_int(redis_reply_at(reply, 1));
     job.eta_ms = redis_reply_int(redis_reply_at(reply, 2));
     job.due_ms = redis_reply_int(redis_reply_at(reply, 3));
+    if (job.waits) /* as far as it is known */
+        job.due_ms -= job.due_ms >= QUEUE_FAR_MS ? QUEUE_FAR_MS : job.due_ms;
     if (queue_copy(job.event_id, sizeof job.event_id, redis_reply_at(reply, 4)) < 0)
         return queue_bad_reply("get", err);
     *out = job;
@@ -303,6 +347,7 @@ void queue_erase_command(const struct queue *queue, const char *public_id,
                          struct redis_command *command)
 {
     begin_with_id(queue, public_id, &queue_script_erase, command);
+    redis_command_int(command, queue->retain_ms);
 }
 
 int queue_erase_reply(const struct redis_reply *reply, bool *out_found, struct err *err)
@@ -372,10 +417,10 @@ int queue_grants_reply(const struct redis_reply *reply, size_t index, struct que
         return queue_bad_reply("grants", err);
     if (count == 4) {
         grant.held = true;
-        grant.has_input = redis_reply_int(redis_reply_at(fields, 3)) == 1;
         if (queue_copy(grant.public_id, sizeof grant.public_id, redis_reply_at(fields, 0)) < 0 ||
             queue_copy(grant.model, sizeof grant.model, redis_reply_at(fields, 1)) < 0 ||
-            queue_copy(grant.extension, sizeof grant.extension, redis_reply_at(fields, 2)) < 0)
+            queue_copy(grant.extension, sizeof grant.extension, redis_reply_at(fields, 2)) < 0 ||
+            queue_copy(grant.input_key, sizeof grant.input_key, redis_reply_at(fields, 3)) < 0)
             return queue_bad_reply("grants", err);
     }
     *out = grant;

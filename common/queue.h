@@ -38,6 +38,7 @@ struct redis_reply;
 #define QUEUE_ADDRESS_SIZE 65               /* keyed hash of an e-mail address, as text */
 #define QUEUE_BLOB_MAX 1024                 /* bytes of a sealed address */
 #define QUEUE_EXTRA_MAX 8192                /* bytes of a job's extra lines */
+#define QUEUE_PARENTS_MAX 16
 #define QUEUE_RUN_MAX_MS 604800000          /* a week: the longest run that may be asked for */
 #define QUEUE_BACKOFF_LIMIT_MS 600000       /* the greatest first backoff */
 #define QUEUE_BACKOFF_MAX_LIMIT_MS 64800000 /* the greatest greatest backoff: 18 hours */
@@ -98,8 +99,15 @@ struct queue_submit {
     size_t notify_blob_size;
     const void *spec; /* job_spec_format(), up to JOB_SPEC_MAX */
     size_t spec_size;
-    /* What few jobs have, a line `<letter>=<value>\n` each: b batch, w webhook, p parents, i
-     * idempotency key. Up to QUEUE_EXTRA_MAX bytes; NULL: nothing. d is the deadline's own. */
+    /* It waits until these have succeeded, and fails with the first that does not. They are jobs of
+     * the same flow; up to QUEUE_PARENTS_MAX. */
+    const char *const *parents;
+    size_t parent_count;
+    const char *input_from; /* one of them, whose result is its input; NULL: none */
+    const char *batch; /* public id of the batch that it belongs to (queue_batch.h); NULL: none */
+    /* What few jobs have, a line `<letter>=<value>\n` each: w webhook, i idempotency key. Up to
+     * QUEUE_EXTRA_MAX bytes; NULL: nothing. Made of the members above: d deadline, p parents, f
+     * input from, b batch. */
     const char *extra;
     size_t extra_size;
 };
@@ -116,13 +124,17 @@ struct queue_submitted {
  * it is sent. */
 int queue_submit_check(const struct queue *queue, const struct queue_submit *job, struct err *err);
 
+/* Has it parents, or a batch? */
+bool queue_submit_waits(const struct queue_submit *job);
+
 /* All strings are borrowed during the call. A position is given where `count` is 1. `count` up to
- * QUEUE_SUBMIT_MAX; each job is admitted or refused on its own. */
+ * QUEUE_SUBMIT_MAX; each job is admitted or refused on its own. All of them wait, or none. */
 void queue_submit_command(const struct queue *queue, const struct queue_submit *jobs, size_t count,
                           struct redis_command *command);
 /* The outcome of job `index`. ERR_UNAVAILABLE: the whole queue is full; ERR_LIMIT: this flow is;
  * ERR_CONFLICT: the id is taken by another job (make a new one), or with the field
- * "Idempotency-Key" see queue_submit_idem(); ERR_INVALID names the member. */
+ * "Idempotency-Key" see queue_submit_idem(); ERR_INVALID names the member; ERR_NOT_FOUND: a parent
+ * that is not there, or is of another flow. */
 int queue_submit_reply(const struct redis_reply *reply, size_t index, struct queue_submitted *out,
                        struct err *err);
 /* After ERR_UNAVAILABLE or ERR_LIMIT for job `index`: in how many ms there should be room for one
@@ -139,6 +151,7 @@ struct queue_job {
     enum job_state state;
     enum job_priority priority;
     bool dead;  /* failed and in the dead letter, from where it may be replayed */
+    bool waits; /* for its parents, or for its batch to be sealed */
     bool alone; /* claimed as a suspect, with no other beside it */
     bool has_input;
     uint32_t epoch; /* of the last claim; 0: never claimed */
@@ -152,7 +165,7 @@ struct queue_job {
     int64_t deadline_ms; /* 0: none */
     int64_t created_ms, updated_ms;
     int64_t position, eta_ms; /* as in struct queue_submitted */
-    int64_t due_ms;           /* of a delayed job: when it will be queued; else 0 */
+    int64_t due_ms; /* of a delayed job: when it will be queued, if it waits for no other; else 0 */
     char model[JOB_MODEL_SIZE];
     char flow[JOB_FLOW_SIZE];
     char extension[JOB_EXTENSION_SIZE];
@@ -218,8 +231,8 @@ struct queue_lease {
     uint32_t epoch;
 };
 struct queue_grant {
-    bool held; /* false: no longer this worker's; nothing below is set */
-    bool has_input;
+    bool held;                    /* false: no longer this worker's; nothing below is set */
+    char input_key[JOB_KEY_SIZE]; /* of the object that is its input; "" where it has none */
     char public_id[ID_PUBLIC_SIZE];
     char model[JOB_MODEL_SIZE];
     char extension[JOB_EXTENSION_SIZE];

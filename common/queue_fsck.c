@@ -104,10 +104,11 @@ static void report_line(struct fsck *fsck, const char *line)
 
 static const struct {
     const char *name, *type;
-} fixed_keys[] = {{"lease", "zset"}, {"run", "hash"},     {"delay", "zset"},   {"done", "zset"},
-                  {"dlq", "zset"},   {"corrupt", "zset"}, {"workers", "zset"}, {"models", "set"},
-                  {"trash", "zset"}, {"ev", "stream"},    {"out", "stream"},   {"due", "zset"},
-                  {"unsent", "zset"}};
+} fixed_keys[] = {{"lease", "zset"},  {"run", "hash"},     {"delay", "zset"},   {"done", "zset"},
+                  {"dlq", "zset"},    {"corrupt", "zset"}, {"workers", "zset"}, {"models", "set"},
+                  {"trash", "zset"},  {"ev", "stream"},    {"out", "stream"},   {"due", "zset"},
+                  {"unsent", "zset"}, {"need", "hash"},    {"kin", "list"},     {"parents", "set"},
+                  {"open", "zset"}};
 
 static int mend_type(struct fsck *fsck, const char *name, struct err *err)
 {

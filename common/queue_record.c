@@ -80,7 +80,14 @@ static int corrupt(uint64_t id, unsigned shard, const char *expected, struct err
 #define BACKOFF_MS 1000
 #define BACKOFF_MAX_MS (5 * 60 * 1000)
 
-enum { FLAG_INPUT = 1, FLAG_SUSPECT = 2, FLAG_ALONE = 4, FLAG_DEAD = 8, FLAG_DEADLINE = 32 };
+enum {
+    FLAG_INPUT = 1,
+    FLAG_SUSPECT = 2,
+    FLAG_ALONE = 4,
+    FLAG_DEAD = 8,
+    FLAG_DEADLINE = 32,
+    FLAG_WAITING = 128
+};
 
 /* The units of the limits in the head; rounded up, so that a limit is never 0 by rounding. */
 enum { RUN_UNIT_MS = 100, BACKOFF_UNIT_MS = 10, BACKOFF_MAX_UNIT_MS = 1000 };
@@ -108,6 +115,7 @@ int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t siz
     job.has_input = flags & FLAG_INPUT;
     job.alone = flags & FLAG_ALONE;
     job.dead = flags & FLAG_DEAD;
+    job.waits = flags & FLAG_WAITING;
     job.epoch = (uint32_t)read_int(&reader, 3);
     job.progress = (int)read_int(&reader, 2);
     job.updated_ms = (int64_t)read_int(&reader, 6);
@@ -165,17 +173,35 @@ static void put_int(struct buf *out, uint64_t value, int bytes)
     }
 }
 
+/* The deadline, up to 16 parents, one of them again, and the batch. */
+#define EXTRA_OWN_MAX (32 + (QUEUE_PARENTS_MAX + 2) * (ID_PUBLIC_SIZE + 4))
+
+/* The extra lines that are made of other members; their length. */
+static size_t format_extra(const struct queue_submit *job, char lines[EXTRA_OWN_MAX])
+{
+    size_t size = 0;
+    if (job->deadline_ms || job->deadline_after_ms)
+        size += (size_t)snprintf(lines, EXTRA_OWN_MAX,
+                                 job->deadline_ms ? "d=%" PRId64 "\n" : "d=+%" PRId64 "\n",
+                                 job->deadline_ms ? job->deadline_ms : job->deadline_after_ms);
+    for (size_t i = 0; i < job->parent_count; i++)
+        size += (size_t)snprintf(lines + size, EXTRA_OWN_MAX - size, "%s%s%s",
+                                 i ? "," : "p=", job->parents[i],
+                                 i + 1 == job->parent_count ? "\n" : "");
+    if (job->input_from)
+        size += (size_t)snprintf(lines + size, EXTRA_OWN_MAX - size, "f=%s\n", job->input_from);
+    if (job->batch)
+        size += (size_t)snprintf(lines + size, EXTRA_OWN_MAX - size, "b=%s\n", job->batch);
+    return size;
+}
+
 int queue_record_pack(const struct queue_submit *job, int64_t charge_ms, struct buf *out)
 {
     const char *address = job->notify_address ? job->notify_address : "";
     const size_t sizes[] = {strlen(job->model), strlen(job->flow), strlen(job->extension),
                             strlen(address)};
-    char deadline[32] = "";
-    if (job->deadline_ms || job->deadline_after_ms)
-        snprintf(deadline, sizeof deadline,
-                 job->deadline_ms ? "d=%" PRId64 "\n" : "d=+%" PRId64 "\n",
-                 job->deadline_ms ? job->deadline_ms : job->deadline_after_ms);
-    size_t extra = strlen(deadline) + job->extra_size;
+    char lines[EXTRA_OWN_MAX] = "";
+    size_t extra = format_extra(job, lines) + job->extra_size;
     int64_t backoff = job->backoff_ms ? job->backoff_ms : BACKOFF_MS;
     int64_t backoff_max = job->backoff_max_ms ? job->backoff_max_ms : BACKOFF_MAX_MS;
     size_t body = sizes[0] + sizes[1] + sizes[2] + sizes[3] + job->notify_blob_size;
@@ -184,7 +210,11 @@ int queue_record_pack(const struct queue_submit *job, int64_t charge_ms, struct 
         return rc;
     buf_append(out, (char[]){QUEUE_RECORD_VERSION, 'Q'},
                2); /* the script decides whether it is due */
-    put_int(out, (job->has_input ? FLAG_INPUT : 0) | (deadline[0] ? FLAG_DEADLINE : 0), 1);
+    put_int(out,
+            (job->has_input ? FLAG_INPUT : 0) |
+                (job->deadline_ms || job->deadline_after_ms ? FLAG_DEADLINE : 0) |
+                (queue_submit_waits(job) ? FLAG_WAITING : 0),
+            1);
     put_int(out, 0, 3 + 2);     /* epoch, progress */
     put_int(out, 0, 6 + 5 + 6); /* updated, place, created: the script knows them */
     put_int(out, (uint64_t)job->priority, 1);
@@ -209,7 +239,7 @@ int queue_record_pack(const struct queue_submit *job, int64_t charge_ms, struct 
     buf_append_text(out, address);
     buf_append(out, job->notify_blob, job->notify_blob_size);
     buf_append(out, job->spec, job->spec_size);
-    buf_append_text(out, deadline);
+    buf_append_text(out, lines);
     return buf_append(out, job->extra, job->extra_size);
 }
 

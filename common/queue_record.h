@@ -10,6 +10,8 @@
 
 #define QUEUE_RECORD_VERSION '2'
 #define QUEUE_RECORD_HEAD 64
+#define QUEUE_FAR_MS                                                                               \
+    4000000000000000 /* record.lua: the due time of what waits for others lies beyond */
 
 /* Reads a record into `out`: everything but position, ETA, due time and event id. The first bytes
  * are taken from `head` instead as far as it reaches (head_size up to QUEUE_RECORD_HEAD). out->spec

@@ -77,11 +77,10 @@ void grants_headers(struct dispatcher *dispatcher, struct call *call)
 static int add_links(const struct dispatcher *dispatcher, const struct queue_grant *grant,
                      uint32_t epoch, json_t *item, struct err *err)
 {
-    char input_key[JOB_KEY_SIZE], result_key[JOB_KEY_SIZE];
+    char result_key[JOB_KEY_SIZE];
     struct store_link get = {.url = ""}, put = {.url = ""};
     const struct settings *settings = dispatcher->settings;
     const struct manifest *model = manifest_set_find(&dispatcher->models, grant->model);
-    job_input_key(grant->public_id, input_key);
     job_result_key(grant->public_id, epoch, grant->extension, result_key);
     struct store_link_request request = {.method = STORE_PUT,
                                          .key = result_key,
@@ -90,9 +89,9 @@ static int add_links(const struct dispatcher *dispatcher, const struct queue_gra
                                          .content_type =
                                              model ? model->output_content_type : "image/png"};
     int rc = store_presign(dispatcher->store, &request, &put, err);
-    if (rc == 0 && grant->has_input) {
+    if (rc == 0 && grant->input_key[0]) {
         request = (struct store_link_request){
-            .method = STORE_GET, .key = input_key, .lifetime_s = settings->grant_seconds};
+            .method = STORE_GET, .key = grant->input_key, .lifetime_s = settings->grant_seconds};
         rc = store_presign(dispatcher->store, &request, &get, err);
     }
     if (rc < 0)
@@ -101,7 +100,7 @@ static int add_links(const struct dispatcher *dispatcher, const struct queue_gra
         json_object_set_new(item, "result_key", json_string(result_key)) ||
         json_object_set_new(item, "put_headers",
                             json_pack("{s:s}", "Content-Type", put.content_type)) ||
-        (grant->has_input && json_object_set_new(item, "get", json_string(get.url))))
+        (grant->input_key[0] && json_object_set_new(item, "get", json_string(get.url))))
         return ERR_NOMEM;
     return 0;
 }

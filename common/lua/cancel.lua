@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow settle
+-- @use base write record lane flow settle kin
 -- cancel: the owner wants it no more. Final at once, whatever it was doing.
 --
 -- ARGV  public id, retain ms
@@ -17,5 +17,6 @@ if r.state == 'Q' or r.state == 'D' or r.state == 'R' then
   move(r, 'C')
   throw_away_results(r, 1, r.epoch, now + UPLOAD_WINDOW_MS)
   settle_final(r, tonumber(ARGV[2]), '')
+  settle_own_kin(tonumber(ARGV[2]))
 end
 return finish(r.state)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow settle
+-- @use base write record lane flow settle kin
 -- complete: a job succeeded. State, result, event, notification and the trash in one.
 --
 -- ARGV  worker, retain ms, then of each job: id, epoch, public id, extension, outcome: the result's bytes
@@ -38,6 +38,7 @@ local function settle_whole(r, public_id, head, flow, outcome)
   local raw = head .. sub(r.raw, PATCH_SIZE + 1, r.body_end) .. (tonumber(outcome) and '' or outcome)
   call('SET', P .. 'j:' .. r.id, raw)
   announce(public_id, raw, 'S', flow, r.blob_size, sub(raw, r.body_end - r.extra_size + 1, r.body_end))
+  drop_heritage_of(r)
   throw_away_results(r, 1, r.epoch - 1, now + UPLOAD_WINDOW_MS)
 end
 
@@ -101,6 +102,12 @@ for i = 3, #ARGV, 5 do
   reply[#reply + 1] = settle(id, epoch, ARGV[i + 4]) and 1 or refuse(id, epoch, ARGV[i + 2], ARGV[i + 3])
 end
 if #left > 0 then
+  local waited_for = call('SMISMEMBER', P .. 'parents', unpack(left))
+  for i = 1, #left do
+    if waited_for[i] == 1 then
+      tell_kin(left[i], 'S')
+    end
+  end
   call('ZREM', P .. 'lease', unpack(left))
   call('HDEL', P .. 'run', unpack(left))
 end
@@ -113,4 +120,5 @@ for model, of_model in pairs(models) do
     call('HSET', P .. 'c:' .. model, 'service', floor((old and old * 0.9 + new * 0.1 or new) * 10 + 0.5) / 10)
   end
 end
+settle_own_kin(retain_ms)
 return finish(reply)

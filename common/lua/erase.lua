@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow rows settle forget
+-- @use base write record lane flow rows settle forget kin
 -- erase: cancel and forget.
 --
--- ARGV  public id
+-- ARGV  public id, retain ms
 -- Reply 1; 0 when there was nothing (left)
 -- A record that cannot be read is deleted all the same: the owner's wish does not wait for fsck.
 local id = sub(ARGV[1], 3, 14)
@@ -20,4 +20,5 @@ if not r or public_id_of(r) ~= ARGV[1] then
   return 0
 end
 erase(r)
+settle_own_kin(tonumber(ARGV[2]))
 return finish(1)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow settle retry
+-- @use base write record lane flow settle retry kin
 -- fail: an attempt ended badly. Again after a delay, or for good.
 --
 -- ARGV  worker, retain ms, then of each job: id, epoch, 1 to retry, outcome (`code \n detail`)
@@ -27,4 +27,5 @@ for i = 3, #ARGV, 4 do
   end
   reply[#reply + 1] = {verdict, state}
 end
+settle_own_kin(retain_ms)
 return finish(reply)

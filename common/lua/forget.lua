@@ -10,6 +10,10 @@ local function erase(r)
   end
   if r.state == 'S' then
     throw_away_results(r, r.epoch, r.epoch, now)
+    if call('EXISTS', P .. 'heirs:' .. r.id) == 1 then
+      call('RPUSH', P .. 'kin', r.id .. 'X')
+      ended_parents = true
+    end
   elseif r.state ~= 'F' and r.state ~= 'C' then
     throw_away_results(r, 1, r.epoch, now + UPLOAD_WINDOW_MS)
   end
@@ -17,6 +21,12 @@ local function erase(r)
     call('ZREM', P .. 'done', r.id)
   else
     count_state(r, -1)
+    tell_kin(r.id, 'X')
+  end
+  drop_heritage_of(r)
+  local batch = r.extra_size > 0 and extra_get(r, 'b')
+  if batch and call('HINCRBY', P .. 'b:' .. sub(batch, 3, 14), 'left', '-1') <= 0 then
+    call('UNLINK', P .. 'b:' .. sub(batch, 3, 14), P .. 'bj:' .. sub(batch, 3, 14))
   end
   if has(r, FLAG_DEAD) then
     call('ZREM', P .. 'dlq', r.id)

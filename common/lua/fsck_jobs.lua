@@ -56,7 +56,7 @@ local PLACES = {
   {name = 'delay', states = 'D', is = function(r)
     return call('ZSCORE', P .. 'delay', r.id)
   end, put = function(r)
-    call('ZADD', P .. 'delay', now, r.id)
+    call('ZADD', P .. 'delay', has(r, FLAG_WAITING) and format('%d', FAR) or now, r.id)
   end, take = function(r)
     call('ZREM', P .. 'delay', r.id)
   end},

@@ -74,6 +74,18 @@ local function lane_close(set, flow, tag, clock)
   end
 end
 
+-- A deadline `+ms` counts from when the job may first start: now, or at `run_at`. The caller saves the whole record.
+local function set_deadline(r, run_at)
+  local text = has(r, FLAG_DEADLINE) and extra_get(r, 'd')
+  if text and sub(text, 1, 1) == '+' then
+    text = format('%d', max(now, run_at) + tonumber(text))
+    extra_set(r, 'd', text)
+  end
+  if text then
+    call('ZADD', P .. 'deadline', text, r.id)
+  end
+end
+
 -- Marks a queued job's place as dead. The caller moves or deletes the record.
 local function lane_bury(r)
   local set, flow = r.model .. ':' .. r.priority, flow_of(r)

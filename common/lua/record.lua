@@ -10,7 +10,8 @@
 --   I3 longest run, 0.1 s (0: any)     I2 first backoff, 10 ms      I2 greatest backoff, s
 -- and behind these 64 bytes the seven texts, then the outcome: `content type \n bytes` or
 -- `error code \n detail`, empty until there is one. `extra` has a line `key=value` for each thing that
--- few jobs have: d deadline (ms since 1970), b batch, w webhook, p parents, i idempotency key.
+-- few jobs have: d deadline (ms since 1970), b batch, w webhook, p parents, f whose result is its
+-- input, i idempotency key.
 -- What every claim and completion changes comes first, so that they write 19 bytes and not the record.
 -- Once the job has succeeded its place is that of the result's size in bytes + 1, and what stands in the
 -- place of an outcome is void; 0: it has an outcome, as the content type is not its extension's usual one.
@@ -25,6 +26,7 @@ local UPLOAD_WINDOW_MS = 900000 -- how long a grant may still be used after its 
 -- How long an input outlives its job. A power cut or a failover may undo what was last done: then the
 -- job is there again and needs its input, though a client saw it end.
 local UNDO_WINDOW_MS = 60000
+local FAR = 4000000000000000 -- what waits for others is due behind this: at its own `run at`, once they are done
 local EVENTS_KEPT = 20000
 local HISTORY_KEPT = 16
 

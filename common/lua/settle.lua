@@ -71,6 +71,31 @@ local function retention_of(model, retain_ms)
   return known
 end
 
+-- Whoever waits for a job hears of its end: here it gets into line, kin.lua does the rest. The letter is its
+-- state, or X for erased.
+local ended_parents = false
+
+local function tell_kin(id, letter)
+  if call('SREM', P .. 'parents', id) == 1 then
+    call('RPUSH', P .. 'kin', id .. letter)
+    ended_parents = true
+  end
+end
+
+-- A job that needs its input no more: its parent's result may go.
+local function drop_heritage(id, extra)
+  local from = string.match('\n' .. extra, '\nf=%x%x(%x%x%x%x%x%x%x%x%x%x%x%x)')
+  if from then
+    call('SREM', P .. 'heirs:' .. from, id)
+  end
+end
+
+local function drop_heritage_of(r)
+  if r.extra_size > 0 then
+    drop_heritage(r.id, sub(r.raw, r.body_end - r.extra_size + 1, r.body_end))
+  end
+end
+
 -- Ends a job whose state is final already: kept for a while, announced, cleaned up behind.
 local function settle_final(r, retain_ms, outcome)
   local keep = retention_of(r.model, retain_ms)
@@ -81,7 +106,9 @@ local function settle_final(r, retain_ms, outcome)
   -- The dead letter keeps its input, or it could not be replayed.
   if not has(r, FLAG_DEAD) then
     throw_away_input(r, now + keep.input)
+    drop_heritage_of(r)
   end
+  tell_kin(r.id, r.state)
   notify(r, outcome)
   save_with_outcome(r, outcome)
 end
@@ -101,6 +128,10 @@ local function pull_out(r)
     lane_bury(r)
   elseif r.state == 'D' then
     call('ZREM', P .. 'delay', r.id)
+    if has(r, FLAG_WAITING) then
+      call('HDEL', P .. 'need', r.id)
+      set_flag(r, FLAG_WAITING, false)
+    end
   elseif r.state == 'R' then
     push_worker(r)
     lease_drop(r)

@@ -13,11 +13,7 @@
 -- Crash: all or nothing. At maxmemory refused with OOM before anything is written: the first write
 -- must be a command that Redis refuses then (SET, HINCRBY).
 local max_queued, max_flow, want_position = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
-local about = call('HMGET', P .. 'c:', 'queued', 'delayed', 'memory')
-local queued = (tonumber(about[1]) or 0) + (tonumber(about[2]) or 0)
-if about[3] == '1' then
-  max_queued = 0 -- tick found the server nine tenths full
-end
+local room = room_for_jobs(max_queued)
 local retries = {} -- where there was no room → when there should be some
 local JOBS = P .. 'j:'
 local byte = string.byte
@@ -119,18 +115,11 @@ local function admitted(model, field, packed)
   of_model[field] = (of_model[field] or 0) + 1
 end
 
--- What few jobs have. A deadline `+ms` counts from when the job may first start.
+-- What few jobs have.
 local function add_rare(id, run_at)
   local r = load(id)
-  if has(r, FLAG_DEADLINE) then
-    local text = extra_get(r, 'd')
-    if sub(text, 1, 1) == '+' then
-      text = format('%d', max(now, run_at) + tonumber(text))
-      extra_set(r, 'd', text)
-      save_whole(r)
-    end
-    call('ZADD', P .. 'deadline', text, id)
-  end
+  set_deadline(r, run_at)
+  save_whole(r)
 end
 
 local function refused(field, model, set)
@@ -142,9 +131,9 @@ local function submit(i)
   local public_id, model, packed = ARGV[i], ARGV[i + 1], ARGV[i + 5]
   local id, run_at, set = sub(public_id, 3, 14), ARGV[i + 4], set_of(model, ARGV[i + 3])
   local status, field = 2, nil
-  if queued < max_queued and run_at ~= '0' and tonumber(run_at) > now then
+  if room > 0 and run_at ~= '0' and tonumber(run_at) > now then
     status, field = delay(id, run_at, packed), 'delayed'
-  elseif queued < max_queued then
+  elseif room > 0 then
     status, field = enqueue(id, set, ARGV[i + 2], packed), set.field
   elseif call('EXISTS', P .. 'j:' .. id) == 1 then
     status = 1
@@ -162,7 +151,7 @@ local function submit(i)
     add_rare(id, run_at)
   end
   admitted(model, field, packed)
-  queued = queued + 1
+  room = room - 1
   if field == 'delayed' then
     return {0, 'D', now, -1, -1}
   end

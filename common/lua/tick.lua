@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow rows settle forget reap registry
+-- @use base write record lane flow rows settle forget kin reap registry
 -- tick: housekeeping, a bounded piece of each kind. From any number of callers.
 --
 -- ARGV  lease ms, retain ms
@@ -7,6 +7,7 @@
 local LIMIT = 64
 local MEMORY_TIGHT = 0.9
 local DEAD_MAX = 100000 -- the oldest dead letters beyond so many are forgotten before their time
+local HEIRS_LOOK_MS = 600000
 local lease_ms, retain_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local expired, buried, promoted, gap, grace = reap(LIMIT, lease_ms, retain_ms, 0)
 
@@ -14,7 +15,11 @@ local function forget()
   local ids = call('ZRANGEBYSCORE', P .. 'done', '-inf', now, 'LIMIT', 0, LIMIT)
   for i = 1, #ids do
     local r = load(ids[i])
-    if r then
+    if r and call('EXISTS', P .. 'heirs:' .. r.id) == 1 then
+      -- A job that has not ended works on its result: not before that.
+      kept[#kept + 1] = format('%d', now + HEIRS_LOOK_MS)
+      kept[#kept + 1] = r.id
+    elseif r then
       erase(r)
     elseif r == false then
       quarantine(ids[i])
@@ -68,10 +73,20 @@ local function look_at_memory()
   end
 end
 
+-- Batches whose submitter died on the way: nobody was promised anything.
+local function drop_open_batches()
+  local open = call('ZRANGEBYSCORE', P .. 'open', '-inf', now, 'LIMIT', 0, LIMIT)
+  for i = 1, #open do
+    drop_batch(open[i])
+  end
+end
+
 local forgotten = forget()
 forget_dead()
 look_at_memory()
 call('ZREMRANGEBYSCORE', P .. 'rated', '-inf', now)
+drop_open_batches()
+local kin = settle_kin(KIN_LIMIT, retain_ms, erase)
 drop_silent_workers()
 wake_waiting()
 -- What was given up is kept a week for the operator.
@@ -79,5 +94,5 @@ local old = call('ZRANGEBYSCORE', P .. 'unsent', '-inf', now - 604800000, 'LIMIT
 for i = 1, #old do
   row_delete(old[i])
 end
-local more = expired >= LIMIT or promoted >= LIMIT or forgotten >= LIMIT
+local more = expired >= LIMIT or promoted >= LIMIT or forgotten >= LIMIT or kin
 return finish({expired, promoted, forgotten, buried, more and 1 or 0, gap and 1 or 0})

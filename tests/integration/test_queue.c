@@ -184,7 +184,7 @@ static void grants_are_for_whoever_holds_the_lease(void)
         if (who == 0) {
             CHECK_TEXT(grant.public_id, id);
             CHECK_TEXT(grant.extension, "png");
-            CHECK(grant.has_input);
+            CHECK_INT(strncmp(grant.input_key, "inputs/", 7), 0);
         }
         redis_reply_free(&reply);
     }

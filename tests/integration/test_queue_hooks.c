@@ -130,7 +130,7 @@ static void a_job_without_a_listener_makes_no_row(void)
     begin(30000);
     listen_to("a00000000000000ff", ALL, "SFC");
     run_job("alice", NULL, id);
-    run_job(ACCOUNT, "b=1\ni=w=u0 x\n", id);
+    run_job(ACCOUNT, "h=1\ni=w=u0 x\n", id);
     CHECK_INT(raw_int("XLEN", "{q:00}out"), 0);
     nothing_is_due();
 }

@@ -1,0 +1,119 @@
+-- SPDX-License-Identifier: MIT
+-- @use base record lane flow settle kin admit
+-- adopt: submit, for jobs that wait for others or for the sealing of their batch.
+--
+-- ARGV, reply and statuses as of submit (the record has FLAG_WAITING and the lines p, f, b of extra), and retain
+--       ms behind the last job. Further statuses: 5 a parent does not exist (any more), or belongs to another
+--       flow; 6 the batch is not open
+-- Parents that have succeeded count as done, so a job may be queued at once; one that has failed fails
+-- it at once. Crash: all or nothing.
+local max_queued = tonumber(ARGV[1])
+local retain_ms = tonumber(ARGV[#ARGV])
+local room = room_for_jobs(max_queued)
+local verbs, replies, retry_ms = kin_verbs(retain_ms), {}, nil
+
+-- The parents that have not ended, and one that ended badly; or nil and a status.
+local function look_at_parents(extra, flow)
+  local pending, bad = {}, nil
+  for public_id in string.gmatch(string.match(extra, '\np=([^\n]*)') or '', '%x+') do
+    local r, problem = load(sub(public_id, 3, 14))
+    if r == false then
+      return nil, problem
+    elseif not r or public_id_of(r) ~= public_id or flow_of(r) ~= flow then
+      return nil, 5
+    elseif r.state == 'F' or r.state == 'C' then
+      bad = r
+    elseif r.state ~= 'S' then
+      pending[#pending + 1] = r.id
+    end
+  end
+  return pending, bad
+end
+
+local function write(public_id, id, run_at, packed, extra, pending, batch, from)
+  local key = P .. 'j:' .. id
+  call('SET', key, packed)
+  call('SETRANGE', key, '1', 'D')
+  call('SETRANGE', key, '8', struct.pack('>I6I5I6', now, 0, now))
+  call('ZADD', P .. 'delay', format('%d', FAR + run_at), id)
+  call('HSET', P .. 'need', id, #pending + (batch and 1 or 0))
+  for i = 1, #pending do
+    call('RPUSH', P .. 'kids:' .. pending[i], id)
+    call('SADD', P .. 'parents', pending[i])
+  end
+  if batch then
+    call('RPUSH', P .. 'kids:' .. batch, id)
+    call('RPUSH', P .. 'bj:' .. batch, sub(public_id, 3))
+    call('HINCRBY', P .. 'b:' .. batch, 'left', '1')
+    call('ZADD', P .. 'open', 'XX', format('%d', now + OPEN_MS), batch)
+  end
+  if from then
+    call('SADD', P .. 'heirs:' .. from, id)
+  end
+  -- One that counts from its release is set then.
+  local deadline = string.match(extra, '\nd=(%d+)')
+  if deadline then
+    call('ZADD', P .. 'deadline', deadline, id)
+  end
+end
+
+local function refused(model)
+  retry_ms = retry_ms or retry_after('*', guess_of(model))
+  return {2, 'Q', retry_ms, -1, -1}
+end
+
+local function adopt(i)
+  local public_id, model, flow, packed = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5]
+  local id, run_at = sub(public_id, 3, 14), tonumber(ARGV[i + 4])
+  local there, problem = load(id)
+  if there == false then
+    return nil, problem
+  elseif there then
+    return {public_id_of(there) == public_id and 1 or 4, there.state, there.created, -1, -1}
+  end
+  local extra_size = struct.unpack('>I2', packed, 56)
+  local extra = '\n' .. sub(packed, -extra_size)
+  local batch = string.match(extra, '\nb=%x%x(%x%x%x%x%x%x%x%x%x%x%x%x)')
+  local from = string.match(extra, '\nf=%x%x(%x%x%x%x%x%x%x%x%x%x%x%x)')
+  if room <= 0 and not batch then -- which has room since it was opened
+    return refused(model)
+  elseif batch and call('HGET', P .. 'b:' .. batch, 'sealed') ~= '0' then
+    return {6, 'Q', 0, -1, -1}
+  end
+  local pending, bad = look_at_parents(extra, flow)
+  if not pending then
+    if type(bad) == 'string' then
+      return nil, bad
+    end
+    return {bad, 'Q', 0, -1, -1}
+  end
+  write(public_id, id, run_at, packed, extra, pending, batch, from)
+  room = room - 1
+  call('SADD', P .. 'models', model)
+  call('HSET', P .. 'c:' .. model, 'cost', (struct.unpack('>I3', packed, 32)))
+  count(model, 'submitted', 1)
+  local r = load(id)
+  count_state(r, 1)
+  if bad then
+    verbs.fail(r, bad.id, bad.state)
+  elseif #pending == 0 and not batch then
+    verbs.release(r)
+  else
+    note_event(r, 'D')
+  end
+  return {0, r.state, now, -1, -1}
+end
+
+local problem
+for i = 5, 4 + 6 * ARGV[4], 6 do
+  local reply
+  reply, problem = adopt(i)
+  if not reply then
+    break
+  end
+  replies[#replies + 1] = reply
+end
+settle_own_kin(retain_ms)
+finish()
+-- As in submit.
+return problem and redis.error_reply(problem) or replies

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The connection to Redis breaks after a script has run and before its reply arrives."""
+import json
+import os
+import re
+import subprocess
 import threading
 import time
 
 import places
+from darkroom import BUILD
 from scenario import scenario
 
 # What the programs send while clients submit, watch, cancel and erase, workers come and go, some jobs
@@ -53,3 +58,29 @@ def cuts(run):
         run.keep(plant)
         run.figures["leases_lost"] = places.counter(plant, "lost")
         run.expect(not missing, f"never {each} cuts after {missing}")
+
+
+@scenario("cut-scripts")
+def cut_scripts(run):
+    """each script run twice for a lost reply, one job after another: the second time changes nothing"""
+    program_of_ours(run, "test-cut-scripts", run.scale(20, 1000), {"DARKROOM_CUTS": str(run.scale(20, 1000))})
+
+
+@scenario("fairness")
+def fairness(run):
+    """99 flows of ten jobs wait at most half as long again behind one with very many"""
+    output = program_of_ours(run, "fairness", run.scale(20000, 1000000))
+    run.figures.update(json.loads(output.splitlines()[-1]))
+
+
+def program_of_ours(run, name, number, environment=None):
+    """A scenario that is a C program of its own."""
+    result = subprocess.run([BUILD / "tests" / "chaos" / name, str(number)], capture_output=True, text=True,
+                            timeout=run.scale(60, 900), env={**os.environ, **(environment or {})}, check=False)
+    for line in result.stdout.splitlines():
+        print(line if line.startswith("#") else f"# {line}")
+    run.expect(result.returncode == 0, f"{name} ended with {result.returncode}: {result.stdout[-500:]}{result.stderr[-500:]}")
+    counted = re.search(r"# (\d+) cuts in (\d+) rounds", result.stdout)
+    if counted:
+        run.figures.update(cuts=int(counted[1]), rounds=int(counted[2]))
+    return result.stdout

@@ -34,5 +34,12 @@ local function erase(r)
   end
   rows_erase(r.id)
   call('DEL', P .. 'j:' .. r.id, P .. 'h:' .. r.id)
+  local of_flow, of_address = index_names(flow_of(r), address_of(r))
+  if of_flow then
+    index_drop(of_flow)
+  end
+  if of_address then
+    index_drop(of_address)
+  end
   note_event(r, 'X')
 end

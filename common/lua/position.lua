@@ -5,6 +5,8 @@
 -- those jobs come first whose start tags are lower (at a tie the flow's name decides, as in the
 -- ring). Exact up to `limit` flows and as long as charges are equal within a flow; beyond that a random
 -- sample of the flows stands for all.
+-- A view of many flows is kept a second in `view:<model>:<priority>`; the job's own flow is always looked at.
+local KEEP_FROM, VIEW_KEPT_MS = 64, 1000
 local snapshots, models = {}, {}
 
 local function model_counters(model)
@@ -32,6 +34,11 @@ local function snapshot_of(model, set, limit)
   end
   local about = model_counters(model)
   local size = call('ZCARD', P .. 'ring:' .. set)
+  local kept = size > KEEP_FROM and limit > KEEP_FROM and call('GET', P .. 'view:' .. set)
+  if kept then
+    snapshots[set] = cmsgpack.unpack(kept)
+    return snapshots[set]
+  end
   local pairs_ = size <= limit and call('ZRANGE', P .. 'ring:' .. set, 0, -1, 'WITHSCORES') or
     call('ZRANDMEMBER', P .. 'ring:' .. set, limit, 'WITHSCORES')
   local flows, fields = {}, {}
@@ -46,6 +53,10 @@ local function snapshot_of(model, set, limit)
       charge = tonumber(charges[(i + 1) / 2]) or about.cost}
   end
   snapshots[set] = {flows = flows, scale = #flows > 0 and size / #flows or 1}
+  if size > KEEP_FROM and limit > KEEP_FROM then
+    -- Not where memory is short: then each call looks for itself.
+    redis.pcall('SET', P .. 'view:' .. set, cmsgpack.pack(snapshots[set]), 'PX', VIEW_KEPT_MS)
+  end
   return snapshots[set]
 end
 

@@ -18,10 +18,9 @@
 -- A record of 300 bytes in all still fits Redis' 384-byte block with a model and a flow of five.
 local HEAD, HEAD_SIZE = '>c1c1BI3I2I6I5I6BBBI2BI3I3I5I5BBBBI2I2I2I3I2I2', 64
 local VERSION = '2'
--- The first four come and go; the others are the job's own. 32: has a deadline; 64: its flow is
--- indexed; 128: waits for its parents.
+-- The first four come and go, and the next while it runs. 32: has a deadline; 128: waits for its parents.
 local FLAG_INPUT, FLAG_SUSPECT, FLAG_ALONE, FLAG_DEAD = 1, 2, 4, 8
-local FLAG_LIMITED, FLAG_DEADLINE, FLAG_INDEXED, FLAG_WAITING = 16, 32, 64, 128
+local FLAG_LIMITED, FLAG_DEADLINE, FLAG_WAITING = 16, 32, 128
 local UPLOAD_WINDOW_MS = 900000 -- how long a grant may still be used after its lease is void
 -- How long an input outlives its job. A power cut or a failover may undo what was last done: then the
 -- job is there again and needs its input, though a client saw it end.

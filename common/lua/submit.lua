@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base record lane admit idem position
+-- @use base record lane index admit idem position
 -- submit: admit jobs, write their records, put them into their lanes.
 --
 -- ARGV  max queued of the shard, max queued of a flow and model, 1 to answer with positions, count;
@@ -17,7 +17,7 @@ local room = room_for_jobs(max_queued)
 local retries = {} -- where there was no room → when there should be some
 local JOBS = P .. 'j:'
 local byte = string.byte
-local COST_AT = 32 -- of a packed record, from 1
+local COST_AT, ADDRESS_AT = 32, 51 -- in a packed record, from 1: what it costs, the address' size
 local submitted, replies = {}, {}
 
 local function reply_to(status, r)
@@ -122,6 +122,19 @@ local function add_rare(id, run_at)
   save_whole(r)
 end
 
+-- For an account, and for an address: `packed` says where that is.
+local function add_to_indexes(id, flow, packed)
+  local model_size, flow_size, extension_size, address_size = byte(packed, ADDRESS_AT - 3, ADDRESS_AT)
+  local first = HEAD_SIZE + model_size + flow_size + extension_size
+  local of_flow, of_address = index_names(flow, sub(packed, first + 1, first + address_size))
+  if of_flow then
+    call('RPUSH', P .. of_flow, id)
+  end
+  if of_address then
+    call('RPUSH', P .. of_address, id)
+  end
+end
+
 local function refused(field, model, set)
   retries[field] = retries[field] or retry_after(field, guess_of(model, set))
   return retries[field]
@@ -149,6 +162,9 @@ local function submit(i)
   end
   if byte(packed, 3) >= FLAG_DEADLINE then
     add_rare(id, run_at)
+  end
+  if byte(packed, ADDRESS_AT) > 0 or #ARGV[i + 2] == 17 then
+    add_to_indexes(id, ARGV[i + 2], packed)
   end
   admitted(model, field, packed)
   room = room - 1

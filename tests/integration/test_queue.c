@@ -264,9 +264,10 @@ static void unknown_ids_are_not_found(void)
 /* Keys that are there with and without jobs, or that die by themselves. */
 static bool is_furniture(const char *key)
 {
-    static const char *const fixed[] = {
-        "c:",   "models", "tick", "out",      "ev",   "evid",    "trash", "clock", "idle",
-        "wake", "nonce",  "push", "protocol", "rate", "workers", "slots", "w:",    "shards"};
+    static const char *const fixed[] = {"c:",    "models", "tick",     "out",  "ev",
+                                        "evid",  "trash",  "clock",    "idle", "wake",
+                                        "nonce", "push",   "protocol", "rate", "workers",
+                                        "slots", "w:",     "shards",   "view"};
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
         if (!strncmp(key + strlen("{q:00}"), fixed[i], strlen(fixed[i])))
             return true;

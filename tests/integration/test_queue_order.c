@@ -234,6 +234,24 @@ static void positions_count_what_really_starts_before(void)
     CHECK_INT(expected[4], -1);
 }
 
+static void the_view_of_many_flows_is_a_second_old_at_most(void)
+{
+    char id[ID_PUBLIC_SIZE], flow[JOB_FLOW_SIZE];
+    begin(30000);
+    for (int i = 0; i < 100; i++) {
+        snprintf(flow, sizeof flow, "f%02d", i);
+        submit_to(flow, id);
+    }
+    CHECK_INT(get_job(id).position, 99);
+    struct queue_claim claim = claim_up_to(WORKER, 50);
+    CHECK_INT(claim.count, 50);
+    queue_claim_fini(&claim);
+    int64_t position = get_job(id).position;
+    CHECK(position == 99 || position == 49);
+    TICK_UNTIL(raw_int("EXISTS", "{q:00}view:" FIXTURE_MODEL ":1") == 0);
+    CHECK_INT(get_job(id).position, 49);
+}
+
 static void many_positions_cost_one_call(void)
 {
     char ids[3][ID_PUBLIC_SIZE];
@@ -445,6 +463,7 @@ int main(void)
     RUN(a_flow_of_twice_the_weight_gets_twice_the_jobs);
     RUN(draining_and_coming_back_does_not_reset_what_was_used);
     RUN(positions_count_what_really_starts_before);
+    RUN(the_view_of_many_flows_is_a_second_old_at_most);
     RUN(many_positions_cost_one_call);
     RUN(the_eta_follows_from_live_slots);
     RUN(a_silent_worker_counts_as_gone_until_it_speaks);

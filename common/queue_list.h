@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Lists of jobs: those of an account, and those of an e-mail address, the newest first.
+ *
+ *     queue_list_command(&queue, account, -1, 50, &command);          // the first page
+ *     for (i = 0; i < queue_list_count(reply); i++)
+ *         rc = queue_list_reply(&queue, reply, i, &job, &err);
+ *     cursor = queue_list_next(reply);                                // -1: that was all
+ *
+ * A cursor stays good while jobs come in and are forgotten: nothing is seen twice or left out. It
+ * is good for its own list only. Visitors have no list: their jobs are reached by their tokens.
+ * Conventions as in queue.h. */
+#ifndef DARKROOM_COMMON_QUEUE_LIST_H
+#define DARKROOM_COMMON_QUEUE_LIST_H
+
+#include "common/queue.h"
+
+#define QUEUE_LIST_MAX 100 /* jobs of a page */
+
+/* Jobs of a flow that is an account (`a` and 16 hex digits): of any other there are none. Up to
+ * QUEUE_LIST_MAX. */
+void queue_list_command(const struct queue *queue, const char *flow, int64_t cursor, int64_t limit,
+                        struct redis_command *command);
+/* Jobs whose notify_address is this keyed hash, of all flows of the shard. */
+void queue_by_address_command(const struct queue *queue, const char *address, int64_t cursor,
+                              int64_t limit, struct redis_command *command);
+
+/* A page may have fewer jobs than asked for, even none, and yet not be the last. */
+size_t queue_list_count(const struct redis_reply *reply);
+int64_t queue_list_next(const struct redis_reply *reply);
+/* Without position, ETA, due time and event id. `out->spec` and `out->extra` are borrowed from the
+ * reply. ERR_CORRUPT for a record that cannot be read: the others can. */
+int queue_list_reply(const struct queue *queue, const struct redis_reply *reply, size_t index,
+                     struct queue_job *out, struct err *err);
+
+#endif

@@ -260,11 +260,6 @@ typedef void queue_event_fn(const struct queue_event *event, void *data);
 
 #define QUEUE_EVENT_ID_SIZE 48
 
-/* The id after which to read for what happens from now on. */
-void queue_last_event_command(const struct queue *queue, struct redis_command *command);
-int queue_last_event_reply(const struct redis_reply *reply, char out_id[QUEUE_EVENT_ID_SIZE],
-                           struct err *err);
-
 /* XREAD BLOCK of the streams of `count` shards, each after its own id: for a connection of its own.
  */
 void queue_events_command(const struct queue *queues, size_t count,
@@ -276,13 +271,6 @@ int queue_events_reply(const struct queue *queues, size_t count, const struct re
                        queue_event_fn *each, void *data, char (*out_last_ids)[QUEUE_EVENT_ID_SIZE],
                        struct err *err);
 
-/* The entries in (after_id, until now], for a client that comes back with Last-Event-ID; reply with
- * queue_events_range_reply(). *out_complete is false when the window no longer reaches back to
- * after_id: send a snapshot instead. */
-void queue_events_range_command(const struct queue *queue, const char *after_id,
-                                int64_t max_entries, struct redis_command *command);
-int queue_events_range_reply(const struct redis_reply *reply, const char *after_id,
-                             queue_event_fn *each, void *data, bool *out_complete, struct err *err);
 /* "<ms>-<seq>", as a Last-Event-ID must look. */
 bool queue_event_id_valid(const char *text);
 

@@ -146,25 +146,6 @@ unsigned queue_shard_of_flow(const char *flow, unsigned shards)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-void queue_last_event_command(const struct queue *queue, struct redis_command *command)
-{
-    redis_command_clear(command);
-    redis_command_text(command, "GET");
-    queue_add_key(queue, command, "evid", "");
-}
-
-int queue_last_event_reply(const struct redis_reply *reply, char out_id[QUEUE_EVENT_ID_SIZE],
-                           struct err *err)
-{
-    if (redis_reply_type(reply) == REDIS_NIL) {
-        memcpy(out_id, "0-0", 4); /* nothing ever happened */
-        return 0;
-    }
-    if (!queue_event_id_valid(redis_reply_text(reply)))
-        return err_set(err, ERR_CORRUPT, "redis", "evid is not the id of an event");
-    return queue_copy(out_id, QUEUE_EVENT_ID_SIZE, reply);
-}
-
 void queue_events_command(const struct queue *queues, size_t count,
                           char (*after_ids)[QUEUE_EVENT_ID_SIZE], int64_t block_ms,
                           int64_t max_entries, struct redis_command *command)
@@ -262,35 +243,6 @@ bool queue_event_id_valid(const char *text)
         return false;
     size_t sequence = strspn(text + ms + 1, "0123456789");
     return sequence > 0 && sequence < 16 && text[ms + 1 + sequence] == 0;
-}
-
-/* XRANGE begins at `after_id` itself: where that entry is still there, nothing after it is missing.
- */
-void queue_events_range_command(const struct queue *queue, const char *after_id,
-                                int64_t max_entries, struct redis_command *command)
-{
-    redis_command_clear(command);
-    redis_command_text(command, "XRANGE");
-    queue_add_key(queue, command, "ev", "");
-    redis_command_text(command, after_id);
-    redis_command_text(command, "+");
-    redis_command_text(command, "COUNT");
-    redis_command_int(command, max_entries);
-}
-
-int queue_events_range_reply(const struct redis_reply *reply, const char *after_id,
-                             queue_event_fn *each, void *data, bool *out_complete, struct err *err)
-{
-    size_t count = redis_reply_count(reply);
-    if (redis_reply_type(reply) != REDIS_ARRAY)
-        return queue_bad_reply("events", err);
-    const char *first = redis_reply_text(redis_reply_at(redis_reply_at(reply, 0), 0));
-    bool complete = count > 0 && strcmp(first, after_id) == 0;
-    for (size_t i = 1; i < count && complete; i++)
-        if (parse_entry(redis_reply_at(reply, i), each, data) < 0)
-            return queue_bad_reply("events", err);
-    *out_complete = complete;
-    return 0;
 }
 
 /* ---- housekeeping ---------------------------------------------------------------------------- */

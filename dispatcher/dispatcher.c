@@ -48,7 +48,7 @@
 #define TRIM_CONNECTIONS 256
 
 /* What an event of the loop is about: their addresses are the tags. */
-static char redis_tag, events_tag, http_tag, offload_tag, stop_tag;
+static char redis_tag, events_tag, streams_tag, http_tag, offload_tag, stop_tag;
 
 /* ---- start ---- */
 
@@ -106,17 +106,29 @@ static int load_keys(struct dispatcher *dispatcher, struct err *err)
     return rc;
 }
 
-/* As many as the process may have files for: one that cannot be accepted would wait for ever. */
-static unsigned connection_limit(int64_t wanted)
+static int64_t earlier(int64_t a, int64_t b)
 {
+    return a < b ? a : b;
+}
+
+/* As many as the process may have files for: one that cannot be accepted would wait for ever. Event
+ * streams come on top of the connections, whose sockets they were. */
+static void limit_files(struct dispatcher *dispatcher)
+{
+    int64_t wanted = dispatcher->settings->connections;
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < (rlim_t)wanted + SPARE_FILES) {
-        wanted =
-            limit.rlim_cur > 2 * SPARE_FILES ? (int64_t)limit.rlim_cur - SPARE_FILES : SPARE_FILES;
-        log_event(LOG_WARN, "http.connections-limited", "connections", LOG_I, wanted, "detail",
-                  LOG_S, "raise the limit of open files (RLIMIT_NOFILE)", NULL);
-    }
-    return (unsigned)wanted;
+    dispatcher->max_connections = dispatcher->max_streams = (unsigned)wanted;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+        limit.rlim_cur >= (rlim_t)(2 * wanted + SPARE_FILES))
+        return;
+    int64_t files = (int64_t)limit.rlim_cur - SPARE_FILES;
+    files = files > 2 * SPARE_FILES ? files : 2 * SPARE_FILES;
+    dispatcher->max_streams = (unsigned)earlier(wanted, files / 8 * 5);
+    dispatcher->max_connections = (unsigned)earlier(wanted, files - dispatcher->max_streams);
+    log_event(LOG_WARN, "http.connections-limited", "connections", LOG_I,
+              (int64_t)dispatcher->max_connections, "streams", LOG_I,
+              (int64_t)dispatcher->max_streams, "detail", LOG_S,
+              "raise the limit of open files (RLIMIT_NOFILE)", NULL);
 }
 
 static int open_http(struct dispatcher *dispatcher, struct err *err)
@@ -124,8 +136,9 @@ static int open_http(struct dispatcher *dispatcher, struct err *err)
     const struct settings *settings = dispatcher->settings;
     struct exchange_handlers handlers;
     routes_handlers(dispatcher, &handlers);
+    limit_files(dispatcher);
     struct http_server_options options = {.listen = settings->listen,
-                                          .connections = connection_limit(settings->connections),
+                                          .connections = dispatcher->max_connections,
                                           .idle_seconds = (unsigned)settings->idle_seconds,
                                           .request_ms = REQUEST_MS,
                                           .drain_bytes = DRAIN_BYTES};
@@ -223,7 +236,10 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
     if (rc == 0)
         rc = sweep_create(dispatcher, settings->sweep_ms, &dispatcher->sweep);
     if (rc == 0)
-        rc = events_create(dispatcher, &events_tag, &dispatcher->events, err);
+        rc = events_create(dispatcher, &events_tag, dispatcher->max_streams, &dispatcher->events,
+                           err);
+    if (rc == 0)
+        rc = watch(dispatcher, events_streams_fd(dispatcher->events), &streams_tag, err);
     return rc;
 }
 
@@ -288,16 +304,11 @@ int dispatcher_send(struct dispatcher *dispatcher, redis_async_done *done, void 
     return redis_async_send(dispatcher->redis, &dispatcher->command, done, data);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* What ten thousand streams held goes back to the system once they are gone: the heap keeps freed
  * pages in its middle unless it is told. */
 static void trim_memory(struct dispatcher *dispatcher, int64_t now_ms)
 {
-    unsigned now = http_server_connections(dispatcher->server);
+    unsigned now = http_server_connections(dispatcher->server) + events_sockets(dispatcher->events);
     if (now > dispatcher->peak_connections)
         dispatcher->peak_connections = now;
     if (now_ms < dispatcher->trim_ms)
@@ -333,6 +344,8 @@ static void handle(struct dispatcher *dispatcher, const struct epoll_event *even
         redis_async_handle(dispatcher->redis, event->events);
     else if (event->data.ptr == &events_tag)
         events_handle(dispatcher->events, event->events);
+    else if (event->data.ptr == &streams_tag)
+        events_streams_handle(dispatcher->events);
     else if (event->data.ptr == &offload_tag)
         offload_finish(dispatcher->offload);
     /* HTTP is run in every turn, and the stop is looked at there, too. */
@@ -353,8 +366,9 @@ static void turn(struct dispatcher *dispatcher, int64_t until_ms)
 
 static bool is_idle(const struct dispatcher *dispatcher, bool tidy)
 {
-    return dispatcher->calls == 0 && (!tidy || (offload_pending(dispatcher->offload) == 0 &&
-                                                disowned_is_empty(dispatcher->disowned)));
+    return dispatcher->calls == 0 && events_sockets(dispatcher->events) == 0 &&
+           (!tidy ||
+            (offload_pending(dispatcher->offload) == 0 && disowned_is_empty(dispatcher->disowned)));
 }
 
 /* No new connections; event streams end, so that their readers go to another dispatcher; what was
@@ -419,6 +433,7 @@ static void settle_all(struct dispatcher *dispatcher)
         offload_finish(dispatcher->offload);
     }
     enqueue_tick(dispatcher->enqueue, clock_ms());
+    events_end_all(dispatcher->events);
     http_server_run(dispatcher->server);
 }
 

@@ -76,8 +76,9 @@ struct dispatcher {
     unsigned shards;
     struct redis_command command; /* scratch for dispatcher_send() */
 
-    bool redis_checked;        /* this connection leads to a Redis that we may use */
-    unsigned calls;            /* requests that are not done */
+    bool redis_checked; /* this connection leads to a Redis that we may use */
+    unsigned calls;     /* requests that are not done */
+    unsigned max_connections, max_streams;
     unsigned peak_connections; /* since memory was last given back */
     int64_t trim_ms;
     size_t buffered_bytes; /* of request bodies, see call_reserve() */

@@ -2,11 +2,9 @@
 #include "dispatcher/events.h"
 
 #include "common/err.h"
-#include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
-#include "dispatcher/http_server.h"
-#include "dispatcher/routes.h"
-#include "dispatcher/watch.h"
+#include "dispatcher/events_parts.h"
+#include "dispatcher/sse.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,49 +17,17 @@
 /* Of one tick; a Redis that is busy with our questions serves nobody else. */
 #define MAX_READS 64
 #define MAX_POSITION_BATCHES 8
+/* Of all shards together; 56 bytes each. */
+#define WINDOW_CHANGES 65536
+#define FIRST_EVENT_ID "0-0"
 
-struct model_mark {
-    char name[JOB_MODEL_SIZE];
-    bool moved; /* something happened since positions were asked */
-};
-
-/* The question for a shard's last event. */
-struct beginning {
-    struct feed *feed;
-    unsigned shard;
-    bool asked;
-};
-
-/* A connection that waits for the events of some shards: of all, or in a cluster, where one command
- * cannot wait for the keys of several slots, of one. */
-struct feed {
-    struct events *events;
-    struct redis_async *redis; /* owned */
-    unsigned first, count;     /* shards */
-    bool was_connected, reading;
-};
-
-struct events {
-    struct dispatcher *dispatcher;
-    struct watches watches;
-    char last_ids[QUEUE_SHARDS_MAX][QUEUE_EVENT_ID_SIZE];
-    struct beginning beginnings[QUEUE_SHARDS_MAX];
-    struct feed *feeds; /* owned */
-    unsigned feed_count;
-    bool ended;
-    struct model_mark *marks; /* owned; one for each model */
-    int64_t positions_ms;     /* when they are due */
-    size_t position_bucket;   /* where the next round goes on */
-    int position_batches;     /* under way */
-    struct redis_command command;
-};
-
-static bool same_view(const struct queue_job *a, const struct queue_job *b)
+bool events_same_view(const struct queue_job *a, const struct queue_job *b)
 {
     return a->state == b->state && a->position == b->position && a->eta_ms == b->eta_ms &&
            a->progress == b->progress && a->attempts == b->attempts &&
            a->updated_ms == b->updated_ms;
 }
+
 /* ---- reading jobs whose events came ---- */
 
 static void on_read(int rc, const struct redis_reply *reply, void *data)
@@ -81,11 +47,11 @@ static void on_read(int rc, const struct redis_reply *reply, void *data)
     } else if (rc < 0) {
         watch_end(watch);
     } else {
-        bool news = !watch->known || !same_view(&watch->job, &job);
+        bool news = !watch->known || !events_same_view(&watch->job, &job);
         watch->job = job;
         watch->known = true;
         if (news)
-            watch_show(watch, NULL);
+            watch_show(watch);
     }
 }
 
@@ -131,7 +97,7 @@ static void on_positions(int rc, const struct redis_reply *reply, void *data)
             continue;
         watch->job.position = position.position;
         watch->job.eta_ms = position.eta_ms;
-        watch_show(watch, NULL);
+        watch_show(watch);
     }
     free(batch);
 }
@@ -211,10 +177,18 @@ static bool any_moved(const struct events *events)
 
 /* ---- the stream of events ---- */
 
+struct window *events_window(struct events *events, const char *public_id)
+{
+    return &events->windows[id_public_shard(public_id) % events->dispatcher->shards];
+}
+
 static void on_event(const struct queue_event *event, void *data)
 {
     struct events *events = data;
+    if (!id_public_valid(event->public_id))
+        return; /* written by hand */
     struct watch *watch = watches_find(&events->watches, event->public_id);
+    window_add(events_window(events, event->public_id), event);
     if (watch)
         watch_make_dirty(watch);
     if (event->state == JOB_RUNNING && event->progress > 0)
@@ -234,33 +208,17 @@ static void on_events(int rc, const struct redis_reply *reply, void *data)
                            events, events->last_ids + feed->first, NULL);
 }
 
-/* ---- where to begin ---- */
-
-static void on_last_event(int rc, const struct redis_reply *reply, void *data)
-{
-    struct beginning *beginning = data;
-    beginning->asked = false;
-    if (rc == 0)
-        queue_last_event_reply(reply, beginning->feed->events->last_ids[beginning->shard], NULL);
-}
-
-/* True once every shard has an id to go on from. */
-static bool has_begun(struct feed *feed)
+/* From the beginning of what Redis keeps, so that the windows are as long as they can be; nobody is
+ * told twice, since what has not changed is not shown. */
+static void start_over(struct feed *feed)
 {
     struct events *events = feed->events;
-    bool begun = true;
     for (unsigned shard = feed->first; shard < feed->first + feed->count; shard++) {
-        struct beginning *beginning = &events->beginnings[shard];
-        if (events->last_ids[shard][0])
-            continue;
-        begun = false;
-        if (beginning->asked)
-            continue;
-        queue_last_event_command(dispatcher_queue(events->dispatcher, shard), &events->command);
-        beginning->asked =
-            redis_async_send(feed->redis, &events->command, on_last_event, beginning) == 0;
+        window_clear(&events->windows[shard]);
+        memcpy(events->last_ids[shard], FIRST_EVENT_ID, sizeof FIRST_EVENT_ID);
     }
-    return begun;
+    /* What happened meanwhile may have left the stream: look at every job once. */
+    watches_make_all_dirty(&events->watches);
 }
 
 static bool is_there(const struct feed *feed)
@@ -269,18 +227,18 @@ static bool is_there(const struct feed *feed)
                                queue_slot(&feed->events->dispatcher->queues[feed->first]));
 }
 
-static void read_events(struct feed *feed)
+static void read_events(struct feed *feed, int64_t now_ms)
 {
     struct events *events = feed->events;
     if (!is_there(feed))
         feed->was_connected = feed->reading = false;
-    if (feed->reading || !is_there(feed) || !has_begun(feed))
+    if (feed->reading || !is_there(feed))
         return;
-    if (!feed->was_connected) {
-        /* What happened meanwhile may have left the window: look at every job once. */
-        feed->was_connected = true;
-        watches_make_all_dirty(&events->watches);
-    }
+    /* After a standstill of our own, too, entries may be missing. */
+    if (!feed->was_connected || now_ms - feed->asked_ms > 2 * BLOCK_MS)
+        start_over(feed);
+    feed->was_connected = true;
+    feed->asked_ms = now_ms;
     queue_events_command(events->dispatcher->queues + feed->first, feed->count,
                          events->last_ids + feed->first, BLOCK_MS, MAX_ENTRIES, &events->command);
     feed->reading = redis_async_send(feed->redis, &events->command, on_events, feed) == 0;
@@ -300,8 +258,6 @@ static int open_feeds(struct events *events, void *epoll_tag, struct err *err)
     for (unsigned first = 0; rc == 0 && first < dispatcher->shards; first += step) {
         struct feed *feed = &events->feeds[events->feed_count];
         *feed = (struct feed){.events = events, .first = first, .count = step};
-        for (unsigned shard = first; shard < first + step; shard++)
-            events->beginnings[shard] = (struct beginning){.feed = feed, .shard = shard};
         rc = redis_async_create(&dispatcher->redis_target, dispatcher->epoll_fd, epoll_tag,
                                 &feed->redis, err);
         if (rc < 0)
@@ -314,8 +270,15 @@ static int open_feeds(struct events *events, void *epoll_tag, struct err *err)
     return rc;
 }
 
-int events_create(struct dispatcher *dispatcher, void *epoll_tag, struct events **out,
-                  struct err *err)
+static void on_gone(void *owner)
+{
+    struct stream *stream = owner;
+    watch_detach(stream);
+    free(stream);
+}
+
+int events_create(struct dispatcher *dispatcher, void *epoll_tag, unsigned max_streams,
+                  struct events **out, struct err *err)
 {
     struct events *events = calloc(1, sizeof *events);
     if (!events || !(events->marks = calloc(dispatcher->models.count + 1, sizeof *events->marks))) {
@@ -324,11 +287,15 @@ int events_create(struct dispatcher *dispatcher, void *epoll_tag, struct events 
     }
     events->dispatcher = dispatcher;
     events->watches.dispatcher = dispatcher;
+    for (unsigned shard = 0; shard < dispatcher->shards; shard++)
+        window_init(&events->windows[shard], WINDOW_CHANGES / dispatcher->shards);
     redis_command_init(&events->command, 32768);
     for (size_t i = 0; i < dispatcher->models.count; i++)
         snprintf(events->marks[i].name, sizeof events->marks[i].name, "%s",
                  dispatcher->models.items[i].name);
-    int rc = open_feeds(events, epoll_tag, err);
+    int rc = sse_create(max_streams, on_gone, &events->sse, err);
+    if (rc == 0)
+        rc = open_feeds(events, epoll_tag, err);
     if (rc < 0)
         events_destroy(&events);
     else
@@ -340,6 +307,7 @@ void events_end_all(struct events *events)
 {
     events->ended = true;
     watches_end_all(&events->watches);
+    events_refuse_returning(events);
 }
 
 void events_destroy(struct events **slot)
@@ -351,6 +319,9 @@ void events_destroy(struct events **slot)
     for (unsigned i = 0; i < events->feed_count; i++)
         redis_async_destroy(&events->feeds[i].redis);
     free(events->feeds);
+    sse_destroy(&events->sse);
+    for (unsigned shard = 0; shard < events->dispatcher->shards; shard++)
+        window_fini(&events->windows[shard]);
     while (watches_take_dirty(&events->watches))
         ;
     redis_command_fini(&events->command);
@@ -367,9 +338,11 @@ void events_handle(struct events *events, uint32_t epoll_events)
 
 int64_t events_tick(struct events *events, int64_t now_ms)
 {
+    int64_t sse_ms = sse_tick(events->sse, now_ms);
     for (unsigned i = 0; i < events->feed_count; i++)
-        read_events(&events->feeds[i]);
+        read_events(&events->feeds[i], now_ms);
     read_dirty(events);
+    int64_t returning_ms = events_retry_returning(events, now_ms);
     int64_t next_ms = watches_write_comments(&events->watches, COMMENT_MS, now_ms);
     bool positions = any_moved(events) && events->position_batches == 0;
     if (positions && now_ms >= events->positions_ms) {
@@ -382,6 +355,8 @@ int64_t events_tick(struct events *events, int64_t now_ms)
     struct watch *dirty = events->watches.dirty;
     if (dirty && !dirty->reading && dispatcher_redis_usable(events->dispatcher))
         next_ms = now_ms;
+    next_ms = returning_ms < next_ms ? returning_ms : next_ms;
+    next_ms = sse_ms < next_ms ? sse_ms : next_ms;
     for (unsigned i = 0; i < events->feed_count; i++) {
         int64_t redis_ms = redis_async_tick(events->feeds[i].redis, now_ms);
         next_ms = redis_ms < next_ms ? redis_ms : next_ms;
@@ -389,105 +364,22 @@ int64_t events_tick(struct events *events, int64_t now_ms)
     return next_ms;
 }
 
+int events_streams_fd(const struct events *events)
+{
+    return sse_fd(events->sse);
+}
+
+void events_streams_handle(struct events *events)
+{
+    sse_handle(events->sse);
+}
+
+unsigned events_sockets(const struct events *events)
+{
+    return sse_count(events->sse);
+}
+
 int64_t events_streams(const struct events *events)
 {
     return events->watches.stream_count;
-}
-
-/* ---- the route ---- */
-
-struct visit {
-    struct stream stream;
-    struct call *call; /* borrowed; valid until the answer */
-    struct call_right right;
-    unsigned seen; /* the watch's version when the first read was sent */
-};
-
-/* A client that saw the end and comes back by habit (EventSource does) is told to stay away. */
-static bool saw_the_end(const struct call *call, const struct queue_job *job)
-{
-    const char *id = exchange_header(call->exchange, "Last-Event-ID");
-    return id && queue_event_id_valid(id) && job_state_is_final(job->state) &&
-           strtoll(id, NULL, 10) >= job->updated_ms;
-}
-
-static void open_stream(struct visit *visit, const struct queue_job *job)
-{
-    static const char *const headers[] = {"Content-Type",
-                                          "text/event-stream",
-                                          "Cache-Control",
-                                          "no-store",
-                                          "X-Accel-Buffering",
-                                          "no",
-                                          NULL};
-    struct exchange *exchange = visit->call->exchange;
-    struct watch *watch = visit->stream.watch;
-    if (saw_the_end(visit->call, job)) {
-        exchange_respond(exchange, 204, NULL);
-        return;
-    }
-    if (exchange_stream_begin(exchange, 200, headers) < 0) {
-        call_refuse(visit->call, PROBLEM_UNAVAILABLE, NULL);
-        return;
-    }
-    watch_open_stream(&visit->stream);
-    watch->job = *job;
-    watch->job.spec = NULL;
-    watch->known = true;
-    watch_show(watch, &visit->stream);
-    /* An event that came while the job was being read may be newer than what was read. */
-    if (watch->version != visit->seen)
-        watch_make_dirty(watch);
-}
-
-static void on_snapshot(int rc, const struct redis_reply *reply, void *data)
-{
-    struct visit *visit = data;
-    struct queue_job job;
-    const char *id = visit->stream.watch->job.public_id;
-    struct exchange *exchange = visit->call->exchange;
-    if (rc == 0)
-        rc = queue_get_reply(reply, &job, NULL);
-    if (rc == ERR_NOT_FOUND)
-        problem_send(exchange, &(struct problem){.kind = PROBLEM_NOT_FOUND, .job = id});
-    else if (rc < 0)
-        problem_send(exchange, &(struct problem){.kind = PROBLEM_UNAVAILABLE, .job = id});
-    else if (!call_has_right(visit->call, &visit->right, job.flow))
-        problem_send(exchange, &(struct problem){.kind = PROBLEM_FORBIDDEN, .job = id});
-    else
-        open_stream(visit, &job);
-}
-
-static void free_visit(void *state)
-{
-    struct visit *visit = state;
-    watch_detach(&visit->stream);
-    free(visit);
-}
-
-void job_events(struct dispatcher *dispatcher, struct call *call)
-{
-    struct events *events = dispatcher->events;
-    char public_id[ID_PUBLIC_SIZE];
-    struct call_right right;
-    if (!call_public_id(call, public_id) || !call_ask_right(call, TOKEN_VIEW, public_id, &right))
-        return;
-    struct visit *visit = events->ended ? NULL : calloc(1, sizeof *visit);
-    struct watch *watch = visit ? watches_add(&events->watches, public_id) : NULL;
-    if (!watch) {
-        free(visit);
-        call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
-        return;
-    }
-    visit->call = call;
-    visit->stream.exchange = call->exchange;
-    visit->right = right;
-    visit->seen = watch->version;
-    watch_attach(watch, &visit->stream);
-    call->state = visit;
-    call->free_state = free_visit;
-    queue_get_command(dispatcher_queue_of_id(dispatcher, public_id), public_id,
-                      &dispatcher->command);
-    if (dispatcher_send(dispatcher, on_snapshot, visit) < 0)
-        call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
 }

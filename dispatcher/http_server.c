@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatcher/http_server.h"
 
+#include "common/buf.h"
 #include "common/clock.h"
 #include "common/err.h"
 #include "dispatcher/http_listen.h"
@@ -8,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <microhttpd.h>
 #include <stdio.h>
@@ -15,14 +17,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Per connection, for headers in and out and for a piece of the body. Ten thousand idle event
- * streams hold one each, so it is no larger than what browsers' headers need. */
+/* Per connection, for headers in and out and for a piece of the body: what browsers' headers need.
+ */
 #define CONNECTION_BYTES 12288
-/* An event stream whose reader is this far behind is cut. */
-#define MAX_STREAM_BYTES (256 * 1024)
-#define STREAM_BLOCK_BYTES 1024
 #define MAX_TURNS 64
 
 struct http_server {
@@ -33,12 +33,6 @@ struct http_server {
     int listen_fd;                      /* ours again once quiesced, else -1 */
     uint16_t port;
     bool resumed; /* a connection waits to be taken up again */
-};
-
-struct stream {
-    char *data; /* owned; NULL while empty */
-    size_t size, capacity;
-    bool sleeping, ended, cut;
 };
 
 struct exchange {
@@ -61,7 +55,7 @@ struct exchange {
     bool shared; /* the answer is borrowed */
     unsigned status;
     struct MHD_Response *answer; /* owned until queued, unless shared */
-    struct stream *stream;       /* owned; NULL unless it is one */
+    bool detached;               /* the socket is somebody else's now */
     unsigned header_count;
     struct {
         const char *name; /* borrowed */
@@ -107,6 +101,8 @@ static void drop_response(struct exchange *exchange)
 
 static enum MHD_Result queue_response(struct exchange *exchange)
 {
+    /* No: MHD closes its descriptor, and that is all that it does with MHD_USE_TURBO; without it,
+     * it would shut the socket down, which whoever took it still writes to. */
     enum MHD_Result rc = MHD_NO;
     if (exchange->answer)
         rc = MHD_queue_response(exchange->connection, exchange->status, exchange->answer);
@@ -242,12 +238,10 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     *slot = NULL;
     const struct exchange_handlers *callbacks = &exchange->server->callbacks;
     if (exchange->opened)
-        callbacks->done(callbacks->context, exchange, exchange->queued ? exchange->status : 0,
+        callbacks->done(callbacks->context, exchange,
+                        exchange->queued || exchange->detached ? exchange->status : 0,
                         clock_ms() - exchange->started_ms);
     drop_response(exchange);
-    if (exchange->stream)
-        free(exchange->stream->data);
-    free(exchange->stream);
     for (unsigned i = 0; i < exchange->header_count; i++)
         free(exchange->headers[i].value);
     free(exchange->target);
@@ -272,7 +266,7 @@ int http_server_open(const struct http_server_options *options,
     if ((rc = http_listen(options->listen, &listen_fd, &server->port, err)) < 0)
         goto out;
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, server,
+        MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, server,
         MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT, options->connections,
         MHD_OPTION_CONNECTION_TIMEOUT, options->idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_BYTES, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
@@ -461,14 +455,18 @@ void answer_free(struct answer *answer)
         MHD_destroy_response(unwrap(answer));
 }
 
-void answer_header(struct answer *answer, const char *name, const char *value)
+static bool is_clean(const char *value)
 {
-    if (!answer)
-        return;
     for (const unsigned char *c = (const unsigned char *)value; *c; c++)
         if (*c < ' ' || *c == 0x7f)
-            return;
-    MHD_add_response_header(unwrap(answer), name, value);
+            return false;
+    return true;
+}
+
+void answer_header(struct answer *answer, const char *name, const char *value)
+{
+    if (answer && is_clean(value))
+        MHD_add_response_header(unwrap(answer), name, value);
 }
 
 static void wake(struct exchange *exchange)
@@ -536,91 +534,50 @@ void exchange_respond_shared(struct exchange *exchange, unsigned status, struct 
     wake(exchange);
 }
 
-/* ---- streams ---- */
+/* ---- leaving ---- */
 
-static ssize_t read_stream(void *context, uint64_t position, char *out, size_t max)
+static int put_date(struct buf *out)
 {
-    struct exchange *exchange = context;
-    struct stream *stream = exchange->stream;
-    if (stream->size > 0) {
-        size_t size = stream->size < max ? stream->size : max;
-        memcpy(out, stream->data, size);
-        stream->size -= size;
-        memmove(stream->data, stream->data + size, stream->size);
-        if (stream->size == 0) { /* an idle stream holds no buffer */
-            free(stream->data);
-            stream->data = NULL;
-            stream->capacity = 0;
-        }
-        return (ssize_t)size;
-    }
-    if (stream->cut)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
-    if (stream->ended)
-        return MHD_CONTENT_READER_END_OF_STREAM;
-    stream->sleeping = true;
-    MHD_suspend_connection(exchange->connection);
-    return 0;
+    char date[40];
+    time_t now = time(NULL);
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    return buf_join(out, "Date: ", date, "\r\n", NULL);
 }
 
-static void wake_stream(struct exchange *exchange)
+static int put_header(const char *name, const char *value, struct buf *out)
 {
-    if (!exchange->stream->sleeping)
-        return;
-    exchange->stream->sleeping = false;
-    exchange->server->resumed = true;
-    MHD_resume_connection(exchange->connection);
+    return is_clean(value) ? buf_join(out, name, ": ", value, "\r\n", NULL) : 0;
 }
 
-int exchange_stream_begin(struct exchange *exchange, unsigned status, const char *const *headers)
+static int put_head(const struct exchange *exchange, unsigned status, const char *const *headers,
+                    struct buf *out)
 {
+    int rc = buf_printf(out, "HTTP/1.1 %u %s\r\n", status, MHD_get_reason_phrase_for(status));
+    if (rc == 0)
+        rc = put_date(out);
+    for (; rc == 0 && headers[0]; headers += 2)
+        rc = put_header(headers[0], headers[1], out);
+    for (unsigned i = 0; rc == 0 && i < exchange->header_count; i++)
+        rc = put_header(exchange->headers[i].name, exchange->headers[i].value, out);
+    return rc == 0 ? buf_append_text(out, "Connection: close\r\n\r\n") : rc;
+}
+
+int exchange_detach(struct exchange *exchange, unsigned status, const char *const *headers,
+                    struct buf *head, int *out_fd)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (exchange_answered(exchange))
         return ERR_CONFLICT;
-    struct stream *stream = calloc(1, sizeof *stream);
-    struct MHD_Response *answer =
-        stream ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES,
-                                                   read_stream, exchange, NULL)
-               : NULL;
-    if (!answer) {
-        free(stream);
-        return ERR_NOMEM;
-    }
-    for (; headers && headers[0]; headers += 2)
-        answer_header(wrap(answer), headers[0], headers[1]);
-    add_headers(exchange, wrap(answer));
-    exchange->stream = stream;
-    exchange->answer = answer;
+    int rc = put_head(exchange, status, headers, head);
+    int fd = rc == 0 && info ? fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (fd < 0)
+        return rc < 0 ? rc : ERR_UNAVAILABLE;
     exchange->status = status;
+    exchange->detached = true;
     wake(exchange);
+    *out_fd = fd;
     return 0;
-}
-
-int exchange_stream_write(struct exchange *exchange, const void *data, size_t size)
-{
-    struct stream *stream = exchange->stream;
-    if (stream->ended || stream->cut)
-        return ERR_LOST;
-    if (stream->size + size > MAX_STREAM_BYTES) {
-        stream->cut = true;
-        wake_stream(exchange);
-        return ERR_LIMIT;
-    }
-    if (stream->size + size > stream->capacity) {
-        size_t capacity = (stream->size + size + 1023) / 1024 * 1024;
-        char *grown = realloc(stream->data, capacity);
-        if (!grown)
-            return ERR_NOMEM;
-        stream->data = grown;
-        stream->capacity = capacity;
-    }
-    memcpy(stream->data + stream->size, data, size);
-    stream->size += size;
-    wake_stream(exchange);
-    return 0;
-}
-
-void exchange_stream_end(struct exchange *exchange)
-{
-    exchange->stream->ended = true;
-    wake_stream(exchange);
 }

@@ -26,6 +26,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct buf;
 struct err;
 struct sockaddr;
 struct http_server;
@@ -65,7 +66,7 @@ struct exchange_handlers {
 int http_server_open(const struct http_server_options *options,
                      const struct exchange_handlers *callbacks, struct http_server **out,
                      struct err *err);
-/* Every request must have been answered, every stream ended. Nulls the pointer. */
+/* Every request must have been answered. Nulls the pointer. */
 void http_server_close(struct http_server **server);
 
 int http_server_fd(const struct http_server *server);
@@ -137,11 +138,12 @@ void exchange_respond(struct exchange *exchange, unsigned status, struct answer 
 void exchange_respond_shared(struct exchange *exchange, unsigned status, struct answer *answer);
 bool exchange_answered(const struct exchange *exchange);
 
-/* Answers with a body without end. Each header is "Name", "value", …, NULL. Then write, and end.
- * Write gives ERR_LIMIT when the reader is too slow (the stream is then cut), ERR_LOST after the
- * end. `done` may come at any time. */
-int exchange_stream_begin(struct exchange *exchange, unsigned status, const char *const *headers);
-int exchange_stream_write(struct exchange *exchange, const void *data, size_t size);
-void exchange_stream_end(struct exchange *exchange);
+/* Takes the client's socket out of the server's hands: *out_fd, owned by the caller, does not
+ * block, and `head` gets what has to be written to it first, status line and headers (each "Name",
+ * "value", …, NULL); the connection closes at the body's end. The server forgets the connection
+ * without a word on it, and `done` comes soon. ERR_CONFLICT: answered already; ERR_UNAVAILABLE: no
+ * descriptor. */
+int exchange_detach(struct exchange *exchange, unsigned status, const char *const *headers,
+                    struct buf *head, int *out_fd);
 
 #endif

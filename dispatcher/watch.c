@@ -4,8 +4,8 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "dispatcher/dispatcher.h"
-#include "dispatcher/http_server.h"
 #include "dispatcher/job_view.h"
+#include "dispatcher/sse.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -104,8 +104,8 @@ static void link_age(struct stream *stream, int64_t now_ms)
 
 static void put(struct stream *stream, const void *data, size_t size, int64_t now_ms)
 {
-    /* A reader that is too slow was cut; its `done` comes soon. */
-    exchange_stream_write(stream->exchange, data, size);
+    /* A reader that is gone or too slow is reported soon: events.c detaches it then. */
+    sse_write(stream->socket, data, size);
     unlink_age(stream);
     link_age(stream, now_ms);
 }
@@ -117,7 +117,7 @@ static void end(struct stream *stream)
     stream->open = false;
     unlink_age(stream);
     stream->watch->watches->stream_count--;
-    exchange_stream_end(stream->exchange);
+    sse_end(stream->socket);
 }
 
 void watch_attach(struct watch *watch, struct stream *stream)
@@ -127,8 +127,9 @@ void watch_attach(struct watch *watch, struct stream *stream)
     watch->streams = stream;
 }
 
-void watch_open_stream(struct stream *stream)
+void watch_open_stream(struct stream *stream, struct sse_stream *socket)
 {
+    stream->socket = socket;
     stream->open = true;
     stream->watch->watches->stream_count++;
     link_age(stream, clock_ms());
@@ -162,21 +163,34 @@ static int format_event(const struct watches *watches, const struct queue_job *j
     return rc == 0 ? buf_append_text(out, "\n\n") : rc;
 }
 
-/* To one stream, or with NULL to all of the watch; ends them after the final state. */
-void watch_show(struct watch *watch, struct stream *only)
+void watch_tell(struct stream *stream, const struct queue_job *job)
+{
+    struct buf text;
+    buf_init(&text, JOB_VIEW_MAX + 256);
+    if (stream->open && format_event(stream->watch->watches, job, &text) == 0)
+        put(stream, text.data, text.size, clock_ms());
+    buf_fini(&text);
+}
+
+void watch_write_comment(struct stream *stream)
+{
+    if (stream->open)
+        put(stream, ":\n\n", 3, clock_ms());
+}
+
+void watch_show(struct watch *watch)
 {
     struct buf text;
     int64_t now_ms = clock_ms();
     bool final = job_state_is_final(watch->job.state);
     buf_init(&text, JOB_VIEW_MAX + 256);
     if (format_event(watch->watches, &watch->job, &text) == 0)
-        for (struct stream *stream = only ? only : watch->streams; stream;
-             stream = only ? NULL : stream->next)
+        for (struct stream *stream = watch->streams; stream; stream = stream->next)
             if (stream->open)
                 put(stream, text.data, text.size, now_ms);
-    for (struct stream *stream = watch->streams; stream && final; stream = stream->next)
-        end(stream);
     buf_fini(&text);
+    if (final)
+        watch_end(watch);
 }
 
 void watch_end(struct watch *watch)

@@ -6,7 +6,8 @@
  *     struct watch *watch = watches_add(watches, public_id);
  *     watch_attach(watch, stream);            // it waits for its first sight of the job
  *     watch_open_stream(stream);              // the answer begins
- *     watch_show(watch, NULL);                // everybody gets watch->job as it is now
+ *     watch_show(watch);                      // everybody gets watch->job as it is now
+ *     watch_tell(stream, &job);               // one gets one state of it
  *     watch_detach(stream);                   // the last one takes the watch along
  *
  * A watch is "dirty" from an event until the job was read anew; `version` counts its events. Plain
@@ -21,19 +22,19 @@
 #include <stdint.h>
 
 struct dispatcher;
-struct exchange;
+struct sse_stream;
 struct watch;
 struct watches;
 
 #define WATCH_BUCKETS 4096
 
 struct stream {
-    struct exchange *exchange;    /* borrowed */
+    struct sse_stream *socket;    /* borrowed; NULL until the stream is open */
     struct watch *watch;          /* NULL while not attached */
     struct stream *next;          /* of the watch */
     struct stream *older, *newer; /* by the last write */
     int64_t written_ms;
-    bool open;
+    bool open; /* until it was ended or the client left */
 };
 
 /* One job that somebody watches. */
@@ -73,12 +74,16 @@ int64_t watches_write_comments(struct watches *watches, int64_t silent_ms, int64
 
 void watch_attach(struct watch *watch, struct stream *stream);
 void watch_detach(struct stream *stream);
-void watch_open_stream(struct stream *stream);
+void watch_open_stream(struct stream *stream, struct sse_stream *socket);
 void watch_make_dirty(struct watch *watch);
 /* Frees a watch without streams, as soon as nothing else points to it. */
 void watch_release(struct watch *watch);
-/* Writes the job to one stream, or with NULL to all; after a final state all streams end. */
-void watch_show(struct watch *watch, struct stream *only);
+/* Writes the job to all open streams; after a final state they end. */
+void watch_show(struct watch *watch);
+/* Writes one state of the job, which need not be that of now, to one open stream. */
+void watch_tell(struct stream *stream, const struct queue_job *job);
+/* A comment line: something to read, and nothing to learn. */
+void watch_write_comment(struct stream *stream);
 void watch_end(struct watch *watch);
 
 #endif

@@ -356,14 +356,11 @@ static void events_tell_every_change_and_can_be_resumed(void)
     struct seen seen = {0};
     struct redis_command command;
     struct redis_reply *reply = NULL;
-    bool complete = false;
     begin(30000);
     submit_to("alice", id);
     struct queue_claimed job = claim_one(WORKER);
     beat(WORKER, &job, 250);
     complete_job(&job);
-    char snapshot[48];
-    snprintf(snapshot, sizeof snapshot, "%s", get_job(id).event_id);
     erase_job(id);
 
     redis_command_init(&command, QUEUE_COMMAND_MAX);
@@ -373,29 +370,11 @@ static void events_tell_every_change_and_can_be_resumed(void)
     CHECK_TEXT(seen.text, "R0 R250 S1000 X1000 ");
     CHECK(queue_event_id_valid(after[0]));
     redis_reply_free(&reply);
-    char last[QUEUE_EVENT_ID_SIZE];
-    queue_last_event_command(&queue, &command);
-    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
-    CHECK_INT(queue_last_event_reply(reply, last, &err), 0);
-    CHECK_TEXT(last, after[0]);
-    redis_reply_free(&reply);
     CHECK_INT((queue_events_command(&queue, 1, after, 10, 100, &command), 0), 0);
     CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
     CHECK_INT(queue_events_reply(&queue, 1, reply, note, &seen, after, &err), 0);
     redis_reply_free(&reply);
 
-    seen.text[0] = 0;
-    queue_events_range_command(&queue, snapshot, 100, &command);
-    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
-    CHECK_INT(queue_events_range_reply(reply, snapshot, note, &seen, &complete, &err), 0);
-    CHECK(complete);
-    CHECK_TEXT(seen.text, "X1000 ");
-    redis_reply_free(&reply);
-    queue_events_range_command(&queue, "1-1", 100, &command);
-    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
-    CHECK_INT(queue_events_range_reply(reply, "1-1", note, &seen, &complete, &err), 0);
-    CHECK(!complete);
-    redis_reply_free(&reply);
     redis_command_fini(&command);
 }
 

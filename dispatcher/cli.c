@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/http_client.h"
+#include "common/queue_limits.h"
 #include "common/stop.h"
 
 #include <stdio.h>
@@ -94,7 +95,7 @@ static const struct config_option keys_create_options[] = {
     {"per-minute", CONFIG_INT, AT(per_minute), "0", 0, 1000000000, NULL,
      "submissions; 0: no limit"},
     {"burst", CONFIG_INT, AT(burst), "120", 1, 1000000000, NULL, "submissions at once"},
-    {"concurrency", CONFIG_INT, AT(concurrency), "0", 0, 1000000000, "jobs",
+    {"concurrency", CONFIG_INT, AT(concurrency), "0", 0, QUEUE_RUNNING_LIMIT, "jobs",
      "of the account that may run at once; 0: no limit"},
     {"max-queued", CONFIG_INT, AT(max_queued), "0", 0, 1000000000, "jobs",
      "of the account and one model that may wait; 0: as the dispatcher says"},

@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "common/queue_limits.h"
 #include "dispatcher/dispatcher.h"
 
 #include <assert.h>
@@ -98,6 +99,21 @@ static void tell_all(struct entry *entry, int rc)
     }
 }
 
+/* The queue counts the account's running jobs; the key says how many there may be. With each look,
+ * so that a change or an emptied Redis is put right; before any job that waits for this answer. */
+static void tell_limits(const struct entry *entry)
+{
+    struct dispatcher *dispatcher = entry->keyring->dispatcher;
+    const struct key *key = &entry->key;
+    if (!(key->scopes & SCOPE_SUBMIT))
+        return;
+    queue_flow_limits_command(dispatcher_queue_of_flow(dispatcher, key->account), key->account,
+                              key->concurrency < QUEUE_RUNNING_LIMIT ? key->concurrency
+                                                                     : QUEUE_RUNNING_LIMIT,
+                              0, &dispatcher->command);
+    dispatcher_send(dispatcher, NULL, NULL);
+}
+
 static void on_key(int rc, const struct redis_reply *reply, void *data)
 {
     struct entry *entry = data;
@@ -116,6 +132,8 @@ static void on_key(int rc, const struct redis_reply *reply, void *data)
         entry->rc = rc;
         entry->asked_ms = entry->sent_ms;
     }
+    if (rc == 0)
+        tell_limits(entry);
     tell_all(entry, rc);
 }
 

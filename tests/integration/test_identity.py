@@ -54,6 +54,20 @@ class Keys(Shared):
         self.assertEqual(self.lab.request("DELETE", path, token=key["key"]).status, 204)
         self.assertEqual(self.lab.get(path, token=key["key"]).status, 404)
 
+    def test_a_key_says_how_many_jobs_of_the_account_run_at_once(self):
+        with Lab() as lab, Hand(lab) as hand:
+            key = lab.key("--concurrency", "2")
+            mine = {lab.submit(token=key["key"]).json["id"] for _ in range(4)}
+            lab.submit()
+            claimed = []
+            while (job := hand.claim()) is not None:
+                claimed.append(job)
+            self.assertEqual(len([job for job in claimed if job["public_id"] in mine]), 2)
+            self.assertEqual(len(claimed), 3)
+            hand.fail(next(job for job in claimed if job["public_id"] in mine))
+            self.assertIn(hand.claim()["public_id"], mine)
+            self.assertIsNone(hand.claim())
+
     def test_events_with_a_key(self):
         key = self.lab.key()
         job = self.lab.submit(token=key["key"]).json

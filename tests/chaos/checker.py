@@ -19,8 +19,8 @@ hook        none where one was asked for, two ids for one event, one id for two 
 orphan      an object at the end that no job names, an input of a job that is done
 missing     the result of a successful job is not in the store at the end
 
-A power cut under `everysec` excuses what was acknowledged inside its window: counted, and shown
-as `cut-lost` and `cut-undone`; a job that ended in it may end, and say so, once more. Under `always` nothing is excused.
+A power cut under `everysec`, or the death of a master with replicas (`failover`), excuses what was
+acknowledged inside its window: counted, and shown as `cut-lost` and `cut-undone`; a job that ended in it may end, and say so, once more. Under `always` nothing is excused.
 """
 import collections
 import sys
@@ -136,10 +136,13 @@ class Checker:
         if state in FINAL:
             job.ends.setdefault(state, (event["t"], event.get("code")))
 
+    def windows_over(self, t):
+        """The cuts that may undo what was acknowledged at t."""
+        return [cut for cut in self.cuts if cut["policy"] != "always" and cut["t"] - cut["window_s"] <= t <= cut["t"]]
+
     def undone(self, before_t, after_t):
-        """Whether an everysec cut between the two may have undone what was seen at the first."""
-        return any(cut["policy"] == "everysec" and cut["t"] - cut["window_s"] <= before_t <= cut["t"] <= after_t
-                   for cut in self.cuts)
+        """Whether a cut between the two may have undone what was seen at the first."""
+        return any(cut["t"] <= after_t for cut in self.windows_over(before_t))
 
     def on_missing(self, event):
         job = self.known(event)
@@ -218,8 +221,7 @@ class Checker:
     # ---- judging ----
 
     def in_window(self, t):
-        return any(cut["policy"] == "everysec" and cut["t"] - cut["window_s"] <= t <= cut["t"]
-                   for cut in self.cuts)
+        return bool(self.windows_over(t))
 
     def judge(self, job):
         if job.missing and (job.erase_t is None or min(job.missing) < job.erase_t):

@@ -22,7 +22,7 @@ erased      id                                                    the answer to 
 mail        to, message_id, job, ended                            a mail arrived
 hook        event, job, kind, body                                a webhook delivery arrived
 object      key, bytes                                            the object store at the end
-power-cut   policy, window_s                                      the machine went off
+power-cut   policy, window_s                                      always, everysec: the machine went off; failover
 gave-up     ids                                                   a client waits no longer
 """
 import json

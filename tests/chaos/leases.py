@@ -8,7 +8,7 @@ import time
 import places
 from darkroom import BUILD, wait_until
 from resp import Resp
-from scenario import scenario
+from scenario import quantiles, scenario
 
 SLOW = ("--batch", 1, "--depth", 3)
 
@@ -80,7 +80,7 @@ def script_flush(run):
     with run.plant(lease_ms=1000, workers=3) as plant:
         plant.clients_start(run.scale(400, 10000), window=20, mail=50, cancel=20, erase=20, stream=20)
         flushes = 0
-        with Resp(plant.redis_url) as redis:
+        with Resp(plant.resp_url) as redis:
             while plant.clients_busy():
                 redis.call("SCRIPT", "FLUSH")
                 flushes += 1
@@ -148,14 +148,6 @@ def preempt(run):
         run.keep(plant)
 
 
-def quantiles(values):
-    values = sorted(values)
-    if not values:
-        return {}
-    return {name: round(values[min(len(values) - 1, int(part * len(values)))], 3)
-            for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1))} | {"samples": len(values)}
-
-
 @scenario("latency")
 def latency(run):
     """how soon a dead worker's jobs run elsewhere, and a running job's cancellation arrives"""
@@ -177,7 +169,7 @@ def latency(run):
 def kill_and_time(plant, run):
     """Seconds from the death of a worker to each of its jobs being with another one."""
     name = run.rng.choice(plant.names("worker"))
-    with Resp(plant.redis_url) as redis:
+    with Resp(plant.resp_url) as redis:
         def held():
             rows = redis.call("HGETALL", "{q:00}run")
             return {rows[i]: rows[i + 1].split(b" ")[0].decode() for i in range(0, len(rows), 2)}

@@ -69,7 +69,7 @@ def check_shard(redis, p, broken):
 
 def check(plant):
     broken = []
-    with Resp(plant.redis_url) as redis:
+    with Resp(plant.resp_url) as redis:
         for p in shards(redis):
             check_shard(redis, p, broken)
     return broken
@@ -77,7 +77,7 @@ def check(plant):
 
 def overdue_trash(plant):
     """Time passes: all trash is due."""
-    with Resp(plant.redis_url) as redis:
+    with Resp(plant.resp_url) as redis:
         for p in shards(redis):
             due = redis.call("ZRANGEBYSCORE", p + "trash", "(0", "+inf")
             if due:
@@ -85,20 +85,20 @@ def overdue_trash(plant):
 
 
 def trash(plant):
-    with Resp(plant.redis_url) as redis:
+    with Resp(plant.resp_url) as redis:
         return sum(redis.call("ZCARD", p + "trash") for p in shards(redis))
 
 
 def counter(plant, field):
     """A counter of all models together, for a figure beside the verdict: how hard the run was."""
-    with Resp(plant.redis_url) as redis:
+    with Resp(plant.resp_url) as redis:
         return sum(int(redis.call("HGET", key, field) or 0)
                    for p in shards(redis) for key in redis.scan(p + "c:?*"))
 
 
 def charged(plant):
     """Jobs that a failed attempt or a crash was charged to: what their history tells beside losses."""
-    with Resp(plant.redis_url) as redis:
+    with Resp(plant.resp_url) as redis:
         return [key.decode() for p in shards(redis) for key in redis.scan(p + "h:*")
                 if any(not re.search(rb" (lost|released)$", line.split(b"\n")[0].split(b" ", 1)[1])
                        for line in redis.call("LRANGE", key, 0, -1))]

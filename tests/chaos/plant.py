@@ -57,8 +57,8 @@ class Mails(list):
 class Plant(Lab):
     def __init__(self, lease_ms=1000, dispatchers=2, notifiers=2, workers=3, seed=1, redis_options=(),
                  worker_options=(), dispatcher_options=(), sizes=(16,), max_attempts=20, preload=None,
-                 redis_proxy=None, device="cpu", wild=False):
-        super().__init__(dispatcher=False)
+                 redis_proxy=None, device="cpu", wild=False, redis=None):
+        super().__init__(dispatcher=False, redis=redis)
         self.seed, self.rng = seed, random.Random(seed)
         self.lease_ms, self.device = lease_ms, device
         self.preload = preload or {}  # program's name or kind → environment
@@ -91,6 +91,11 @@ class Plant(Lab):
         except BaseException:
             self.close()
             raise
+
+    @property
+    def resp_url(self):
+        """Where Redis is at this moment, for looking into it past all proxies."""
+        return f"redis://127.0.0.1:{self.fleet.master().port}/0" if self.fleet else self.redis_url
 
     def close(self):
         for client in self.clients:
@@ -294,7 +299,7 @@ class Plant(Lab):
 
     def holder(self, job):
         """The name of the worker that has a lease on the job, or None."""
-        with Resp(self.redis_url) as redis:
+        with Resp(self.resp_url) as redis:
             run = redis.call("HGET", "{q:00}run", job["id"][2:14])
         worker = run and run.split(b" ")[0].decode()
         return next((name for name in self.names("worker") if worker and self.worker_id(name) == worker), None)

@@ -10,7 +10,10 @@ import pathlib
 import time
 
 import places
-from scenario import scenario
+from darkroom import wait_until
+from redis_fleet import Sentinels
+from resp import Resp
+from scenario import quantiles, scenario
 
 
 def durable(log_path):
@@ -147,3 +150,55 @@ def outage(run):
         charged = places.charged(plant)
         run.expect(not charged, f"{len(charged)} jobs were charged: {charged[:3]}")
         run.expect(places.counter(plant, "lost") == 0, "leases ran out for an outage of ours")
+
+
+@scenario("promote")
+def promote(run):
+    """a master dies, a replica is promoted: every worker consumes from it, and what was lost is counted"""
+    taken = []
+    with Sentinels() as fleet, run.plant(redis=fleet, lease_ms=2000, workers=3, device="ref", sizes=(64,),
+                                         worker_options=("--batch", 1, "--depth", 2)) as plant:
+        plant.clients_start(10**9, visitors=6, window=10, mail=20)
+        for _ in range(run.scale(1, 10)):
+            time.sleep(1.5)
+            taken += promote_once(plant)
+        run.judge(plant.finish(stop=True))
+        run.keep(plant)
+    run.figures["consuming_after_s"] = quantiles(taken)
+    # A deadline of the protocol, with room for a busy machine; what it takes is among the figures.
+    run.expect(taken and max(taken) < 10, f"a worker took {max(taken, default=0):.1f} s")
+
+
+def promote_once(plant):
+    """Kills the master; seconds from the promotion to each worker's first claim at the new one."""
+    fleet = plant.fleet
+    old = fleet.kill_master()
+    killed = time.monotonic()
+    heir = next(node for node in fleet.nodes if node is not old)
+    waiting = {plant.worker_id(name): None for name in plant.names("worker")}
+
+    def ask(*words):
+        """Of the heir; a connection of before the promotion does not survive it."""
+        try:
+            with Resp(f"redis://127.0.0.1:{heir.port}/0") as redis:
+                return redis.call(*words)
+        except (EOFError, OSError):
+            return None
+    wait_until(lambda: (ask("ROLE") or [None])[0] == b"master", "a promotion")
+    promoted = time.monotonic()
+    seconds, micros = wait_until(lambda: ask("TIME"), "the time")
+    promoted_ms = int(seconds) * 1000 + int(micros) // 1000
+    # Acknowledged, and not yet copied to the replica when the master died.
+    plant.notes.note("power-cut", policy="failover", window_s=1 + promoted - killed)
+
+    def all_claimed():
+        rows = ask("HGETALL", "{q:00}run") or []
+        for value in rows[1::2]:
+            worker, claimed_ms = value.decode().split(" ")[:2]
+            if worker in waiting and int(claimed_ms) >= promoted_ms:
+                waiting[worker] = waiting[worker] or time.monotonic() - promoted
+        return all(waiting.values())
+    wait_until(all_claimed, "every worker at work", 30)
+    old.start()
+    wait_until(lambda: "master_link_status:up" in old.cli("info", "replication"), "the old master follows", 30)
+    return list(waiting.values())

@@ -31,6 +31,14 @@ def scenario(name):
     return register
 
 
+def quantiles(values):
+    values = sorted(values)
+    if not values:
+        return {}
+    return {name: round(values[min(len(values) - 1, int(part * len(values)))], 3)
+            for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1))} | {"samples": len(values)}
+
+
 class Run:
     def __init__(self, name, options):
         self.name, self.options = name, options

@@ -130,6 +130,8 @@ static size_t fill(struct lane *lane, struct batch *batch)
     size_t count = 0, bytes = 0;
     while (lane->waiting.first && count < QUEUE_SUBMIT_MAX) {
         const struct queue_submit *job = &lane->waiting.first->job;
+        if (count > 0 && queue_submit_waits(job) != queue_submit_waits(&enqueue->jobs[0]))
+            break;
         bytes += job->spec_size + job->notify_blob_size + job->extra_size;
         if (count > 0 && bytes > MAX_CALL_BYTES)
             break;

@@ -20,6 +20,7 @@
 struct members {
     const char *model, *email, *input; /* input: base64 or data URL, JSON only */
     json_t *crop, *params;             /* borrowed */
+    struct after after;                /* JSON only */
     json_t *body, *own_crop, *own_params;
 };
 
@@ -32,7 +33,7 @@ static void members_fini(struct members *members)
 
 static int from_json(struct form *form, struct members *members, struct intake_refusal *refusal)
 {
-    static const char *const known[] = {"model", "input", "crop", "params", "email", NULL};
+    static const char *const known[] = {"model", "input", "crop", "params", "email", "after", NULL};
     struct err *err = &refusal->err;
     struct json_limits limits = {.max_bytes = form->json.max_size, .max_depth = MAX_JSON_DEPTH};
     int rc = json_parse(form->json.data, form->json.size, limits, &members->body, err);
@@ -43,7 +44,9 @@ static int from_json(struct form *form, struct members *members, struct intake_r
     buf_fini(&form->json); /* up to 10 MB that jansson has copied */
     if ((rc = json_check_members(members->body, NULL, known, err)) < 0 ||
         (rc = json_get_text(members->body, "model", FORM_MAX_TEXT, &members->model, err)) < 0 ||
-        (rc = json_opt_text(members->body, "input", SIZE_MAX, &members->input, err)) < 0 ||
+        (rc = after_read(members->body, &members->after, err)) < 0 ||
+        (!json_is_object(json_object_get(members->body, "input")) &&
+         (rc = json_opt_text(members->body, "input", SIZE_MAX, &members->input, err)) < 0) ||
         (rc = json_opt_object(members->body, "crop", &members->crop, err)) < 0 ||
         (rc = json_opt_object(members->body, "params", &members->params, err)) < 0)
         return rc;
@@ -152,6 +155,7 @@ static int check_picture(struct intake *intake, struct picture_info *info,
     return rc;
 }
 
+/* Against the picture, where it is there already (`info` is NULL where it is still to be made). */
 static int check_crop(const json_t *crop, const struct picture_info *info, struct job_spec *spec,
                       struct intake_refusal *refusal)
 {
@@ -169,12 +173,14 @@ static int check_crop(const json_t *crop, const struct picture_info *info, struc
         refusal->limit = most;
         return rc;
     }
+    spec->has_crop = true;
+    if (!info)
+        return 0;
     struct picture_rect rect = {(int)spec->crop.x, (int)spec->crop.y, (int)spec->crop.width,
                                 (int)spec->crop.height};
     rc = picture_check_crop(info->width, info->height, &rect, err);
     if (rc < 0)
         refusal->limit = spec->crop.x + spec->crop.width > info->width ? info->width : info->height;
-    spec->has_crop = true;
     return rc;
 }
 
@@ -182,7 +188,8 @@ static int check_input(struct form *form, const struct members *members, struct 
                        struct job_spec *spec, struct intake_refusal *refusal)
 {
     struct picture_info info;
-    bool given = members->input || form->present[FORM_INPUT];
+    bool from_job = members->after.input < members->after.count;
+    bool given = members->input || form->present[FORM_INPUT] || from_job;
     if (!intake->model->has_input) {
         if (given || members->crop)
             return err_set(&refusal->err, ERR_INVALID, given ? "input" : "crop",
@@ -191,6 +198,9 @@ static int check_input(struct form *form, const struct members *members, struct 
     }
     if (!given)
         return err_set(&refusal->err, ERR_INVALID, "input", "input is required");
+    if (from_job)
+        return check_crop(members->crop, NULL, spec, refusal);
+    intake->has_picture = true;
     int rc = take_input(form, members, intake, &refusal->err);
     if (rc == 0)
         rc = check_picture(intake, &info, refusal);
@@ -202,7 +212,7 @@ static int check_input(struct form *form, const struct members *members, struct 
 static int describe(const char *public_id, const json_t *params, struct intake *intake,
                     struct job_spec *spec, struct err *err)
 {
-    if (intake->model->has_input) {
+    if (intake->has_picture) {
         job_input_key(public_id, spec->input_key);
         spec->input_bytes = (int64_t)intake->input.size;
         snprintf(spec->input_type, sizeof spec->input_type, "%s", intake->input_type);
@@ -218,6 +228,7 @@ static int check_members(const struct manifest_set *models, struct form *form,
     struct err *err = &refusal->err;
     json_t *params = NULL;
     int rc = 0;
+    intake->after = members->after;
     intake->model = manifest_set_find(models, members->model);
     if (!intake->model)
         return err_set(err, ERR_INVALID, "model", "there is no model of this name");
@@ -272,6 +283,15 @@ static int add_spec(struct crypto_sha256 *hash, const struct buf *spec, const ch
     return rc == 0 ? crypto_sha256_update(hash, text + behind, spec->size - behind) : rc;
 }
 
+static int add_after(struct crypto_sha256 *hash, const struct after *after)
+{
+    char text[AFTER_TEXT_SIZE];
+    bool from_job = after->input < after->count;
+    after_text(after, text);
+    int rc = add_text(hash, text);
+    return rc == 0 ? add_text(hash, from_job ? after->jobs[after->input].public_id : "") : rc;
+}
+
 int intake_fingerprint(const struct intake *intake, const char *public_id,
                        char out[INTAKE_FINGERPRINT_SIZE])
 {
@@ -282,6 +302,8 @@ int intake_fingerprint(const struct intake *intake, const char *public_id,
         rc = add_text(hash, intake->model->name);
     if (rc == 0)
         rc = add_text(hash, intake->email);
+    if (rc == 0)
+        rc = add_after(hash, &intake->after);
     if (rc == 0)
         rc = add_spec(hash, &intake->spec, public_id);
     if (rc == 0)

@@ -16,6 +16,7 @@
 #include "common/address.h"
 #include "common/buf.h"
 #include "common/err.h"
+#include "dispatcher/after.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,10 +27,12 @@ struct manifest_set;
 
 struct intake {
     const struct manifest *model; /* borrowed from the set */
-    struct buf input;             /* the picture's bytes; empty where the model takes none */
+    bool has_picture;             /* it brings one, which is to be stored */
+    struct buf input;             /* the picture's bytes; empty where it brings none */
     const char *input_type;       /* static storage: what it is, not what it was called */
     struct buf spec;              /* as job_spec_format() writes it */
     char email[ADDRESS_SIZE];     /* "" where none was given */
+    struct after after;           /* not permitted yet */
 };
 
 struct intake_refusal {

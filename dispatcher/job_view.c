@@ -48,6 +48,19 @@ static int put_result(struct buf *out, const struct queue_job *job)
 }
 
 /* `view` NULL: without the page, which wants a token. */
+/* The jobs that it waits for, or waited for. */
+static int put_after(struct buf *out, const struct queue_job *job)
+{
+    char ids[QUEUE_PARENTS_MAX * ID_PUBLIC_SIZE + 1];
+    if (!queue_extra_get(job, 'p', ids, sizeof ids))
+        return 0;
+    int rc = buf_append_text(out, "\"after\":[");
+    for (const char *id = ids; rc == 0 && *id;
+         id += id[ID_PUBLIC_SIZE - 1] ? ID_PUBLIC_SIZE : ID_PUBLIC_SIZE - 1)
+        rc = buf_printf(out, "%s\"%.*s\"", id == ids ? "" : ",", ID_PUBLIC_SIZE - 1, id);
+    return rc == 0 ? buf_append_text(out, "],") : rc;
+}
+
 static int put_links(struct buf *out, const struct queue_job *job, const char *url,
                      const char *view)
 {
@@ -111,6 +124,8 @@ static int write_job(const struct queue_job *job, const char *public_url,
     if (rc == 0)
         rc = buf_join(out, "\"created_at\":\"", created, "\",\"updated_at\":\"", updated, "\",",
                       NULL);
+    if (rc == 0)
+        rc = put_after(out, job);
     if (rc == 0)
         rc = put_error(out, job);
     if (rc == 0)

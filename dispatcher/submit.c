@@ -45,6 +45,7 @@ struct submission {
     struct intake intake; /* filled once `checked` */
     struct intake_refusal refusal;
     struct enqueue_item item;
+    const char *parents[QUEUE_PARENTS_MAX];
     char sealed[ADDRESS_SEALED_SIZE], address_hash[ADDRESS_HASH_SIZE];
     struct queue_idem idem;           /* its key "" where the client sent none */
     char extra[QUEUE_IDEM_LINE_SIZE]; /* lines for the record */
@@ -129,7 +130,7 @@ void submit_headers(struct dispatcher *dispatcher, struct call *call)
 static void forget_input(struct dispatcher *dispatcher, struct submission *submission)
 {
     /* Nobody but us knows of this object yet. */
-    if (submission->intake.model->has_input)
+    if (submission->intake.has_picture)
         disowned_add_object(dispatcher->disowned, submission->input_key);
 }
 
@@ -165,7 +166,15 @@ static void check(struct submission *submission)
     submission->rc = intake_check(&submission->call->dispatcher->models, submission->form,
                                   submission->public_id, &submission->intake, &submission->refusal);
     form_destroy(&submission->form);
-    submission->checked = submission->rc == 0;
+    if (submission->rc < 0)
+        return;
+    submission->checked = true;
+    submission->rc = after_permit(&submission->intake.after, submission->call->dispatcher->tokens,
+                                  submission->call->identity.has_key, &submission->refusal.err);
+    if (submission->rc < 0) {
+        intake_fini(&submission->intake);
+        submission->checked = false;
+    }
     if (submission->checked && submission->idem.key[0])
         submission->rc =
             intake_fingerprint(&submission->intake, submission->public_id, submission->idem.body);
@@ -174,7 +183,7 @@ static void check(struct submission *submission)
 /* Before a picture is stored twice. Without one the submit script alone decides. */
 static bool must_reserve(const struct submission *submission)
 {
-    return submission->idem.key[0] && submission->intake.model->has_input && !submission->reserved;
+    return submission->idem.key[0] && submission->intake.has_picture && !submission->reserved;
 }
 
 /* On a thread. */
@@ -184,7 +193,7 @@ static void check_and_store(void *task)
     const struct dispatcher *dispatcher = submission->call->dispatcher;
     if (!submission->checked)
         check(submission);
-    if (submission->rc < 0 || !submission->intake.model->has_input || must_reserve(submission))
+    if (submission->rc < 0 || !submission->intake.has_picture || must_reserve(submission))
         return;
     const struct buf *input = &submission->intake.input;
     submission->rc = store_put(dispatcher->store, submission->input_key, input->data, input->size,
@@ -240,8 +249,7 @@ void submit(struct dispatcher *dispatcher, struct call *call)
     /* What is this small is checked sooner than it is handed to a thread. */
     if (form_bytes(submission->form) <= MAX_BYTES_HERE) {
         check(submission);
-        if (submission->rc < 0 || !submission->intake.model->has_input ||
-            must_reserve(submission)) {
+        if (submission->rc < 0 || !submission->intake.has_picture || must_reserve(submission)) {
             on_stored(submission);
             return;
         }
@@ -292,6 +300,12 @@ static void accept(struct submission *submission, const struct queue_submitted *
                             .eta_ms = submitted->eta_ms};
     memcpy(job.public_id, submission->public_id, sizeof job.public_id);
     snprintf(job.model, sizeof job.model, "%s", submission->intake.model->name);
+    char text[AFTER_TEXT_SIZE], extra[AFTER_TEXT_SIZE + 4];
+    after_text(&submission->intake.after, text);
+    job.extra_size = text[0] ? (size_t)snprintf(extra, sizeof extra, "p=%s\n", text) : 0;
+    job.extra = extra;
+    if (job.state == JOB_FAILED) /* before it could begin */
+        snprintf(job.error_code, sizeof job.error_code, "parent_failed");
     if (accept_send(submission->call, &job, false) == 0)
         return;
     /* Accepted, but we cannot say how to reach it: as good as lost, unless it is asked for again.
@@ -334,6 +348,10 @@ static void on_enqueued(struct enqueue_item *item, const struct enqueue_outcome 
         forget_input(dispatcher, submission);
     if (outcome->idem.state != QUEUE_IDEM_FREE)
         accept_again(submission->call, &outcome->idem);
+    else if (outcome->rc == ERR_NOT_FOUND || outcome->rc == ERR_INVALID)
+        problem_send(submission->call->exchange, &(struct problem){.kind = PROBLEM_INVALID,
+                                                                   .detail = outcome->err.text,
+                                                                   .field = outcome->err.field});
     else if (outcome->unknown)
         call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
     else
@@ -369,7 +387,7 @@ static void enqueue(struct submission *submission)
                 .backoff_max_ms = intake->model->backoff_max_ms,
                 .run_max_ms = intake->model->timeout_ms,
                 .deadline_after_ms = intake->model->deadline_ms,
-                .has_input = intake->model->has_input,
+                .has_input = intake->has_picture,
                 .extension = "png",
                 .notify_address = submission->address_hash,
                 .notify_blob = submission->sealed,
@@ -381,6 +399,7 @@ static void enqueue(struct submission *submission)
         .done = on_enqueued,
         .data = submission,
     };
+    after_apply(&intake->after, submission->parents, &submission->item.job);
     if (rc == 0)
         rc = enqueue_add(dispatcher->enqueue, &submission->item, NULL);
     if (rc < 0) { /* certainly not sent */

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base record lane flow settle kin admit
+-- @use base record lane flow settle kin admit idem
 -- adopt: submit, for jobs that wait for others or for the sealing of their batch.
 --
 -- ARGV, reply and statuses as of submit (the record has FLAG_WAITING and the lines p, f, b of extra), and retain
@@ -107,7 +107,7 @@ end
 local problem
 for i = 5, 4 + 6 * ARGV[4], 6 do
   local reply
-  reply, problem = adopt(i)
+  reply, problem = idem_once(i, adopt)
   if not reply then
     break
   end
@@ -115,5 +115,6 @@ for i = 5, 4 + 6 * ARGV[4], 6 do
 end
 settle_own_kin(retain_ms)
 finish()
+idem_finish()
 -- As in submit.
 return problem and redis.error_reply(problem) or replies

@@ -52,6 +52,24 @@ local function idem_settle(key, public_id, body, accepted)
   end
 end
 
+-- Runs `verb`(i), submit or adopt, unless the job's key stands for another one.
+local function idem_once(i, verb)
+  local public_id, packed = ARGV[i], ARGV[i + 5]
+  local key, body = idem_of(ARGV[i + 2], packed)
+  if not key then
+    return verb(i)
+  end
+  local status, other = idem_look(key, public_id, body)
+  if status then
+    return {status, 'Q', 0, -1, -1, other}
+  end
+  local reply, problem = verb(i)
+  if reply then
+    idem_settle(key, public_id, body, reply == now or reply[1] < 2)
+  end
+  return reply, problem
+end
+
 -- Who was refused may ask again at once. Comes last, for it writes what Redis permits when out of memory.
 local function idem_finish()
   if #idem_refused > 0 then

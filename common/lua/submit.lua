@@ -174,28 +174,10 @@ local function submit(i)
   return want_position and reply_to(0, load(id)) or now
 end
 
--- A job with an idempotency key, unless the key stands for another one.
-local function submit_once(i)
-  local public_id, packed = ARGV[i], ARGV[i + 5]
-  local key, body = idem_of(ARGV[i + 2], packed)
-  if not key then
-    return submit(i)
-  end
-  local status, other = idem_look(key, public_id, body)
-  if status then
-    return {status, 'Q', 0, -1, -1, other}
-  end
-  local reply, problem = submit(i)
-  if reply then
-    idem_settle(key, public_id, body, reply == now or reply[1] < 2)
-  end
-  return reply, problem
-end
-
 local problem
 for i = 5, 4 + 6 * ARGV[4], 6 do
   local reply
-  reply, problem = submit_once(i)
+  reply, problem = idem_once(i, submit)
   if not reply then
     break
   end

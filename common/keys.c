@@ -3,6 +3,7 @@
 
 #include "common/base64.h"
 #include "common/err.h"
+#include "common/queue_limits.h"
 #include "common/queue_scripts.h"
 #include "common/redis.h"
 
@@ -149,9 +150,9 @@ int key_check(const struct key *key, struct err *err)
         return err_set(err, ERR_LIMIT, "per-minute", "must be 0 to %d", MAX_RATE);
     if (key->burst < 0 || key->burst > MAX_RATE || (key->per_minute > 0 && key->burst == 0))
         return err_set(err, ERR_LIMIT, "burst", "must be 1 to %d", MAX_RATE);
-    if (key->concurrency < 0 || key->concurrency > MAX_RATE)
-        return err_set(err, ERR_LIMIT, "concurrency", "must be 0 to %d", MAX_RATE);
-    if (key->max_queued < 0 || key->max_queued > MAX_RATE)
+    if (key->concurrency < KEYS_AS_IT_WAS || key->concurrency > QUEUE_RUNNING_LIMIT)
+        return err_set(err, ERR_LIMIT, "concurrency", "must be 0 to %d", QUEUE_RUNNING_LIMIT);
+    if (key->max_queued < KEYS_AS_IT_WAS || key->max_queued > MAX_RATE)
         return err_set(err, ERR_LIMIT, "max-queued", "must be 0 to %d", MAX_RATE);
     return check_origins(key->origins, err);
 }
@@ -167,14 +168,15 @@ enum field {
     WEIGHT,
     PER_MINUTE,
     BURST,
-    CONCURRENCY,
-    MAX_QUEUED,
     ORIGINS,
     CREATED,
     REVOKED,
-    FIELD_COUNT
+    FIELD_COUNT, /* of the key's hash; the account's come behind */
+    CONCURRENCY = FIELD_COUNT,
+    MAX_QUEUED,
+    VALUE_COUNT
 };
-static const char *const fields[FIELD_COUNT] = {
+static const char *const fields[VALUE_COUNT] = {
     [ID] = "id",
     [ACCOUNT] = "account",
     [NAME] = "name",
@@ -273,6 +275,14 @@ static void add_number(struct redis_command *command, enum field field, int64_t 
     redis_command_int(command, number);
 }
 
+static void add_limit(struct redis_command *command, int64_t limit)
+{
+    if (limit < 0)
+        redis_command_text(command, "");
+    else
+        redis_command_int(command, limit);
+}
+
 static int random_name(char letter, char out[KEY_ID_SIZE])
 {
     unsigned char bytes[8];
@@ -309,14 +319,14 @@ static void create_command(const struct key *key, const char *digest, bool known
     redis_command_text(command, key->account);
     redis_command_int(command, known);
     redis_command_text(command, key->origins);
+    add_limit(command, key->concurrency);
+    add_limit(command, key->max_queued);
     add_field(command, NAME, key->name);
     add_field(command, SCOPES, text);
     add_field(command, PRIORITY, job_priority_name(key->ceiling));
     add_field(command, WEIGHT, weight);
     add_number(command, PER_MINUTE, key->per_minute);
     add_number(command, BURST, key->burst);
-    add_number(command, CONCURRENCY, key->concurrency);
-    add_number(command, MAX_QUEUED, key->max_queued);
 }
 
 int keys_create(struct redis *redis, struct key *key, int64_t timeout_ms,
@@ -340,6 +350,8 @@ int keys_create(struct redis *redis, struct key *key, int64_t timeout_ms,
         rc = err_set(err, ERR_NOT_FOUND, "account", "there is no account %s", key->account);
     if (rc == 0) {
         key->created_ms = redis_reply_int(redis_reply_at(reply, 1));
+        key->concurrency = redis_reply_int(redis_reply_at(reply, 2));
+        key->max_queued = redis_reply_int(redis_reply_at(reply, 3));
         memcpy(out_text, text, sizeof text);
     }
     crypto_wipe(text, sizeof text);
@@ -360,6 +372,30 @@ int keys_revoke(struct redis *redis, const char *id, int64_t timeout_ms, struct 
     int rc = run(redis, &command, timeout_ms, &reply, err);
     if (rc == 0 && redis_reply_int(reply) == 0)
         rc = err_set(err, ERR_NOT_FOUND, "key", "there is no key %s", id);
+    redis_reply_free(&reply);
+    return rc;
+}
+
+int keys_set_account(struct redis *redis, const char *account, int64_t concurrency,
+                     int64_t max_queued, int64_t timeout_ms, struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    struct key key = {
+        .scopes = SCOPE_READ, .weight = 1, .concurrency = concurrency, .max_queued = max_queued};
+    if (!is_name(account, 'a'))
+        return err_set(err, ERR_INVALID, "account", "an account is a and 16 hex digits");
+    int rc = key_check(&key, err);
+    if (rc < 0)
+        return rc;
+    redis_command_init(&command, COMMAND_MAX);
+    begin(&command, &queue_script_account_set);
+    redis_command_text(&command, account);
+    add_limit(&command, concurrency);
+    add_limit(&command, max_queued);
+    rc = run(redis, &command, timeout_ms, &reply, err);
+    if (rc == 0 && redis_reply_int(reply) == 0)
+        rc = err_set(err, ERR_NOT_FOUND, "account", "there is no account %s", account);
     redis_reply_free(&reply);
     return rc;
 }
@@ -403,11 +439,8 @@ int keys_list(struct redis *redis, int64_t timeout_ms, keys_each *each, void *da
 
 void keys_get_command(const char *digest, struct redis_command *command)
 {
-    char name[sizeof PREFIX "key:" + CRYPTO_SHA256_HEX_SIZE];
-    snprintf(name, sizeof name, PREFIX "key:%s", digest);
-    redis_command_clear(command);
-    redis_command_text(command, "HMGET");
-    redis_command_text(command, name);
+    begin(command, &queue_script_key_get);
+    redis_command_text(command, digest);
     for (int i = 0; i < FIELD_COUNT; i++)
         redis_command_text(command, fields[i]);
 }
@@ -415,9 +448,9 @@ void keys_get_command(const char *digest, struct redis_command *command)
 int keys_get_reply(const struct redis_reply *reply, struct key *out, struct err *err)
 {
     struct key key;
-    if (redis_reply_count(reply) != FIELD_COUNT)
-        return err_set(err, ERR_INTERNAL, "redis", "the reply to HMGET has not %d values",
-                       FIELD_COUNT);
+    if (redis_reply_count(reply) != VALUE_COUNT)
+        return err_set(err, ERR_INTERNAL, "redis", "the reply to key_get has not %d values",
+                       VALUE_COUNT);
     if (redis_reply_type(redis_reply_at(reply, ID)) == REDIS_NIL)
         return err_set(err, ERR_NOT_FOUND, "key", "there is no such key");
     int rc = read_key(reply, &key, err);

@@ -31,6 +31,9 @@ struct redis_reply;
 #define KEY_NAME_SIZE 65
 #define KEY_ORIGINS_SIZE 1025
 
+/* In place of a limit of an account: what it has, or for a new one none. */
+#define KEYS_AS_IT_WAS (-1)
+
 /* What a key permits; bits. */
 enum scope { SCOPE_SUBMIT = 1, SCOPE_READ = 2, SCOPE_OPERATE = 4 };
 
@@ -72,10 +75,14 @@ int key_check(const struct key *key, struct err *err);
 /* ---- for the command line: at once ---------------------------------------------------------- */
 
 /* Makes a key as `key` says, of a new account where key->account is ""; fills id, account and
- * created_ms. `out_text` is the only place where the key itself ever is. ERR_NOT_FOUND: there is no
- * such account. */
+ * created_ms, and the account's limits. `out_text` is the only place where the key itself ever is.
+ * ERR_NOT_FOUND: there is no such account. */
 int keys_create(struct redis *redis, struct key *key, int64_t timeout_ms,
                 char out_text[KEY_TEXT_SIZE], struct err *err);
+
+/* Other limits for the account, KEYS_AS_IT_WAS for one that stays. ERR_NOT_FOUND. */
+int keys_set_account(struct redis *redis, const char *account, int64_t concurrency,
+                     int64_t max_queued, int64_t timeout_ms, struct err *err);
 
 /* The dispatchers follow within two seconds. Harmless when repeated. ERR_NOT_FOUND. */
 int keys_revoke(struct redis *redis, const char *id, int64_t timeout_ms, struct err *err);

@@ -8,7 +8,9 @@
 #include "common/queue_scripts.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define COST_MAX_MS 16000000
@@ -142,6 +144,28 @@ static int64_t charge_of(const struct queue_submit *job)
     return charge > COST_MAX_MS ? COST_MAX_MS : (int64_t)charge;
 }
 
+/* The limit of every flow, and behind it those of flows that have one of their own. */
+static void add_max_queued(const struct queue *queue, const struct queue_submit *jobs, size_t count,
+                           struct redis_command *command)
+{
+    char text[64 + JOB_FLOW_SIZE];
+    struct buf line;
+    buf_init(&line, QUEUE_SUBMIT_MAX * sizeof text);
+    snprintf(text, sizeof text, "%" PRId64, queue->max_flow_queued);
+    int rc = buf_append_text(&line, text);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        bool same = i > 0 && strcmp(jobs[i].flow, jobs[i - 1].flow) == 0;
+        if (jobs[i].max_queued <= 0 || same)
+            continue;
+        snprintf(text, sizeof text, " %s=%" PRId64, jobs[i].flow, jobs[i].max_queued);
+        rc = buf_append_text(&line, text);
+    }
+    redis_command_bytes(command, line.data, line.size);
+    if (rc < 0)
+        command->failure = rc;
+    buf_fini(&line);
+}
+
 void queue_submit_command(const struct queue *queue, const struct queue_submit *jobs, size_t count,
                           struct redis_command *command)
 {
@@ -149,7 +173,7 @@ void queue_submit_command(const struct queue *queue, const struct queue_submit *
     bool wait = count > 0 && queue_submit_waits(&jobs[0]);
     queue_begin(queue, command, wait ? &queue_script_adopt : &queue_script_submit);
     redis_command_int(command, queue->max_queued);
-    redis_command_int(command, queue->max_flow_queued);
+    add_max_queued(queue, jobs, count, command);
     redis_command_int(command, count == 1);
     redis_command_int(command, (int64_t)count);
     struct buf record;

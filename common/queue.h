@@ -84,6 +84,7 @@ struct queue_submit {
     enum job_priority priority;
     int64_t cost_ms;        /* expected milliseconds on the device: 1 … 16,000,000 */
     double weight;          /* of the flow: 1 unless it pays for more; 0.01 … 1000 */
+    int64_t max_queued;     /* of the flow and model, in place of the queue's; 0: the queue's */
     int max_attempts;       /* 1 … 100 */
     int64_t backoff_ms;     /* before the second attempt, then doubled; 0: 1 s. By 10 ms */
     int64_t backoff_max_ms; /* 0: 5 min. By 1 s */

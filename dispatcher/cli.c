@@ -83,6 +83,17 @@ static const struct config_option dead_options[] = {
     SERVER,
 };
 
+#define CONCURRENCY                                                                                \
+    {                                                                                              \
+        "concurrency", CONFIG_INT, AT(concurrency), "-1", -1, QUEUE_RUNNING_LIMIT, "jobs",         \
+            "of the account that may run at once; 0: no limit, -1: as it was"                      \
+    }
+#define MAX_QUEUED                                                                                 \
+    {                                                                                              \
+        "max-queued", CONFIG_INT, AT(max_queued), "-1", -1, 1000000000, "jobs",                    \
+            "of the account and one model that may wait; 0: as the dispatcher says, -1: as it was" \
+    }
+
 static const struct config_option keys_create_options[] = {
     {"account", CONFIG_TEXT, AT(account), .help = "whose; default: a new account"},
     {"name", CONFIG_TEXT, AT(name), .help = "a word for lists"},
@@ -95,16 +106,16 @@ static const struct config_option keys_create_options[] = {
     {"per-minute", CONFIG_INT, AT(per_minute), "0", 0, 1000000000, NULL,
      "submissions; 0: no limit"},
     {"burst", CONFIG_INT, AT(burst), "120", 1, 1000000000, NULL, "submissions at once"},
-    {"concurrency", CONFIG_INT, AT(concurrency), "0", 0, QUEUE_RUNNING_LIMIT, "jobs",
-     "of the account that may run at once; 0: no limit"},
-    {"max-queued", CONFIG_INT, AT(max_queued), "0", 0, 1000000000, "jobs",
-     "of the account and one model that may wait; 0: as the dispatcher says"},
+    CONCURRENCY,
+    MAX_QUEUED,
     JSON,
     REDIS,
     REDIS_PASSWORD,
 };
 static const struct config_option keys_list_options[] = {
     {"account", CONFIG_TEXT, AT(account), .help = "only its keys"}, JSON, REDIS, REDIS_PASSWORD};
+static const struct config_option keys_limit_options[] = {CONCURRENCY, MAX_QUEUED, REDIS,
+                                                          REDIS_PASSWORD};
 static const struct config_option keys_revoke_options[] = {REDIS, REDIS_PASSWORD};
 
 static const struct config_option fsck_options[] = {
@@ -151,6 +162,8 @@ static const struct command {
      keys_create_options, COUNT(keys_create_options)},
     {"keys list", "[OPTIONS]", "the API keys, without the keys themselves", 0, cli_keys_list,
      keys_list_options, COUNT(keys_list_options)},
+    {"keys limit", "ACCOUNT [OPTIONS]", "how many jobs of an account may run or wait", 1,
+     cli_keys_limit, keys_limit_options, COUNT(keys_limit_options)},
     {"keys revoke", "KEY-ID", "an API key is none from now on", 1, cli_keys_revoke,
      keys_revoke_options, COUNT(keys_revoke_options)},
     {"queues", "", "what waits and runs, by model", 0, cli_queues, operate_options,

@@ -129,6 +129,7 @@ int cli_list(struct cli *cli, const char *unused, struct err *err);
 int cli_models(struct cli *cli, const char *unused, struct err *err);
 int cli_fsck(struct cli *cli, const char *unused, struct err *err);
 int cli_keys_create(struct cli *cli, const char *unused, struct err *err);
+int cli_keys_limit(struct cli *cli, const char *account, struct err *err);
 int cli_keys_list(struct cli *cli, const char *unused, struct err *err);
 int cli_keys_revoke(struct cli *cli, const char *id, struct err *err);
 

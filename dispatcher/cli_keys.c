@@ -119,6 +119,17 @@ int cli_keys_create(struct cli *cli, const char *unused, struct err *err)
     return rc;
 }
 
+int cli_keys_limit(struct cli *cli, const char *account, struct err *err)
+{
+    struct redis *redis = NULL;
+    int rc = cli_open_redis(cli, &redis, err);
+    if (rc == 0)
+        rc = keys_set_account(redis, account, cli->settings.concurrency, cli->settings.max_queued,
+                              TIMEOUT_MS, err);
+    redis_destroy(&redis);
+    return rc;
+}
+
 /* ---- revoke, list ---------------------------------------------------------------------------- */
 
 int cli_keys_revoke(struct cli *cli, const char *id, struct err *err)

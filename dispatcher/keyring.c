@@ -99,7 +99,7 @@ static void tell_all(struct entry *entry, int rc)
     }
 }
 
-/* The queue counts the account's running jobs; the key says how many there may be. With each look,
+/* The queue counts the account's running jobs; its key says how many there may be. With each look,
  * so that a change or an emptied Redis is put right; before any job that waits for this answer. */
 static void tell_limits(const struct entry *entry)
 {
@@ -108,9 +108,7 @@ static void tell_limits(const struct entry *entry)
     if (!(key->scopes & SCOPE_SUBMIT))
         return;
     queue_flow_limits_command(dispatcher_queue_of_flow(dispatcher, key->account), key->account,
-                              key->concurrency < QUEUE_RUNNING_LIMIT ? key->concurrency
-                                                                     : QUEUE_RUNNING_LIMIT,
-                              0, &dispatcher->command);
+                              key->concurrency, 0, &dispatcher->command);
     dispatcher_send(dispatcher, NULL, NULL);
 }
 

@@ -321,7 +321,7 @@ static void refuse_for_now(struct call *call, const struct enqueue_outcome *outc
     bool flow = outcome->rc == ERR_LIMIT;
     const struct identity *identity = &call->identity;
     int64_t limit = call->dispatcher->settings->max_flow_queued;
-    if (identity->max_queued && identity->max_queued < limit)
+    if (identity->max_queued)
         limit = identity->max_queued;
     problem_send(call->exchange,
                  &(struct problem){.kind = flow ? PROBLEM_RATE_LIMITED : PROBLEM_UNAVAILABLE,
@@ -382,6 +382,7 @@ static void enqueue(struct submission *submission)
                 .priority = JOB_PRIORITY_NORMAL,
                 .cost_ms = intake->model->cost_ms,
                 .weight = submission->call->identity.weight,
+                .max_queued = submission->call->identity.max_queued,
                 .max_attempts = intake->model->max_attempts,
                 .backoff_ms = intake->model->backoff_ms,
                 .backoff_max_ms = intake->model->backoff_max_ms,

@@ -2,7 +2,8 @@
 -- @use base record lane index admit idem position
 -- submit: admit jobs, write their records, put them into their lanes.
 --
--- ARGV  max queued of the shard, max queued of a flow and model, 1 to answer with positions, count;
+-- ARGV  max queued of the shard, max queued of a flow and model (behind it ` <flow>=<max>` of those that
+--       have a limit of their own), 1 to answer with positions, count;
 --       then of each job: public id, model, flow, priority, run at (ms since 1970, 0 now), and the
 --       record, packed by the caller as in record.lua with zeros for created, updated and place
 -- Reply of each job: {status, state letter, created ms, position, eta ms}; status 0 accepted, 1 was
@@ -12,7 +13,11 @@
 --       In place of the usual {0, 'Q', created ms, -1, -1} only created ms
 -- Crash: all or nothing. At maxmemory refused with OOM before anything is written: the first write
 -- must be a command that Redis refuses then (SET, HINCRBY).
-local max_queued, max_flow, want_position = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+local max_queued, want_position = tonumber(ARGV[1]), ARGV[3] == '1'
+local max_flow, max_of = tonumber(string.match(ARGV[2], '^%d+')), {}
+for flow, most in string.gmatch(ARGV[2], ' (%S+)=(%d+)') do
+  max_of[flow] = tonumber(most)
+end
 local room = room_for_jobs(max_queued)
 local retries = {} -- where there was no room → when there should be some
 local JOBS = P .. 'j:'
@@ -80,7 +85,7 @@ local function enqueue(id, set, flow, packed)
   end
   call('SETRANGE', key, '8', struct.pack('>I6I5I6', now, place, now))
   local length = call('RPUSH', lane, id)
-  if length > max_flow then
+  if length > (max_of[flow] or max_flow) then
     call('RPOP', lane)
     call('DEL', key)
     give_place_back(tails, flow, place)

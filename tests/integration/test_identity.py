@@ -68,6 +68,22 @@ class Keys(Shared):
             self.assertIn(hand.claim()["public_id"], mine)
             self.assertIsNone(hand.claim())
 
+    def test_an_account_has_its_own_limits_of_waiting_and_running_jobs(self):
+        key = self.lab.key("--max-queued", "2", "--concurrency", "1")
+        other = self.lab.key("--account", key["account"], "--weight", "2")
+        self.assertEqual((other["max_queued"], other["concurrency"]), (2, 1))
+        statuses = [self.lab.submit(token=k["key"]).status for k in (key, other, key, other)]
+        self.assertEqual(statuses, [202, 202, 429, 429])
+        refused = self.lab.submit(token=key["key"])
+        self.assertEqual(refused.problem["limit"], 2)
+        self.assertGreater(int(refused.headers["Retry-After"]), 0)
+        self.assertEqual(self.lab.submit(token=self.lab.key()["key"]).status, 202)
+        self.assertEqual(self.lab.redis_cli("HGET", "{q:00}limits", key["account"]), "1 0")
+        self.lab.keys("limit", key["account"], "--max-queued", "3", "--concurrency", "0")
+        wait_until(lambda: self.lab.submit(token=other["key"]).status == 202, "the new limit counts")
+        self.assertEqual(self.lab.submit(token=key["key"]).status, 429)
+        wait_until(lambda: self.lab.redis_cli("HGET", "{q:00}limits", key["account"]) == "", "no limit is told")
+
     def test_events_with_a_key(self):
         key = self.lab.key()
         job = self.lab.submit(token=key["key"]).json

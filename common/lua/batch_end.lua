@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow rows settle forget kin
+-- @use base write record lane flow rows settle index forget kin
 -- batch_end: cancel or erase a piece of a sealed batch's jobs, each as cancel and erase do.
 --
 -- ARGV  public id of the batch, 1 to erase, 0 to cancel, offset, limit, retain ms

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- @use base write record lane flow settle reap admit allow order
+-- @usual count finish patch wake lane_close ring_keys any_waits reap_due
 -- claim: lease up to `max` jobs of one model to a worker.
 --
 -- ARGV  worker, nonce, lease ms, retain ms, max, shard, models in the worker's order of preference…
@@ -370,7 +371,9 @@ local function next_due()
   return due and max(0, floor(due - now)) or -1
 end
 
-reap(16, lease_ms, retain_ms, min(100, lease_ms / 20))
+if reap_due(min(100, lease_ms / 20)) then
+  reap(16, lease_ms, retain_ms, 0)
+end
 local known = call('GET', P .. 'nonce:' .. worker)
 if known and sub(known, 1, #nonce + 1) == nonce .. ' ' then
   replay(sub(known, #nonce + 2))
@@ -388,7 +391,9 @@ for i = 1, #models do
     wake(models[i]) -- the next idle worker, if there is one
   end
 end
-settle_limits()
+if limited then
+  settle_limits()
+end
 if n > 0 then
   call('ZADD', P .. 'lease', unpack(leases))
   call('HSET', P .. 'run', unpack(runs))

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- @use base write record lane flow settle kin
+-- @usual count throw_away finish patch listens is_account retention_of
 -- complete: a job succeeded. State, result, event, notification and the trash in one.
 --
 -- ARGV  worker, retain ms, then of each job: id, epoch, public id, extension, outcome: the result's bytes
@@ -97,17 +98,21 @@ local function refuse(id, epoch, public_id, extension)
   return r and r.epoch == epoch and r.state == 'C' and 3 or 4
 end
 
-for i = 3, #ARGV, 5 do
-  local id, epoch = ARGV[i], tonumber(ARGV[i + 1])
-  reply[#reply + 1] = settle(id, epoch, ARGV[i + 4]) and 1 or refuse(id, epoch, ARGV[i + 2], ARGV[i + 3])
-end
-if #left > 0 then
+local function tell_all_kin()
   local waited_for = call('SMISMEMBER', P .. 'parents', unpack(left))
   for i = 1, #left do
     if waited_for[i] == 1 then
       tell_kin(left[i], 'S')
     end
   end
+  settle_own_kin(retain_ms)
+end
+
+for i = 3, #ARGV, 5 do
+  local id, epoch = ARGV[i], tonumber(ARGV[i + 1])
+  reply[#reply + 1] = settle(id, epoch, ARGV[i + 4]) and 1 or refuse(id, epoch, ARGV[i + 2], ARGV[i + 3])
+end
+if #left > 0 then
   call('ZREM', P .. 'lease', unpack(left))
   call('HDEL', P .. 'run', unpack(left))
 end
@@ -120,5 +125,7 @@ for model, of_model in pairs(models) do
     call('HSET', P .. 'c:' .. model, 'service', floor((old and old * 0.9 + new * 0.1 or new) * 10 + 0.5) / 10)
   end
 end
-settle_own_kin(retain_ms)
+if #left > 0 and call('EXISTS', P .. 'parents') == 1 then
+  tell_all_kin()
+end
 return finish(reply)

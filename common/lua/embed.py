@@ -5,11 +5,15 @@
     embed.py OUT.c OUT.h submit.lua claim.lua ...
 
 The second line of a script, `-- @use base record lane`, names the parts (NAME.lua beside it) that go
-in front of it. Comments and indentation stay out of what Redis gets. Each script becomes a struct
-redis_script `queue_script_NAME` with its SHA-1, so that a call needs no SCRIPT LOAD.
+in front of it. Lua makes every function anew in every call of a script, so one that is called for each
+job has a third line, `-- @usual count finish`, with those functions of its parts that usual jobs need.
+All others are made together when the first of them is called: they become fields of a table, `rest`.
+Comments and indentation stay out of what Redis gets. Each script becomes a struct redis_script
+`queue_script_NAME` with its SHA-1, so that a call needs no SCRIPT LOAD.
 """
 import hashlib
 import pathlib
+import re
 import sys
 
 
@@ -19,13 +23,47 @@ def strip(text):
     return "\n".join(line for line in lines if line)
 
 
+FUNCTION = r"(?ms)^(local function \w+\(.*?^end$)"
+
+
+def nest(base, parts, script):
+    """Makes base, parts and script three functions, one in the other. Lua finds a local variable that a new
+    function captures by walking a list of all that were captured before, while what lies one function further
+    out is merely copied: in one flat script that walk costs more than all the rest of a short call."""
+    return f"{base}\nreturn (function()\n{parts}\nreturn (function()\n{script}\nend)()\nend)()\n"
+
+
+def fold(path, parts, script, usual):
+    """Moves the functions of the parts that are not usual into the table `rest`, which fills itself."""
+    blocks = re.split(FUNCTION, parts)
+    named = {re.match(r"local function (\w+)", block).group(1): block for block in blocks[1::2]}
+    for wrong in usual - set(named):
+        sys.exit(f"{path}: @usual {wrong}, but no part has such a function")
+    folded = {name: block for name, block in named.items() if name not in usual}
+    calls = re.compile(r"(?<![\w.'])(" + "|".join(folded) + r")(?=\()")
+
+    def rename(text):
+        return calls.sub(r"rest.\1", text).replace("local function rest.", "function rest.")
+
+    stays = rename("".join(block for block in blocks if block not in folded.values()))
+    made, script = rename("\n".join(folded.values())), rename(script)
+    for name in folded:
+        if re.search(rf"(?<![\w.'])({name})(?![\w'(])", strip(stays + made + script)) or f"function rest.{name}" in script:
+            sys.exit(f"{path}: {name} is a function of a part; here it may only be called")
+    return ("local rest = {}\n" + stays + "\nsetmetatable(rest, {__index = function(_, name)\n" +
+            "setmetatable(rest, nil)\n" + made + "\nreturn rest[name]\nend})", script)
+
+
 def assemble(path):
-    source = path.read_text()
-    uses = source.split("\n", 2)[1]
-    if not uses.startswith("-- @use "):
-        sys.exit(f"{path}: the second line must be `-- @use PART...`")
-    parts = [(path.parent / f"{name}.lua").read_text() for name in uses.split()[2:]]
-    return "\n".join(strip(part) for part in [*parts, source]) + "\n"
+    script = path.read_text()
+    lines = script.split("\n")
+    if not lines[1].startswith("-- @use base"):
+        sys.exit(f"{path}: the second line must be `-- @use base PART...`")
+    base, *parts = ((path.parent / f"{name}.lua").read_text() for name in lines[1].split()[2:])
+    parts = "\n".join(parts)
+    if lines[2].startswith("-- @usual "):
+        parts, script = fold(path, parts, script, set(lines[2].split()[2:]))
+    return nest(strip(base), strip(parts), strip(script))
 
 
 def c_bytes(data):

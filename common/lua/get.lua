@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- @use base record lane position
+-- @usual parse load public_id_of
 -- get: one job as it is now.
 --
 -- ARGV  public id
@@ -12,6 +13,9 @@ end
 if not r or public_id_of(r) ~= ARGV[1] then
   return false
 end
-local position, eta = position_of(r, 256)
+local position, eta = -1, -1
+if r.state == 'Q' then
+  position, eta = position_of(r, 256)
+end
 local due = r.state == 'D' and call('ZSCORE', P .. 'delay', r.id) or '0'
 return {r.raw, position, eta, due, call('GET', P .. 'evid') or '0-0', r.id, tonumber(sub(P, 4, 5), 16)}

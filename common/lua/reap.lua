@@ -4,6 +4,12 @@
 
 local CRASHES_MAX = 3
 
+-- Was that done longer ago than `pause_ms`? For who would not carry all of this along to find out.
+local function reap_due(pause_ms)
+  local last = tonumber(string.match(call('GET', P .. 'tick') or '', '^(%d+) ')) or 0
+  return now - last >= pause_ms or now < last
+end
+
 -- A record that cannot be read must not block those behind it: its id is put aside for fsck.
 local function quarantine(id)
   call('ZADD', P .. 'corrupt', now, id)

@@ -237,7 +237,9 @@ static int append_chunk(const char *chunk, size_t size, void *context)
 int json_append(struct buf *buf, const json_t *value, size_t flags)
 {
     size_t before = buf->size;
-    if (flags == JSON_COMPACT && json_plain_append(buf, (json_t *)(uintptr_t)value) == 0)
+    bool plain = (flags & ~(size_t)JSON_SORT_KEYS) == JSON_COMPACT;
+    if (plain &&
+        json_plain_append(buf, (json_t *)(uintptr_t)value, (flags & JSON_SORT_KEYS) != 0) == 0)
         return 0;
     buf_truncate(buf, before);
     if (json_dump_callback(value, append_chunk, buf, flags | JSON_ENCODE_ANY) == 0)

@@ -175,29 +175,56 @@ static int put_text(struct buf *buf, const char *text, size_t size)
     return rc == 0 ? buf_append(buf, "\"", 1) : rc;
 }
 
-static int put_object(struct buf *buf, json_t *object)
+#define MAX_SORTED 16
+
+/* Iterators in the order of their names; as jansson, byte by byte. Past MAX_SORTED it is not plain.
+ */
+static int sort_members(json_t *object, void *members[MAX_SORTED])
 {
-    const char *before = "{";
-    int rc = 0;
-    for (void *it = json_object_iter(object); it && rc == 0;
-         it = json_object_iter_next(object, it)) {
-        const char *key = json_object_iter_key(it);
-        rc = buf_append(buf, before, 1);
-        if (rc == 0)
-            rc = put_text(buf, key, strlen(key));
-        if (rc == 0)
-            rc = buf_append(buf, ":", 1);
-        if (rc == 0)
-            rc = json_plain_append(buf, json_object_iter_value(it));
-        before = ",";
+    int count = 0;
+    for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it)) {
+        int place = count++;
+        if (place == MAX_SORTED)
+            return ERR_UNSUPPORTED;
+        for (; place > 0 &&
+               strcmp(json_object_iter_key(members[place - 1]), json_object_iter_key(it)) > 0;
+             place--)
+            members[place] = members[place - 1];
+        members[place] = it;
     }
+    return count;
+}
+
+static int put_member(struct buf *buf, const char *before, void *it, bool sorted)
+{
+    const char *key = json_object_iter_key(it);
+    int rc = buf_append(buf, before, 1);
+    if (rc == 0)
+        rc = put_text(buf, key, strlen(key));
+    if (rc == 0)
+        rc = buf_append(buf, ":", 1);
+    return rc == 0 ? json_plain_append(buf, json_object_iter_value(it), sorted) : rc;
+}
+
+static int put_object(struct buf *buf, json_t *object, bool sorted)
+{
+    void *members[MAX_SORTED];
+    const char *before = "{";
+    int rc = 0, count = sorted ? sort_members(object, members) : 0;
+    if (count < 0)
+        return count;
+    for (int i = 0; i < count && rc == 0; i++, before = ",")
+        rc = put_member(buf, before, members[i], sorted);
+    for (void *it = sorted ? NULL : json_object_iter(object); it && rc == 0;
+         it = json_object_iter_next(object, it), before = ",")
+        rc = put_member(buf, before, it, sorted);
     return rc == 0 ? buf_append_text(buf, *before == '{' ? "{}" : "}") : rc;
 }
 
-int json_plain_append(struct buf *buf, json_t *value)
+int json_plain_append(struct buf *buf, json_t *value, bool sorted)
 {
     switch (json_typeof(value)) {
-    case JSON_OBJECT: return put_object(buf, value);
+    case JSON_OBJECT: return put_object(buf, value, sorted);
     case JSON_STRING: return put_text(buf, json_string_value(value), json_string_length(value));
     case JSON_INTEGER: return buf_append_int(buf, json_integer_value(value));
     case JSON_TRUE: return buf_append_text(buf, "true");

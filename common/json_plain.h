@@ -6,6 +6,7 @@
 #define DARKROOM_COMMON_JSON_PLAIN_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct buf;
@@ -14,8 +15,8 @@ struct buf;
  */
 json_t *json_plain_parse(const char *text, size_t size);
 
-/* The compact text, appended. ERR_UNSUPPORTED: not plain; then part of it may have been appended.
- */
-int json_plain_append(struct buf *buf, json_t *value);
+/* The compact text, appended; `sorted`: members by name. ERR_UNSUPPORTED: not plain; then part of
+ * it may have been appended. */
+int json_plain_append(struct buf *buf, json_t *value, bool sorted);
 
 #endif

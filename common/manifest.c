@@ -429,13 +429,18 @@ int manifest_check_params(const struct manifest *manifest, const json_t *params,
                           json_t **out_params, struct err *err)
 {
     json_t *checked = NULL;
+    struct buf text;
     int rc = params_apply_schema(manifest->params, params, &checked, err);
-    if (rc == 0 && json_dumpb(checked, NULL, 0, JSON_COMPACT) > MANIFEST_MAX_PARAMS_BYTES) {
-        rc = err_set(err, ERR_LIMIT, "params", "params have more than %d bytes",
-                     MANIFEST_MAX_PARAMS_BYTES);
+    if (rc < 0)
+        return rc;
+    buf_init(&text, MANIFEST_MAX_PARAMS_BYTES);
+    rc = json_append(&text, checked, JSON_COMPACT);
+    buf_fini(&text);
+    if (rc < 0) {
         json_decref(checked);
+        return err_set(err, ERR_LIMIT, "params", "params have more than %d bytes",
+                       MANIFEST_MAX_PARAMS_BYTES);
     }
-    if (rc == 0)
-        *out_params = checked;
-    return rc;
+    *out_params = checked;
+    return 0;
 }

@@ -228,16 +228,19 @@ void redis_command_clear(struct redis_command *command)
 
 void redis_command_bytes(struct redis_command *command, const void *data, size_t size)
 {
-    char head[32];
-    int length = snprintf(head, sizeof head, "$%zu\r\n", size);
+    size_t digits = 1;
+    for (size_t left = size; left >= 10; left /= 10)
+        digits++;
     int rc = command->failure;
     if (rc == 0)
-        rc = buf_reserve(&command->args, (size_t)length + size + 2);
+        rc = buf_reserve(&command->args, 1 + digits + 2 + size + 2);
     if (rc < 0) {
         command->failure = rc;
         return;
     }
-    buf_append(&command->args, head, (size_t)length);
+    buf_append(&command->args, "$", 1);
+    buf_append_int(&command->args, (int64_t)size);
+    buf_append(&command->args, "\r\n", 2);
     buf_append(&command->args, data, size);
     buf_append(&command->args, "\r\n", 2);
     /* Keys come before anything that a user may have chosen. */

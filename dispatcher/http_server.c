@@ -364,7 +364,11 @@ const char *exchange_path(const struct exchange *exchange)
 
 const char *exchange_header(const struct exchange *exchange, const char *name)
 {
-    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+    const char *value = NULL;
+    /* By size first: most headers are told apart without looking at them. */
+    MHD_lookup_connection_value_n(exchange->connection, MHD_HEADER_KIND, name, strlen(name), &value,
+                                  NULL);
+    return value;
 }
 
 int exchange_query(const struct exchange *exchange, const char *name, char *out, size_t out_size)

@@ -79,6 +79,9 @@ static void the_short_way_and_jansson_agree(void)
         "{\"a\":\"\\n\\\"\\u00e9\",\"b\":\"\xc3\xa9\",\"\xc3\xa9\":1}",
         "{\"\":\"\",\"a.b\":{\"c\":{\"d\":[]}}}",
         "[[1],[2,[3]],{\"k\":[{}]}]",
+        "{\"b\":1,\"a\":{\"d\":1,\"c\":2,\"cc\":3,\"C\":4},\"\":5,\"ab\":6}",
+        "{\"q\":1,\"p\":1,\"o\":1,\"n\":1,\"m\":1,\"l\":1,\"k\":1,\"j\":1,\"i\":1,\"h\":1,\"g\":1,"
+        "\"f\":1,\"e\":1,\"d\":1,\"c\":1,\"b\":1,\"a\":1}",
         "{\"a_name_that_is_longer_than_the_short_way_allows_a_name_to_be_at_all\":1}",
         "[\"\x7f\",\"/\",\"<script>\"]",
     };
@@ -89,6 +92,11 @@ static void the_short_way_and_jansson_agree(void)
         CHECK(theirs != NULL && json_equal(ours, theirs));
         buf_init(&out, 4096);
         CHECK_INT(json_append(&out, ours, JSON_COMPACT), 0);
+        CHECK_TEXT(buf_text(&out), text);
+        free(text);
+        text = json_dumps(theirs, JSON_COMPACT | JSON_SORT_KEYS);
+        buf_clear(&out);
+        CHECK_INT(json_append(&out, ours, JSON_COMPACT | JSON_SORT_KEYS), 0);
         CHECK_TEXT(buf_text(&out), text);
         buf_fini(&out);
         free(text);

@@ -18,6 +18,7 @@
 
 const struct route routes[] = {
     {POST, "/v1/jobs", "submit", submit_headers, submit},
+    {GET, "/v1/jobs", "jobs", NULL, jobs_list},
     {GET, "/v1/jobs/{}", "job", NULL, job_get},
     {DELETE, "/v1/jobs/{}", "erase", NULL, job_erase},
     {GET, "/v1/jobs/{}/events", "events", NULL, job_events},

@@ -24,6 +24,9 @@ void routes_handlers(struct dispatcher *dispatcher, struct exchange_handlers *ou
 void submit_headers(struct dispatcher *dispatcher, struct call *call);
 void submit(struct dispatcher *dispatcher, struct call *call);
 
+/* history.c */
+void jobs_list(struct dispatcher *dispatcher, struct call *call);
+
 /* jobs.c */
 void job_get(struct dispatcher *dispatcher, struct call *call);
 void job_result(struct dispatcher *dispatcher, struct call *call);

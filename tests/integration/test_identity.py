@@ -6,9 +6,10 @@ import pathlib
 import socket
 import sys
 import time
+import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import Hand, Lab, Shared, main, multipart, png, wait_until  # noqa: E402
+from darkroom import Hand, Lab, Shared, main, manifest_of, multipart, png, wait_until  # noqa: E402
 
 PAGE = "https://page.example"
 
@@ -171,6 +172,59 @@ class Keys(Shared):
             while piece := connection.recv(65536):
                 answer += piece
         self.assertEqual(answer.count(b"HTTP/1.1 404"), 2, answer)
+
+
+class History(Shared):
+    models = {name: manifest_of(name, input={"kind": "none"}) for name in ("one", "two")}
+    options = ["--shards", "3"]
+
+    def throw(self, key, model="one"):
+        answer = self.lab.request("POST", "/v1/jobs", {"model": model}, token=key["key"])
+        self.assertEqual(answer.status, 202, answer)
+        return answer.json["id"]
+
+    def page(self, key, **query):
+        answer = self.lab.get("/v1/jobs?" + urllib.parse.urlencode(query), token=key["key"])
+        self.assertEqual(answer.status, 200, answer)
+        return [job["id"] for job in answer.json["jobs"]], answer.json["next"]
+
+    def test_jobs_of_the_account_come_newest_first_and_page_by_page(self):
+        key, other = self.lab.key(), self.lab.key()
+        ids = [self.throw(key) for _ in range(7)][::-1]
+        foreign = self.throw(other)
+        self.assertEqual(self.page(key), (ids, None))
+        self.assertEqual(self.page(other), ([foreign], None))
+        reader = self.lab.key("--account", key["account"], "--scopes", "read")
+        seen, after = self.page(reader, limit=3)
+        self.assertEqual(seen, ids[:3])
+        # What comes in and goes meanwhile moves nothing.
+        late = self.throw(key)
+        self.lab.request("DELETE", f"/v1/jobs/{ids[1]}", token=key["key"])
+        while after is not None:
+            more, after = self.page(reader, limit=3, cursor=after)
+            seen += more
+        self.assertEqual(seen, ids)
+        self.assertEqual(self.page(key)[0], [late] + [each for each in ids if each != ids[1]])
+
+    def test_filters(self):
+        key = self.lab.key()
+        ones, twos = [self.throw(key) for _ in range(4)], [self.throw(key, "two") for _ in range(3)]
+        self.lab.request("POST", f"/v1/jobs/{ones[0]}/cancel", token=key["key"])
+        self.assertEqual(self.page(key, model="two"), (twos[::-1], None))
+        self.assertEqual(self.page(key, state="cancelled"), (ones[:1], None))
+        self.assertEqual(self.page(key, state="queued", model="one"), (ones[:0:-1], None))
+        self.assertEqual(self.page(key, state="running"), ([], None))
+        self.assertEqual(self.page(key, model="two", limit=2)[0], twos[:0:-1])
+
+    def test_bad_questions(self):
+        key = self.lab.key()
+        for query in ("state=done", "state=", "limit=0", "limit=101", "limit=x", "limit=-1", "limit=%31%30x",
+                      "cursor=x", "cursor=-2", "cursor=99999999999999999999", "model=..%2fetc", "model=", "state=%00"):
+            answer = self.lab.get("/v1/jobs?" + query, token=key["key"])
+            self.refused(answer, 422, "invalid", field=query.partition("=")[0])
+        self.assertEqual(self.page(key, cursor=10 ** 15), ([], None))
+        self.assertEqual(self.lab.get("/v1/jobs").status, 401)
+        self.assertEqual(self.lab.get("/v1/jobs", token=self.lab.key("--scopes", "submit")["key"]).status, 403)
 
 
 class Origins(Shared):

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define COST_MAX_MS 16000000
@@ -174,7 +175,7 @@ void queue_submit_command(const struct queue *queue, const struct queue_submit *
     queue_begin(queue, command, wait ? &queue_script_adopt : &queue_script_submit);
     redis_command_int(command, queue->max_queued);
     add_max_queued(queue, jobs, count, command);
-    redis_command_int(command, count == 1);
+    redis_command_int(command, count == 1 || (count > 0 && jobs[0].wants_position));
     redis_command_int(command, (int64_t)count);
     struct buf record;
     buf_init(&record, JOB_SPEC_MAX + QUEUE_EXTRA_MAX + 4096);
@@ -201,6 +202,22 @@ void queue_submit_command(const struct queue *queue, const struct queue_submit *
     buf_fini(&record);
 }
 
+/* `created position eta` */
+static int read_accepted(const char *text, struct queue_submitted *out, struct err *err)
+{
+    int64_t number[3];
+    for (int i = 0; i < 3; i++) {
+        char *end;
+        number[i] = strtoll(text, &end, 10);
+        if (end == text || *end != (i < 2 ? ' ' : 0))
+            return queue_bad_reply("submit", err);
+        text = end;
+    }
+    *out = (struct queue_submitted){
+        .state = JOB_QUEUED, .created_ms = number[0], .position = number[1], .eta_ms = number[2]};
+    return 0;
+}
+
 int queue_submit_reply(const struct redis_reply *reply, size_t index, struct queue_submitted *out,
                        struct err *err)
 {
@@ -212,6 +229,8 @@ int queue_submit_reply(const struct redis_reply *reply, size_t index, struct que
                                         .eta_ms = -1};
         return 0;
     }
+    if (redis_reply_type(fields) == REDIS_TEXT)
+        return read_accepted(redis_reply_text(fields), out, err);
     if (redis_reply_count(fields) < 5)
         return queue_bad_reply("submit", err);
     int64_t status = redis_reply_int(redis_reply_at(fields, 0));

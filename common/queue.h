@@ -94,6 +94,7 @@ struct queue_submit {
         deadline_after_ms; /* the same from when it may first start, where that is 0; 0: never */
     int64_t run_at_ms;     /* since 1970; 0: now */
     bool has_input;        /* inputs/<public id> exists and is ours to delete */
+    bool wants_position;   /* all of a call alike; one alone is told in any case */
     const char *extension; /* of the result's file name: "png" */
     const char *notify_address; /* keyed hash; NULL or "": nobody is told */
     const void *notify_blob;    /* sealed address, up to QUEUE_BLOB_MAX */
@@ -128,8 +129,8 @@ int queue_submit_check(const struct queue *queue, const struct queue_submit *job
 /* Has it parents, or a batch? */
 bool queue_submit_waits(const struct queue_submit *job);
 
-/* All strings are borrowed during the call. A position is given where `count` is 1. `count` up to
- * QUEUE_SUBMIT_MAX; each job is admitted or refused on its own. All of them wait, or none. */
+/* All strings are borrowed during the call. `count` up to QUEUE_SUBMIT_MAX; each job is admitted or
+ * refused on its own. All of them wait, or none. */
 void queue_submit_command(const struct queue *queue, const struct queue_submit *jobs, size_t count,
                           struct redis_command *command);
 /* The outcome of job `index`. ERR_UNAVAILABLE: the whole queue is full; ERR_LIMIT: this flow is;

@@ -389,6 +389,7 @@ static void enqueue(struct submission *submission)
                 .run_max_ms = intake->model->timeout_ms,
                 .deadline_after_ms = intake->model->deadline_ms,
                 .has_input = intake->has_picture,
+                .wants_position = true,
                 .extension = "png",
                 .notify_address = submission->address_hash,
                 .notify_blob = submission->sealed,

@@ -11,7 +11,9 @@
 --       there already (a repeated call; nothing changed), 2 the shard is full, 3 the lane is full,
 --       4 the id belongs to another job, 8 … 12 as in idem.lua, of 10 with that job's id behind. Of 2
 --       and 3 the third is in how many ms there should be room.
---       In place of the usual {0, 'Q', created ms, -1, -1} only created ms
+--       In place of the usual {0, 'Q', created ms, position, eta ms} the text `created position eta`,
+--       without positions only created ms. Of several jobs for one lane only the last is looked at: those
+--       before it count down from there, so they may be told a little more than is true
 -- Crash: all or nothing. At maxmemory refused with OOM before anything is written: the first write
 -- must be a command that Redis refuses then (SET, HINCRBY).
 local max_queued, want_position = tonumber(ARGV[1]), ARGV[3] == '1'
@@ -25,6 +27,7 @@ local JOBS = P .. 'j:'
 local byte = string.byte
 local COST_AT, ADDRESS_AT = 32, 51 -- in a packed record, from 1: what it costs, the address' size
 local submitted, replies = {}, {}
+local lanes, lane_at, ordinal_at = {}, {}, {} -- of the jobs whose positions are told at the end
 
 local function reply_to(status, r)
   local position, eta = -1, -1
@@ -141,6 +144,18 @@ local function add_to_indexes(id, flow, packed)
   end
 end
 
+local function note_lane(name, id, index)
+  local lane = lanes[name]
+  if not lane then
+    lane = {count = 0}
+    lanes[name] = lane
+  end
+  lane.count = lane.count + 1
+  lane.id = id
+  lane_at[index] = lane
+  ordinal_at[index] = lane.count
+end
+
 local function refused(field, model, set)
   retries[field] = retries[field] or retry_after(field, guess_of(model, set))
   return retries[field]
@@ -177,7 +192,22 @@ local function submit(i)
   if field == 'delayed' then
     return {0, 'D', now, -1, -1}
   end
-  return want_position and reply_to(0, load(id)) or now
+  if want_position then
+    note_lane(set.lanes .. ARGV[i + 2], id, (i + 1) / 6)
+  end
+  return now
+end
+
+local function tell_positions()
+  for _, lane in pairs(lanes) do
+    lane.position, lane.eta = position_of(load(lane.id), 16)
+  end
+  for index, lane in pairs(lane_at) do
+    if replies[index] == now then
+      local position = max(0, lane.position - (lane.count - ordinal_at[index]))
+      replies[index] = format('%.0f %.0f %.0f', now, position, lane.eta)
+    end
+  end
 end
 
 local problem
@@ -188,6 +218,9 @@ for i = 5, 4 + 6 * ARGV[4], 6 do
     break
   end
   replies[#replies + 1] = reply
+end
+if want_position and not problem then
+  tell_positions()
 end
 for model, fields in pairs(submitted) do
   for field, n in pairs(fields) do

@@ -252,6 +252,50 @@ static void the_view_of_many_flows_is_a_second_old_at_most(void)
     CHECK_INT(get_job(id).position, 49);
 }
 
+static void a_batch_is_told_its_positions(void)
+{
+    char ids[5][ID_PUBLIC_SIZE];
+    static const char *const flows[5] = {"alice", "alice", "bob", "alice", "bob"};
+    struct queue_submit jobs[5];
+    struct queue_submitted submitted;
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    begin(30000);
+    char earlier[ID_PUBLIC_SIZE];
+    submit_to("alice", earlier);
+    for (int i = 0; i < 5; i++) {
+        jobs[i] = job_of(flows[i], ids[i]);
+        jobs[i].wants_position = true;
+    }
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_submit_command(&queue, jobs, 5, &command);
+    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
+    int64_t told[5];
+    for (int i = 0; i < 5; i++) {
+        CHECK_INT(queue_submit_reply(reply, (size_t)i, &submitted, &err), 0);
+        CHECK_INT(submitted.state, JOB_QUEUED);
+        CHECK(submitted.created_ms > 0);
+        told[i] = submitted.position;
+    }
+    /* The last of each lane is exact, the others are before it. */
+    CHECK_INT(told[3], get_job(ids[3]).position);
+    CHECK_INT(told[4], get_job(ids[4]).position);
+    CHECK_INT(told[1], told[3] - 1);
+    CHECK_INT(told[0], told[3] - 2);
+    CHECK_INT(told[2], told[4] - 1);
+    redis_reply_free(&reply);
+    /* Repeated, each is there already and told anew. */
+    queue_submit_command(&queue, jobs, 5, &command);
+    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
+    for (int i = 0; i < 5; i++) {
+        CHECK_INT(queue_submit_reply(reply, (size_t)i, &submitted, &err), 0);
+        CHECK(submitted.repeated);
+        CHECK_INT(submitted.position, get_job(ids[i]).position);
+    }
+    redis_reply_free(&reply);
+    redis_command_fini(&command);
+}
+
 static void many_positions_cost_one_call(void)
 {
     char ids[3][ID_PUBLIC_SIZE];
@@ -443,6 +487,7 @@ int main(void)
     RUN(draining_and_coming_back_does_not_reset_what_was_used);
     RUN(positions_count_what_really_starts_before);
     RUN(the_view_of_many_flows_is_a_second_old_at_most);
+    RUN(a_batch_is_told_its_positions);
     RUN(many_positions_cost_one_call);
     RUN(the_eta_follows_from_live_slots);
     RUN(a_silent_worker_counts_as_gone_until_it_speaks);

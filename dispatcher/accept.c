@@ -7,6 +7,7 @@
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http_server.h"
+#include "dispatcher/job_hook.h"
 #include "dispatcher/job_view.h"
 
 #include <inttypes.h>
@@ -52,10 +53,12 @@ bool accept_read_key(struct call *call, char out[QUEUE_IDEM_HASH_SIZE])
 int accept_send(struct call *call, const struct queue_job *job, bool replayed)
 {
     const struct dispatcher *dispatcher = call->dispatcher;
-    char location[640], retry_after[24];
+    char location[640], retry_after[24], secret[WEBHOOK_SECRET_SIZE];
     struct buf body;
     buf_init(&body, JOB_VIEW_MAX);
-    int rc = job_view_write(job, dispatcher->public_url, dispatcher->tokens, true, &body);
+    bool hooked = job_hook_secret(dispatcher, job, secret);
+    int rc = job_view_write_hooked(job, dispatcher->public_url, dispatcher->tokens,
+                                   hooked ? secret : NULL, &body);
     if (rc < 0) {
         buf_fini(&body);
         return rc;

@@ -8,11 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const names[] = {[FORM_INPUT] = "input",
-                                    [FORM_MODEL] = "model",
-                                    [FORM_CROP] = "crop",
-                                    [FORM_PARAMS] = "params",
-                                    [FORM_EMAIL] = "email"};
+static const char *const names[] = {
+    [FORM_INPUT] = "input",   [FORM_MODEL] = "model", [FORM_CROP] = "crop",
+    [FORM_PARAMS] = "params", [FORM_EMAIL] = "email", [FORM_WEBHOOK] = "webhook"};
 
 const char *form_field_name(enum form_field field)
 {

@@ -22,7 +22,15 @@ struct multipart;
 
 #define FORM_MAX_TEXT 8192 /* of a part that is no file */
 
-enum form_field { FORM_INPUT, FORM_MODEL, FORM_CROP, FORM_PARAMS, FORM_EMAIL, FORM_FIELD_COUNT };
+enum form_field {
+    FORM_INPUT,
+    FORM_MODEL,
+    FORM_CROP,
+    FORM_PARAMS,
+    FORM_EMAIL,
+    FORM_WEBHOOK,
+    FORM_FIELD_COUNT
+};
 
 struct form {
     bool is_json;

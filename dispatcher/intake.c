@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/manifest.h"
 #include "common/picture.h"
+#include "common/webhook_endpoint.h"
 #include "dispatcher/form.h"
 
 #include <stdio.h>
@@ -19,6 +20,7 @@
 /* The members in one shape, whichever way they came. Texts are borrowed. */
 struct members {
     const char *model, *email, *input; /* input: base64 or data URL, JSON only */
+    const char *webhook;               /* a URL or the id of an endpoint */
     json_t *crop, *params;             /* borrowed */
     struct after after;                /* JSON only */
     json_t *body, *own_crop, *own_params;
@@ -31,9 +33,30 @@ static void members_fini(struct members *members)
     json_decref(members->own_params);
 }
 
+/* {"url": …} or {"id": …}. */
+static int webhook_from_json(struct members *members, struct err *err)
+{
+    static const char *const known[] = {"url", "id", NULL};
+    json_t *webhook = NULL;
+    const char *url = NULL, *id = NULL;
+    int rc = json_opt_object(members->body, "webhook", &webhook, err);
+    if (rc < 0 || !webhook)
+        return rc;
+    if ((rc = json_check_members(webhook, "webhook", known, err)) < 0 ||
+        (rc = json_opt_text(webhook, "webhook.url", FORM_MAX_TEXT, &url, err)) < 0 ||
+        (rc = json_opt_text(webhook, "webhook.id", FORM_MAX_TEXT, &id, err)) < 0)
+        return rc;
+    if (!url == !id || (id && !endpoint_id_valid(id)))
+        return err_set(err, ERR_INVALID, "webhook",
+                       "webhook must have a url or the id of an endpoint");
+    members->webhook = url ? url : id;
+    return 0;
+}
+
 static int from_json(struct form *form, struct members *members, struct intake_refusal *refusal)
 {
-    static const char *const known[] = {"model", "input", "crop", "params", "email", "after", NULL};
+    static const char *const known[] = {"model", "input",   "crop",  "params",
+                                        "email", "webhook", "after", NULL};
     struct err *err = &refusal->err;
     struct json_limits limits = {.max_bytes = form->json.max_size, .max_depth = MAX_JSON_DEPTH};
     int rc = json_parse(form->json.data, form->json.size, limits, &members->body, err);
@@ -50,7 +73,9 @@ static int from_json(struct form *form, struct members *members, struct intake_r
         (rc = json_opt_object(members->body, "crop", &members->crop, err)) < 0 ||
         (rc = json_opt_object(members->body, "params", &members->params, err)) < 0)
         return rc;
-    return json_opt_text(members->body, "email", FORM_MAX_TEXT, &members->email, err);
+    if ((rc = json_opt_text(members->body, "email", FORM_MAX_TEXT, &members->email, err)) < 0)
+        return rc;
+    return webhook_from_json(members, err);
 }
 
 /* `text` is a part of its own: an object, or for a crop also x,y,width,height. */
@@ -98,6 +123,8 @@ static int from_parts(struct form *form, struct members *members, struct err *er
         rc = err_set(err, ERR_INVALID, "model", "model is required");
     if (rc == 0)
         rc = text_of(form, FORM_EMAIL, &members->email, err);
+    if (rc == 0)
+        rc = text_of(form, FORM_WEBHOOK, &members->webhook, err);
     if (rc == 0 && form->fields[FORM_CROP].size > 0)
         rc = crop_of(&form->fields[FORM_CROP], &members->own_crop, err);
     if (rc == 0 && form->fields[FORM_PARAMS].size > 0)
@@ -234,6 +261,8 @@ static int check_members(const struct manifest_set *models, struct form *form,
         return err_set(err, ERR_INVALID, "model", "there is no model of this name");
     if (members->email && (rc = address_check(members->email, intake->email, err)) < 0)
         return rc;
+    if (members->webhook && !(intake->webhook = strdup(members->webhook)))
+        return ERR_NOMEM;
     rc = manifest_check_params(intake->model, members->params, &params, err);
     if (rc == 0)
         rc = check_input(form, members, intake, &spec, refusal);
@@ -265,6 +294,8 @@ void intake_fini(struct intake *intake)
 {
     buf_fini(&intake->input);
     buf_fini(&intake->spec);
+    free(intake->webhook);
+    intake->webhook = NULL;
 }
 
 /* A text and the zero behind it, so that two texts side by side are not one. */
@@ -304,6 +335,8 @@ int intake_fingerprint(const struct intake *intake, const char *public_id,
         rc = add_text(hash, intake->email);
     if (rc == 0)
         rc = add_after(hash, &intake->after);
+    if (rc == 0)
+        rc = add_text(hash, intake->webhook ? intake->webhook : "");
     if (rc == 0)
         rc = add_spec(hash, &intake->spec, public_id);
     if (rc == 0)

@@ -33,6 +33,7 @@ struct intake {
     struct buf spec;              /* as job_spec_format() writes it */
     char email[ADDRESS_SIZE];     /* "" where none was given */
     struct after after;           /* not permitted yet */
+    char *webhook; /* owned; URL or id of an endpoint, unchecked: job_hook.h; NULL: none */
 };
 
 struct intake_refusal {

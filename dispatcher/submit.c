@@ -18,6 +18,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/webhook_endpoint.h"
 #include "dispatcher/accept.h"
 #include "dispatcher/call.h"
 #include "dispatcher/disowned.h"
@@ -26,6 +27,7 @@
 #include "dispatcher/form.h"
 #include "dispatcher/http_server.h"
 #include "dispatcher/intake.h"
+#include "dispatcher/job_hook.h"
 #include "dispatcher/offload.h"
 #include "dispatcher/routes.h"
 
@@ -47,10 +49,11 @@ struct submission {
     struct enqueue_item item;
     const char *parents[QUEUE_PARENTS_MAX];
     char sealed[ADDRESS_SEALED_SIZE], address_hash[ADDRESS_HASH_SIZE];
-    struct queue_idem idem;           /* its key "" where the client sent none */
-    char extra[QUEUE_IDEM_LINE_SIZE]; /* lines for the record */
+    struct queue_idem idem; /* its key "" where the client sent none */
+    struct buf extra;       /* lines for the record; empty for most */
     bool checked, reserved;
-    int rc; /* of the thread's work */
+    bool hook_found; /* the endpoint that it names is its account's */
+    int rc;          /* of the thread's work */
 };
 
 static void free_submission(void *state)
@@ -59,6 +62,7 @@ static void free_submission(void *state)
     form_destroy(&submission->form);
     if (submission->checked)
         intake_fini(&submission->intake);
+    buf_fini(&submission->extra);
     free(submission);
 }
 
@@ -103,6 +107,7 @@ static void open_body(struct call *call)
         return;
     }
     submission->call = call;
+    buf_init(&submission->extra, QUEUE_EXTRA_MAX);
     call->state = submission;
     call->free_state = free_submission;
     if (!accept_read_key(call, submission->idem.key))
@@ -171,6 +176,9 @@ static void check(struct submission *submission)
     submission->checked = true;
     submission->rc = after_permit(&submission->intake.after, submission->call->dispatcher->tokens,
                                   submission->call->identity.has_key, &submission->refusal.err);
+    if (submission->rc == 0 && submission->intake.webhook)
+        submission->rc =
+            job_hook_check(submission->call, submission->intake.webhook, &submission->refusal.err);
     if (submission->rc < 0) {
         intake_fini(&submission->intake);
         submission->checked = false;
@@ -300,12 +308,8 @@ static void accept(struct submission *submission, const struct queue_submitted *
                             .eta_ms = submitted->eta_ms};
     memcpy(job.public_id, submission->public_id, sizeof job.public_id);
     snprintf(job.model, sizeof job.model, "%s", submission->intake.model->name);
-    char text[AFTER_TEXT_SIZE], extra[AFTER_TEXT_SIZE + 4];
-    after_text(&submission->intake.after, text);
-    job.extra_size = text[0] ? (size_t)snprintf(extra, sizeof extra, "p=%s\n", text) : 0;
-    job.extra = extra;
-    if (job.state == JOB_FAILED) /* before it could begin */
-        snprintf(job.error_code, sizeof job.error_code, "parent_failed");
+    job.extra = buf_text(&submission->extra);
+    job.extra_size = submission->extra.size;
     if (accept_send(submission->call, &job, false) == 0)
         return;
     /* Accepted, but we cannot say how to reach it: as good as lost, unless it is asked for again.
@@ -368,13 +372,59 @@ static int seal_address(struct submission *submission)
     return rc == 0 ? address_hash(keys, email, submission->address_hash) : rc;
 }
 
+static int write_extra(struct submission *submission)
+{
+    const struct call *call = submission->call;
+    char line[QUEUE_IDEM_LINE_SIZE];
+    int rc = 0;
+    if (submission->idem.key[0]) {
+        queue_idem_line(&submission->idem, line);
+        rc = buf_append_text(&submission->extra, line);
+    }
+    if (rc == 0 && submission->intake.webhook)
+        rc = job_hook_line(call->dispatcher, call->identity.flow, submission->public_id,
+                           submission->intake.webhook, &submission->extra);
+    return rc;
+}
+
+static void on_endpoint(int rc, const struct redis_reply *reply, void *data)
+{
+    struct submission *submission = data;
+    struct err err = {0};
+    if (rc == 0)
+        rc = job_hook_found(submission->call, reply, submission->intake.webhook, &err);
+    submission->hook_found = rc == 0;
+    if (rc == 0) {
+        enqueue(submission);
+        return;
+    }
+    forget_input(submission->call->dispatcher, submission);
+    release(submission);
+    if (rc == ERR_INVALID)
+        problem_send(
+            submission->call->exchange,
+            &(struct problem){.kind = PROBLEM_INVALID, .detail = err.text, .field = err.field});
+    else
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+}
+
+/* True where an answer of Redis has to come first. */
+static bool asks_for_endpoint(struct submission *submission)
+{
+    const char *webhook = submission->intake.webhook;
+    return webhook && !submission->hook_found && endpoint_id_valid(webhook) &&
+           job_hook_find(submission->call, webhook, on_endpoint, submission) == 0;
+}
+
 static void enqueue(struct submission *submission)
 {
     struct dispatcher *dispatcher = submission->call->dispatcher;
     const struct intake *intake = &submission->intake;
+    if (asks_for_endpoint(submission))
+        return;
     int rc = seal_address(submission);
-    if (submission->idem.key[0])
-        queue_idem_line(&submission->idem, submission->extra);
+    if (rc == 0)
+        rc = write_extra(submission);
     submission->item = (struct enqueue_item){
         .job = {.public_id = submission->public_id,
                 .model = intake->model->name,
@@ -396,8 +446,8 @@ static void enqueue(struct submission *submission)
                 .notify_blob_size = strlen(submission->sealed),
                 .spec = intake->spec.data,
                 .spec_size = intake->spec.size,
-                .extra = submission->extra,
-                .extra_size = strlen(submission->extra)},
+                .extra = buf_text(&submission->extra),
+                .extra_size = submission->extra.size},
         .done = on_enqueued,
         .data = submission,
     };

@@ -83,6 +83,17 @@ static const struct config_option dead_options[] = {
     SERVER,
 };
 
+static const struct config_option replay_options[] = {
+    {"since", CONFIG_TEXT, AT(since),
+     .help = "of all jobs that ended then, as 2026-01-05T10:11:12Z"},
+    {"until", CONFIG_TEXT, AT(until), .help = "and before then; default: now"},
+    {"kind", CONFIG_TEXT, AT(kind), .help = "only mail, or only webhook"},
+    {"state", CONFIG_TEXT, AT(state), .help = "unsent: only what was given up"},
+    KEY_FILE,
+    JSON,
+    SERVER,
+};
+
 #define CONCURRENCY                                                                                \
     {                                                                                              \
         "concurrency", CONFIG_INT, AT(concurrency), "-1", -1, QUEUE_RUNNING_LIMIT, "jobs",         \
@@ -139,7 +150,7 @@ static const struct config_option fsck_options[] = {
 
 static const struct command {
     const char *name, *usage, *purpose;
-    int words; /* how many it wants */
+    int words; /* how many it wants; -1: any number */
     int (*run)(struct cli *cli, const char *word, struct err *err);
     const struct config_option *options;
     size_t option_count;
@@ -173,6 +184,10 @@ static const struct command {
      operate_options, COUNT(operate_options)},
     {"dead", "", "jobs that were given up, and why", 0, cli_dead, dead_options,
      COUNT(dead_options)},
+    {"replay", "ID… | --since TIME [--until TIME]", "send mails and webhooks of jobs again", -1,
+     cli_replay, replay_options, COUNT(replay_options)},
+    {"unsent", "", "mails and webhooks that were given up, and why", 0, cli_unsent, operate_options,
+     COUNT(operate_options)},
     {"pause", "MODEL", "nobody begins its jobs until it is resumed", 1, cli_pause, operate_options,
      COUNT(operate_options)},
     {"resume", "MODEL", "its jobs are served again", 1, cli_resume, operate_options,
@@ -275,10 +290,12 @@ static int run_command(const struct command *command, int argc, char **argv, int
         *out_status = exit_status(&cli, rc);
         return rc;
     }
+    cli.words = argv + 1;
+    cli.word_count = (size_t)words;
     if (words < command->words)
         rc = err_set(err, ERR_INVALID, NULL, "usage: %s %s", argv[0], command->usage);
     else
-        rc = run(command, &cli, command->words ? argv[1] : NULL, err);
+        rc = run(command, &cli, command->words > 0 ? argv[1] : NULL, err);
     config_fini(&spec, &cli.settings);
     *out_status = exit_status(&cli, rc);
     return rc;

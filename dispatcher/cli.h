@@ -51,11 +51,14 @@ struct cli_settings {
     int64_t shards;
     char *account, *name, *scopes, *priority, *weight, *origins; /* of a key */
     int64_t per_minute, burst, concurrency, max_queued;
+    char *since, *until, *kind, *state; /* of notifications */
 };
 
 struct cli {
     struct cli_settings settings;
     struct http_client *http; /* owned */
+    char **words;             /* borrowed: those of the command line that are no options */
+    size_t word_count;
     struct cli_view view;
     int64_t deadline_ms;  /* of clock_ms(); 0: none */
     int refusal;          /* HTTP status of what the server refused; 0: nothing */
@@ -111,6 +114,16 @@ int cli_print_job(struct cli *cli, const json_t *resource, struct err *err);
 /* Writes a value as one document to standard output. */
 int cli_print_json(const json_t *value, struct err *err);
 
+/* ---- cli_operate.c -------------------------------------------------------------------------- */
+
+/* Asks with the key of --key-file; `body` (nullable) is borrowed, *out_answer owned by the caller.
+ */
+int cli_ask(struct cli *cli, const char *method, const char *path, const json_t *body,
+            json_t **out_answer, struct err *err);
+
+/* A member that is a text, else "". Borrowed from the object. */
+const char *cli_text(const json_t *object, const char *name);
+
 /* ---- cli_redis.c ---------------------------------------------------------------------------- */
 
 struct redis;
@@ -137,6 +150,8 @@ int cli_queues(struct cli *cli, const char *unused, struct err *err);
 int cli_workers(struct cli *cli, const char *unused, struct err *err);
 int cli_dead(struct cli *cli, const char *unused, struct err *err);
 int cli_dead_replay(struct cli *cli, const char *id, struct err *err);
+int cli_replay(struct cli *cli, const char *unused, struct err *err);
+int cli_unsent(struct cli *cli, const char *unused, struct err *err);
 int cli_pause(struct cli *cli, const char *model, struct err *err);
 int cli_resume(struct cli *cli, const char *model, struct err *err);
 

@@ -2,6 +2,7 @@
  *
  * darkroom queues, workers, dead, pause and resume: what operators do over HTTP, with a key that
  * has the scope operate. */
+#include "common/buf.h"
 #include "common/err.h"
 #include "common/job.h"
 #include "common/secret.h"
@@ -10,27 +11,34 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MAX_BODY_BYTES 65536
 #define PAGE 50 /* dead letters that `dead replay all` takes at a time */
 
-/* Asks with the key of --key-file. *out_answer is owned by the caller. */
-static int ask(struct cli *cli, const char *method, const char *path, json_t **out_answer,
-               struct err *err)
+int cli_ask(struct cli *cli, const char *method, const char *path, const json_t *body,
+            json_t **out_answer, struct err *err)
 {
     const struct cli_settings *settings = &cli->settings;
     char key[CLI_MAX_TOKEN];
+    struct buf text;
     if (!settings->key_file)
-        return err_set(err, ERR_INVALID, "key-file",
-                       "--key-file wants a file with an API key of the scope operate");
+        return err_set(err, ERR_INVALID, "key-file", "--key-file wants a file with an API key");
+    buf_init(&text, MAX_BODY_BYTES);
     int rc = secret_read_line(settings->key_file, 8, key, sizeof key, err);
+    if (rc == 0 && body)
+        rc = json_append(&text, body, JSON_COMPACT);
     if (rc == 0)
         rc = cli_call(cli,
                       &(struct cli_request){.server = settings->server ? settings->server
                                                                        : CLI_DEFAULT_SERVER,
                                             .method = method,
                                             .path = path,
-                                            .token = key},
+                                            .token = key,
+                                            .content_type = body ? "application/json" : NULL,
+                                            .body = text.data,
+                                            .body_size = text.size},
                       out_answer, err);
     crypto_wipe(key, sizeof key);
+    buf_fini(&text);
     return rc;
 }
 
@@ -39,7 +47,7 @@ static int64_t number(const json_t *object, const char *name)
     return json_integer_value(json_object_get(object, name));
 }
 
-static const char *text(const json_t *object, const char *name)
+const char *cli_text(const json_t *object, const char *name)
 {
     const char *value = json_string_value(json_object_get(object, name));
     return value ? value : "";
@@ -65,7 +73,7 @@ static int print_list(struct cli *cli, const char *path, const char *name,
                       void (*print)(const json_t *item), const char *heading, struct err *err)
 {
     json_t *result = NULL, *list = NULL;
-    int rc = ask(cli, "GET", path, &result, err);
+    int rc = cli_ask(cli, "GET", path, NULL, &result, err);
     if (rc == 0 && cli->settings.json)
         rc = cli_print_json(result, err);
     else if (rc == 0)
@@ -81,7 +89,7 @@ static int print_list(struct cli *cli, const char *path, const char *name,
 static void print_queue(const json_t *queue)
 {
     char oldest[24], service[24];
-    printf("%-24s %9lld %8lld %8lld %6lld %9s %9s %7lld %5lld  %s\n", text(queue, "model"),
+    printf("%-24s %9lld %8lld %8lld %6lld %9s %9s %7lld %5lld  %s\n", cli_text(queue, "model"),
            (long long)number(queue, "queued"), (long long)number(queue, "running"),
            (long long)number(queue, "delayed"), (long long)number(queue, "dead"),
            duration(queue, "oldest_seconds", oldest), duration(queue, "service_seconds", service),
@@ -105,7 +113,7 @@ static void print_worker(const json_t *worker)
     char count[24] = "?";
     if (json_is_integer(running))
         snprintf(count, sizeof count, "%lld", (long long)json_integer_value(running));
-    printf("%-36s %-10s %7s %5lld  %s", text(worker, "id"), text(worker, "device"), count,
+    printf("%-36s %-10s %7s %5lld  %s", cli_text(worker, "id"), cli_text(worker, "device"), count,
            (long long)number(worker, "slots"),
            json_is_true(json_object_get(worker, "draining")) ? "draining " : "");
     for (size_t i = 0; i < json_array_size(models); i++)
@@ -125,10 +133,10 @@ int cli_workers(struct cli *cli, const char *unused, struct err *err)
 static void print_dead(const json_t *dead)
 {
     const json_t *error = json_object_get(dead, "error");
-    printf("%s  %.19s  %-20s %s: %s (attempts %lld, losses %lld, crashes %lld)\n", text(dead, "id"),
-           text(dead, "died_at"), text(dead, "model"), text(error, "code"), text(error, "detail"),
-           (long long)number(dead, "attempts"), (long long)number(dead, "losses"),
-           (long long)number(dead, "crashes"));
+    printf("%s  %.19s  %-20s %s: %s (attempts %lld, losses %lld, crashes %lld)\n",
+           cli_text(dead, "id"), cli_text(dead, "died_at"), cli_text(dead, "model"),
+           cli_text(error, "code"), cli_text(error, "detail"), (long long)number(dead, "attempts"),
+           (long long)number(dead, "losses"), (long long)number(dead, "crashes"));
 }
 
 static int replay_one(struct cli *cli, const char *id, struct err *err)
@@ -138,7 +146,7 @@ static int replay_one(struct cli *cli, const char *id, struct err *err)
     if (!id_public_valid(id))
         return err_set(err, ERR_INVALID, "id", "wanted: a job's whole id, or all");
     snprintf(path, sizeof path, "/v1/dead/%s/replay", id);
-    int rc = ask(cli, "POST", path, &result, err);
+    int rc = cli_ask(cli, "POST", path, NULL, &result, err);
     if (rc == 0 && cli->settings.json)
         rc = cli_print_json(result, err);
     else if (rc == 0)
@@ -157,11 +165,11 @@ static int replay_all(struct cli *cli, struct err *err)
         json_t *page = NULL, *list = NULL;
         replayed = 0;
         snprintf(path, sizeof path, "/v1/dead?limit=%d", PAGE);
-        rc = ask(cli, "GET", path, &page, err);
+        rc = cli_ask(cli, "GET", path, NULL, &page, err);
         if (rc == 0)
             rc = json_get_array(page, "dead", PAGE, &list, err);
         for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
-            rc = replay_one(cli, text(json_array_get(list, i), "id"), err);
+            rc = replay_one(cli, cli_text(json_array_get(list, i), "id"), err);
             replayed += rc == 0;
             if (rc == ERR_CONFLICT || rc == ERR_NOT_FOUND) { /* somebody else was faster */
                 *err = (struct err){0};
@@ -196,7 +204,7 @@ static int set_paused(struct cli *cli, const char *model, const char *verb, stru
     if (!job_model_valid(model))
         return err_set(err, ERR_INVALID, "model", "'%.40s' is no model's name", model);
     snprintf(path, sizeof path, "/v1/queues/%s/%s", model, verb);
-    int rc = ask(cli, "POST", path, &result, err);
+    int rc = cli_ask(cli, "POST", path, NULL, &result, err);
     if (rc == 0 && cli->settings.json)
         rc = cli_print_json(result, err);
     else if (rc == 0)

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define CALL_MS 2000
-#define BLOCK_MS 1000 /* the longest that a stop goes unseen */
+#define BLOCK_MS 250 /* the longest that a stop goes unseen */
 
 struct watcher {
     struct outbox_watch *watch; /* borrowed */

@@ -308,9 +308,14 @@ static void accept(struct submission *submission, const struct queue_submitted *
                             .eta_ms = submitted->eta_ms};
     memcpy(job.public_id, submission->public_id, sizeof job.public_id);
     snprintf(job.model, sizeof job.model, "%s", submission->intake.model->name);
+    char text[AFTER_TEXT_SIZE];
+    after_text(&submission->intake.after, text);
+    int rc = text[0] ? buf_printf(&submission->extra, "p=%s\n", text) : 0;
     job.extra = buf_text(&submission->extra);
     job.extra_size = submission->extra.size;
-    if (accept_send(submission->call, &job, false) == 0)
+    if (job.state == JOB_FAILED) /* before it could begin */
+        snprintf(job.error_code, sizeof job.error_code, "parent_failed");
+    if (rc == 0 && accept_send(submission->call, &job, false) == 0)
         return;
     /* Accepted, but we cannot say how to reach it: as good as lost, unless it is asked for again.
      */

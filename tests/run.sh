@@ -61,6 +61,7 @@ npm_install() {
 
 # One suite after the other where they start servers: two cores, and deadlines that are real.
 npm_install tests/browser
+npm_install tests/webhooks
 build test
 suites test unit headers style model gpu fuzz-replay
 suites test integration

@@ -239,8 +239,8 @@ class OfAccounts(Webhooks):
         self.check(request, job, "job.succeeded", "succeeded")
         self.assertEqual(verify(job["tokens"]["webhook"], request), ["ok"])
         self.assertNotIn("webhook", self.lab.job(job).get("tokens", {}))
-        form = self.lab.submit_form({"model": "test-model", "input": ("a.png", png()), "webhook": endpoint["id"]},
-                                    token=self.key["key"])
+        form = self.lab.submit_form([("model", "test-model"), ("input", png(), "a.png"),
+                                     ("webhook", endpoint["id"])], token=self.key["key"])
         self.assertEqual(form.status, 202, form)
         self.end(form.json)
         request = self.receiver.wait_for(1, "/endpoint" + SECRET_PATH)[0]
@@ -372,6 +372,8 @@ class OfAccounts(Webhooks):
         notifier.wait_for_log("redis.away")
         self.lab.redis_start()
         wait_until(lambda: self.lab.get("/readyz").status == 200, "the dispatcher is back")
+        self.hand = Hand(self.lab)
+        self.addCleanup(self.hand.__exit__)
         self.ended()
         self.receiver.wait_for(1)
 

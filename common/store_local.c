@@ -109,7 +109,10 @@ static int open_root(struct store_local *local, struct err *err)
     if (local->root_fd < 0 || (mkdirat(local->root_fd, SCRATCH, 0750) < 0 && errno != EEXIST))
         return err_set_errno(err, "store", "store: cannot use %s", local->directory);
     remove_old_scratch(local->root_fd);
-    return 0;
+    /* The first folders may be of somebody who was killed before their names were flushed. */
+    return file_sync_folder(local->root_fd, ".") < 0
+               ? err_set_errno(err, "store", "store: cannot flush %s", local->directory)
+               : 0;
 }
 
 static void close_local(struct store *store)
@@ -174,29 +177,30 @@ int store_upload_append(struct store_upload *upload, const void *data, size_t si
     return 0;
 }
 
-/* Makes the folders of a key. *out_old is how many characters of the key name the deepest folder
- * that was there before: it and what was made below it have to be flushed. */
+/* Makes the folders of a key. *out_old is how many characters of the key name the folder up to
+ * which all have to be flushed: the first, or where that one was made the root. One further down
+ * that was there before does not count: it may be of somebody who has not flushed its name yet, or
+ * never will, having been killed. */
 static int make_folders(int root_fd, const char *key, size_t *out_old)
 {
     char path[STORE_KEY_SIZE];
     size_t old = 0;
-    bool made = false;
     for (const char *slash = key; (slash = strchr(slash, '/')); slash++) {
         size_t length = (size_t)(slash - key);
         memcpy(path, key, length);
         path[length] = 0;
-        if (mkdirat(root_fd, path, 0750) == 0)
-            made = true;
-        else if (errno != EEXIST)
-            return -1;
-        if (!made)
-            old = length;
+        if (mkdirat(root_fd, path, 0750) < 0) {
+            if (errno != EEXIST)
+                return -1;
+            if (!strchr(path, '/'))
+                old = length;
+        }
     }
     *out_old = old;
     return 0;
 }
 
-/* Flushes the folders of a key from the deepest up to the one that was there before. */
+/* Flushes the folders of a key from the deepest up to the one that make_folders() named. */
 static int sync_folders(int root_fd, const char *key, size_t old)
 {
     char path[STORE_KEY_SIZE];

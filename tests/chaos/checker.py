@@ -306,7 +306,7 @@ class Checker:
                 results[job_id] += 1
             elif kind == "inputs" and "failed" in job.ends and job.erased_t is None:
                 pass  # the dead letter keeps its input
-            elif not (job.missing and self.in_window(job.accepted_t)):
+            elif not any(t is not None and self.in_window(t) for t in (job.accepted_t, job.erased_t)):
                 self.violate("orphan", f"{key}: of a job that {'/'.join(job.ends) or 'never ended'}")
         for job in self.jobs.values():
             if "succeeded" not in job.ends or job.erased_t is not None or job.missing:

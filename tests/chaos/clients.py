@@ -148,8 +148,7 @@ class Visitor(threading.Thread):
             plan["fate"] = choice["fate"]
         if self.dare(self.options.mail):
             plan["mail"] = members["email"] = f"{tag}@example.org"
-        if self.options.hook_url and self.dare(self.options.hook):
-            members["webhook"] = self.options.hook_url
+        if self.options.api_key:  # of an account with an endpoint
             plan["hook"] = True
         plan["cancels"] = self.dare(self.options.cancel)
         self.submitted += 1
@@ -168,7 +167,7 @@ class Visitor(threading.Thread):
     def post(self, tag, plan, body, headers, repeats):
         """False: to be sent again, which only an idempotency key permits."""
         try:
-            status, _, data = self.http.request("POST", "/v1/jobs", body=body, headers=headers)
+            status, _, data = self.http.request("POST", "/v1/jobs", self.options.api_key, body, headers)
         except Gone:
             if repeats > 0:
                 return False
@@ -296,9 +295,9 @@ def parse():
     parser.add_argument("--poll-s", type=float, default=0.1)
     parser.add_argument("--give-up-s", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--hook-url", default="")
+    parser.add_argument("--api-key", help="submit with it; its account hears of each end by webhook")
     parser.add_argument("--idempotent", action="store_true", help="send an Idempotency-Key, and repeat")
-    for name in ("mail", "hook", "cancel", "erase", "stream"):
+    for name in ("mail", "cancel", "erase", "stream"):
         parser.add_argument(f"--{name}", type=int, default=0, metavar="PERMILLE")
     return parser.parse_args()
 

@@ -14,9 +14,13 @@ def random_kills(run):
     jobs = run.options.jobs or (10**9 if run.options.minutes else run.scale(2000, 20000))
     kills = run.options.kills or run.scale(20, 200)
     end = time.monotonic() + 60 * run.options.minutes if run.options.minutes else None
-    with run.plant(lease_ms=1000, workers=run.scale(3, 4)) as plant:
+    with run.plant(lease_ms=1000, workers=run.scale(3, 4), hooks=True) as plant:
         begun = time.monotonic()
-        plant.clients_start(jobs, processes=2, window=40, mail=50, cancel=30, erase=20, stream=30)
+        some = {"window": 40, "cancel": 30, "erase": 20, "stream": 30}
+        # Visitors with mail, one half of them with keys for repeating a submit; and an account.
+        plant.clients_start(jobs // 3, mail=70, **some)
+        plant.clients_start(jobs // 3, mail=70, idempotent=True, **some)
+        plant.clients_start(jobs - 2 * (jobs // 3), api_key=plant.api_key, idempotent=True, **some)
         over = (lambda: time.monotonic() > end) if end else (lambda: not plant.clients_busy())
         pause_s = run.scale(0.2, 0.6)
         counts = plant.kill_some(over, pause_s, KINDS, None if end else kills)

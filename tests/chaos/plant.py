@@ -29,12 +29,14 @@ sys.path.insert(0, str(HERE.parent / "support"))
 import history  # noqa: E402
 import places  # noqa: E402
 from checker import FINAL, Checker  # noqa: E402
-from darkroom import BUILD, Lab, Program, wait_until  # noqa: E402
-from mail_server import MailServer  # noqa: E402
+from darkroom import BUILD, Lab, wait_until  # noqa: E402
+from mail_server import MailServer, make_certificate  # noqa: E402
 from resp import Resp  # noqa: E402
+from webhook_server import WebhookServer  # noqa: E402
 from workbench import Workbench, noise_png, weights  # noqa: E402
 
 PICTURES = 12
+LOOPBACK = "127.0.0.0/8,::1/128"
 ENDED = {"Your picture is ready": "succeeded", "Your picture could not be made": "failed"}
 
 
@@ -54,10 +56,24 @@ class Mails(list):
                         ended=ENDED.get(str(mail.message["Subject"]), "?"))
 
 
+class Hooks(WebhookServer):
+    """The webhook receiver: every request goes into the history. Some are refused, to be sent again."""
+
+    def __init__(self, folder, notes, rng):
+        super().__init__(make_certificate(folder))
+        self.notes, self.rng = notes, rng
+        self.answer = lambda request: 503 if self.rng.random() < 0.05 else None
+
+    def keep(self, request):
+        body = json.loads(request.body)
+        self.notes.note("hook", event=request.id, job=body["data"]["id"], kind=body["type"])
+
+
 class Plant(Lab):
     def __init__(self, lease_ms=1000, dispatchers=2, notifiers=2, workers=3, seed=1, redis_options=(),
                  worker_options=(), dispatcher_options=(), sizes=(16,), max_attempts=20, preload=None,
-                 redis_proxy=None, device="cpu", wild=False, redis=None):
+                 redis_proxy=None, device="cpu", wild=False, redis=None, shards=1,
+                 hooks=False):
         super().__init__(dispatcher=False, redis=redis)
         self.seed, self.rng = seed, random.Random(seed)
         self.lease_ms, self.device = lease_ms, device
@@ -72,7 +88,9 @@ class Plant(Lab):
         self.ports = {}
         self.kills = 0
         self.clients_t = 0
-        self.mail = None
+        self.mail = self.hooks = None
+        self.api_key = None
+        self.shards = shards
         try:
             if redis_options or self.preload.get("redis"):
                 self.stop("redis")
@@ -80,6 +98,8 @@ class Plant(Lab):
             self.models_make(sizes, max_attempts, wild)
             self.mail = MailServer()
             self.mail.mails = Mails(history.History(self.history / "mail.jsonl", "mail"))
+            if hooks:
+                self.hooks = Hooks(self.path, history.History(self.history / "hooks.jsonl", "hooks"), self.rng)
             for number in range(dispatchers):
                 self.revive(f"dispatcher-{number}")
             for number in range(notifiers):
@@ -88,6 +108,8 @@ class Plant(Lab):
                 self.revive(f"worker-{number}")
             for name in list(self.programs):
                 self.wait_ready(name)
+            if hooks:
+                self.hooks_register()
         except BaseException:
             self.close()
             raise
@@ -102,8 +124,9 @@ class Plant(Lab):
             if client.poll() is None:
                 client.kill()
                 client.wait()
-        if self.mail:
-            self.mail.close()
+        for receiver in (self.mail, self.hooks):
+            if receiver:
+                receiver.close()
         # A stopped program hears no SIGTERM.
         for program in self.programs.values():
             if program.running():
@@ -138,6 +161,13 @@ class Plant(Lab):
         self.work_file = self.path / "work.json"
         self.work_file.write_text(json.dumps(self.work))
 
+    def hooks_register(self):
+        """An account with an endpoint: it hears of every job that is submitted with its key."""
+        self.api_key = self.key("--per-minute", 0)["key"]
+        answer = self.request("POST", "/v1/webhooks", token=self.api_key, body={
+            "url": self.hooks.url("/jobs"), "events": ["job.succeeded", "job.failed", "job.cancelled"]})
+        assert answer.status == 201, answer
+
     # ---- programs ----
 
     def redis_begin(self, *options):
@@ -150,11 +180,6 @@ class Plant(Lab):
             *(options or ("--appendfsync", "always"))], self.preload.get("redis"))
         wait_until(lambda: self.redis_cli("ping", check=False) == "PONG", "redis answers")
         return redis
-
-    def start(self, name, arguments, environment=None):
-        assert name not in self.programs, name
-        self.programs[name] = Program(self, name, arguments, environment)
-        return self.programs[name]
 
     def arguments(self, name):
         kind, number = name.rsplit("-", 1)
@@ -169,16 +194,19 @@ class Plant(Lab):
                     "--models", self.models, "--secret-file", self.secret_file, "--worker-token-file",
                     self.worker_token_file, *self.store_options, "--lease-ms", self.lease_ms,
                     "--submits-per-minute", 0, "--max-flow-queued", 1000000, "--sweep-ms", 500,
-                    "--trusted-proxies", "127.0.0.0/8", *self.dispatcher_options]
+                    "--trusted-proxies", "127.0.0.0/8", "--shards", self.shards,
+                    "--webhook-allow", LOOPBACK, *self.dispatcher_options]
         if kind == "worker":
             return [BUILD / "worker" / "darkroom-worker", "--redis", redis, "--dispatcher", url,
                     "--models", self.models, "--worker-token-file", self.worker_token_file, "--lease-ms",
-                    self.lease_ms, "--device", self.device, "--threads", 1,
+                    self.lease_ms, "--device", self.device, "--threads", 1, "--shards", self.shards,
                     *(self.worker_options or ("--batch", 8, "--depth", 8))]
         return [BUILD / "dispatcher" / "darkroom-notifier", "--redis", redis, "--public-url", url,
                 "--models", self.models, "--secret-file", self.secret_file, "--mail-from",
                 "darkroom@example.org", "--smtp", self.mail.url, "--mail-per-address-hour", 100,
-                "--mail-lease-ms", 4000, "--smtp-timeout-ms", 2000]
+                "--mail-lease-ms", 4000, "--smtp-timeout-ms", 2000, "--shards", self.shards, "--webhook-allow",
+                LOOPBACK, "--webhook-timeout-ms", 2000, "--webhook-lease-ms", 4000, "--webhook-retry-ms", 200,
+                *(["--webhook-ca-file", self.hooks.ca_file] if self.hooks else [])]
 
     def revive(self, name):
         """Starts a program as its kind is started; does not wait for it, save for a port."""
@@ -351,11 +379,21 @@ class Plant(Lab):
         """Clients to their end, the inventory, Redis' own consistency. Returns the checker."""
         self.clients_wait(deadline_s, stop)
         self.settle()
-        broken = places.check(self)
         checker = self.check()
-        for text in broken:
+        for text in places.check(self) + self.fsck():
             checker.violate("place", text)
         return checker
+
+    def fsck(self):
+        """What `darkroom fsck` finds: records, places, counters, and the store beside them."""
+        result = subprocess.run(
+            [BUILD / "dispatcher" / "darkroom", "fsck", "--shards", str(self.shards), "--redis", self.redis_url,
+             *self.store_options, "--secret-file", self.secret_file],
+            capture_output=True, text=True, timeout=120, check=False)
+        if result.returncode == 0:
+            return []
+        return [f"fsck ended with {result.returncode}: {line}"
+                for line in (result.stdout + result.stderr).splitlines()[:20]]
 
 
 def in_background(work, *arguments):

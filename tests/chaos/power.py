@@ -57,6 +57,9 @@ def cut_objects(plant, log_path):
         if not there(path) or sizes.get(path, 0) != path.stat().st_size:
             path.unlink()
             gone += 1
+    # A folder that is not there either; what is made in its place later is another one.
+    for path in sorted((path for path in named if path.is_dir() and not there(path)), reverse=True):
+        path.rmdir()
     return gone
 
 
@@ -72,16 +75,17 @@ def cut_log(plant, log_path):
     return gone
 
 
-def power_cut(plant, policy, logs):
-    """Everything off, what was not synced gone, everything on again."""
-    names = [name for name in plant.programs if name != "redis"]
+def power_cut(plant, policy, logs, whole):
+    """Everything off, what was not synced gone, everything on again. Or only Redis' machine, while the
+    others go on with what they believe."""
+    names = [*plant.names("dispatcher"), *plant.names("worker", "notifier")] if whole else []
     begun = time.monotonic()
-    for name in [*plant.names("dispatcher"), *plant.names("worker", "notifier")]:
+    for name in names:
         plant.kill(name)
     plant.kill("redis")
     time.sleep(0.1)  # for clients to write down what had reached them
     plant.notes.note("power-cut", policy=policy, window_s=2.0 + time.monotonic() - begun)
-    gone = cut_log(plant, logs["redis"]), cut_objects(plant, logs["store"])
+    gone = cut_log(plant, logs["redis"]), cut_objects(plant, logs["store"]) if whole else 0
     plant.redis_begin(*plant.redis_given)
     for name in names:
         plant.revive(name)
@@ -93,9 +97,9 @@ def power_cuts(run, policy):
     with run.plant_with_sync_log(policy) as (plant, logs):
         plant.clients_start(10**9, processes=1, visitors=8, window=8, mail=30, cancel=20, erase=20)
         log_bytes = files = 0
-        for _ in range(cuts):
+        for number in range(cuts):
             time.sleep(run.rng.uniform(1.5, 3))
-            gone = power_cut(plant, policy, logs)
+            gone = power_cut(plant, policy, logs, number % 2 == 0)
             log_bytes, files = log_bytes + gone[0], files + gone[1]
         time.sleep(1)
         checker = plant.finish(stop=True)

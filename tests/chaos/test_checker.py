@@ -264,6 +264,10 @@ class Verdicts(unittest.TestCase):
         story = Story().done(mail="x@example.org").mail().add("inventory").add("inventory")
         self.bad(story.cut("everysec", 0.5).mail(message="m2"), "mail", "missing")
 
+    def test_an_erasure_undone_inside_the_window_may_leave_its_object(self):
+        story = Story().done().add("erase", id="1").add("erased", id="1")
+        self.good(story.cut("everysec", 1.5).objects("results/1/1/result.png"))
+
     # ---- the files ----
 
     def test_histories_are_merged_by_their_clock_and_a_line_cut_short_is_left_out(self):

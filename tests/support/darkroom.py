@@ -224,9 +224,9 @@ class Lab:
 
     # ---- programs ----
 
-    def start(self, name, arguments):
+    def start(self, name, arguments, environment=None):
         assert name not in self.programs, name
-        self.programs[name] = Program(self, name, arguments)
+        self.programs[name] = Program(self, name, arguments, environment)
         return self.programs[name]
 
     def stop(self, name, with_signal=signal.SIGTERM):
@@ -257,7 +257,7 @@ class Lab:
                                 capture_output=True, text=True, check=check)
         return result.stdout.strip()
 
-    def dispatcher_start(self, *options, name="dispatcher"):
+    def dispatcher_start(self, *options, name="dispatcher", environment=None):
         """Listens on the port of before, if there was one, so that links stay right."""
         port_file = self.path / f"{name}.port"
         port_file.unlink(missing_ok=True)
@@ -266,7 +266,7 @@ class Lab:
             BUILD / "dispatcher" / "darkroom-dispatcher", "--listen", f"127.0.0.1:{port}",
             "--port-file", port_file, "--redis", self.redis_url, "--models", self.models,
             "--secret-file", self.secret_file, "--worker-token-file", self.worker_token_file,
-            *self.store_options, *self.default_options, *options])
+            *self.store_options, *self.default_options, *options], environment)
         program.wait_for_log("dispatcher.ready")
         program.port = int(port_file.read_text())
         if name == "dispatcher":

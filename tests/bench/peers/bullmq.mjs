@@ -15,6 +15,8 @@ const options = { removeOnComplete: true };
 
 async function submit() {
   const queue = new Queue('bench', { connection: connect() });
+  await queue.waitUntilReady();
+  const start = nowUs();
   if (mode === 'wake') {
     for (let i = 0; i < jobs; i++) {
       await queue.add('job', { at: nowUs(), pad }, options);
@@ -29,6 +31,7 @@ async function submit() {
     }
     await Promise.all(pending);
   }
+  console.log((nowUs() - start) / 1e6);
   await queue.close();
   process.exit(0);
 }

@@ -53,8 +53,10 @@ def main():
             time.sleep(0.005)
         return
     with app.pool.acquire(block=True) as connection, app.amqp.Producer(connection) as producer:
+        start = now_us()
         for _ in range(JOBS):
             job.apply_async((0, PAD), producer=producer)
+        print((now_us() - start) / 1e6)
 
 
 if __name__ == "__main__":

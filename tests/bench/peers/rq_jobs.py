@@ -37,9 +37,11 @@ def submit(queue):
             queue.enqueue("rq_jobs.job", now_us(), PAD)
             time.sleep(0.02)
         return
+    start = now_us()
     for done in range(0, JOBS, 500):
         many = [rq.Queue.prepare_data("rq_jobs.job", args=(0, PAD)) for _ in range(min(500, JOBS - done))]
         queue.enqueue_many(many)
+    print((now_us() - start) / 1e6)
 
 
 def count_lines(path):

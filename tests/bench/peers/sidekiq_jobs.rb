@@ -54,6 +54,9 @@ if $PROGRAM_NAME == __FILE__
       sleep 0.005
     end
   else
+    Sidekiq.redis(&:ping)
+    start = now_us
     (0...JOBS).each_slice(1000) { |slice| Sidekiq::Client.push_bulk('class' => BenchJob, 'args' => slice.map { [nil, PAD] }) }
+    puts((now_us - start) / 1e6)
   end
 end

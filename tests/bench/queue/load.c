@@ -14,6 +14,7 @@
 #define DEPTH 4
 
 struct queue load_queue;
+const char *load_model = "bench";
 struct err load_err;
 static const char *load_url;
 static struct redis *control; /* for questions between the rows */
@@ -95,7 +96,7 @@ struct queue_submit load_job(long n, long flows, const char *address, struct loa
     snprintf(store->flow, sizeof store->flow, "f%ld", n % flows);
     memset(store->spec, 'x', LOAD_SPEC_SIZE);
     return (struct queue_submit){.public_id = store->id,
-                                 .model = LOAD_MODEL,
+                                 .model = load_model,
                                  .flow = store->flow,
                                  .priority = JOB_PRIORITY_NORMAL,
                                  .cost_ms = 100,
@@ -196,7 +197,7 @@ struct drainer {
 /* Completes what is held and claims the next in one round trip; how many were settled. */
 static long turn(struct drainer *drainer, size_t batch)
 {
-    static const char *const models[] = {LOAD_MODEL};
+    const char *const models[] = {load_model};
     struct queue_claim *claim = &drainer->claim;
     const struct redis_command *commands[2];
     struct redis_reply *replies[2] = {NULL, NULL};
@@ -236,7 +237,7 @@ static long turn(struct drainer *drainer, size_t batch)
 
 static void *drain_share(void *data)
 {
-    static const char *const models[] = {LOAD_MODEL};
+    const char *const models[] = {load_model};
     struct share *share = data;
     struct drainer drainer = {.redis = load_connect()};
     drainer.done = calloc(share->batch, sizeof *drainer.done);

@@ -18,11 +18,11 @@
 
 #include <stdint.h>
 
-#define LOAD_MODEL "bench"
 #define LOAD_CALL_MS 60000
 #define LOAD_SPEC_SIZE 300
 
 extern struct queue load_queue;
+extern const char *load_model; /* whose jobs these are: "bench" */
 extern struct err load_err;
 
 void load_init(const char *url); /* borrowed for good */

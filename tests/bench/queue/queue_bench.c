@@ -107,7 +107,7 @@ static atomic_int waits;
 
 static void *idle_worker(void *data)
 {
-    static const char *const models[] = {LOAD_MODEL};
+    const char *const models[] = {load_model};
     struct redis *redis = load_connect();
     (void)data;
     while (waits < WAKES) {
@@ -159,7 +159,7 @@ static void measure_wake(const char *when)
 /* Claims and completes one by one while `running` others are leased. */
 static void measure_ack(long running)
 {
-    static const char *const models[] = {LOAD_MODEL};
+    const char *const models[] = {load_model};
     static int64_t acks_us[CLAIMS_TIMED];
     struct redis *redis = load_connect();
     struct queue_claim claim;
@@ -233,6 +233,9 @@ static void measure_large(void)
            (load_info("memory", "used_memory:") - mark.bytes) / LARGE_JOBS,
            load_info("memory", "used_memory_rss:") / 1e9);
     print_slow();
+    load_model = "other";
+    measure_wake("ten million queued for another model");
+    load_model = "bench";
     load_command((const char *[]){"SLOWLOG", "RESET", NULL}, NULL);
     mark = begin();
     long settled = load_drain(wanted.batch, 200000, NULL);

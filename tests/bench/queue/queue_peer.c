@@ -20,8 +20,6 @@
 #define BATCH 200
 #define LEASE_MS 5000
 
-static const char *const models[] = {LOAD_MODEL};
-
 static FILE *open_out(const char *path, const char *mode)
 {
     FILE *file = fopen(path, mode);
@@ -47,9 +45,17 @@ static void submit_timed(long jobs)
     redis_destroy(&redis);
 }
 
+static void submit_counted(long jobs)
+{
+    int64_t start_us = load_wall_us();
+    load_submit(&(struct load_submit){.jobs = jobs, .flows = FLOWS});
+    printf("%.6f\n", (double)(load_wall_us() - start_us) / 1e6);
+}
+
 /* Claims one job at a time, and sleeps in Redis while there is none. */
 static struct queue_claim wait_for_job(struct redis *redis, const char *worker)
 {
+    const char *const models[] = {load_model};
     struct queue_claim claim = {0};
     char nonce[ID_NAME_SIZE];
     while (claim.count == 0) {
@@ -132,7 +138,7 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "submit") && !strcmp(mode, "wake"))
         submit_timed(jobs);
     else if (!strcmp(argv[1], "submit"))
-        load_submit(&(struct load_submit){.jobs = jobs, .flows = FLOWS});
+        submit_counted(jobs);
     else if (argc < 6)
         return 2;
     else if (!strcmp(mode, "wake"))

@@ -121,14 +121,25 @@ struct share {
     atomic_llong *first_us;
 };
 
+/* As the dispatcher writes it: the hash of the key, the hash of the body. */
+static void add_key(struct queue_submit *job, struct load_job *store)
+{
+    snprintf(store->extra, sizeof store->extra, "i=%.32s:%.32s\n", store->id + 2, store->id);
+    job->extra = store->extra;
+    job->extra_size = strlen(store->extra);
+}
+
 /* Fills one command with the next jobs; how many. */
 static size_t fill(struct share *share, struct load_job stores[BATCH], struct queue_submit *list,
                    struct redis_command *command)
 {
     size_t count = 0;
-    for (; count < BATCH && share->first < share->end; count++, share->first++)
+    for (; count < BATCH && share->first < share->end; count++, share->first++) {
         list[count] =
             load_job(share->first, share->wanted->flows, share->wanted->address, &stores[count]);
+        if (share->wanted->with_keys)
+            add_key(&list[count], &stores[count]);
+    }
     queue_submit_command(&load_queue, list, count, command);
     return count;
 }

@@ -32,13 +32,14 @@ void load_must(int rc);
 
 /* Job `n` of flow `n` modulo `flows`; the texts live in `store`. */
 struct load_job {
-    char id[ID_PUBLIC_SIZE], flow[JOB_FLOW_SIZE], spec[LOAD_SPEC_SIZE + 1];
+    char id[ID_PUBLIC_SIZE], flow[JOB_FLOW_SIZE], spec[LOAD_SPEC_SIZE + 1], extra[128];
 };
 struct queue_submit load_job(long n, long flows, const char *address, struct load_job *store);
 
 struct load_submit {
     long jobs, flows;
     const char *address; /* keyed hash of an address; NULL: nobody is told */
+    bool with_keys;      /* each job has an idempotency key */
 };
 void load_submit(const struct load_submit *wanted);
 

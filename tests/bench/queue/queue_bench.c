@@ -2,9 +2,10 @@
  *
  * queue_bench [--jobs N] [--flows N] [--batch N] [--aof off|everysec|always] [--stats] [ROW...]:
  * the queue's yardsticks on a Redis of its own (unix socket). Rows: submit, alone (each job a flow
- * of its own), drain, mail (each job with somebody to tell), single (one at a time), wake (an idle
- * worker), ack (acknowledging with 100 and with 100,000 running), large (ten million queued; not
- * without being named). --stats adds what each row cost by command. */
+ * of its own), keys (each with an idempotency key), drain, mail (each job with somebody to tell),
+ * single (one at a time), wake (an idle worker), ack (acknowledging with 100 and with 100,000
+ * running), large (ten million queued; not without being named). --stats adds what each row cost by
+ * command. */
 #include "common/clock.h"
 #include "common/queue_worker.h"
 #include "tests/bench/queue/load.h"
@@ -72,13 +73,14 @@ static void end(const struct mark *mark, const char *name, long jobs)
 /* ---- rates ------------------------------------------------------------------------------------
  */
 
-static void measure_submit(long jobs, long flows)
+static void measure_submit(long jobs, long flows, bool with_keys)
 {
     char name[96];
     load_flush();
     struct mark mark = begin();
-    load_submit(&(struct load_submit){.jobs = jobs, .flows = flows});
-    snprintf(name, sizeof name, "bulk submit, %ld jobs, %ld flows", jobs, flows);
+    load_submit(&(struct load_submit){.jobs = jobs, .flows = flows, .with_keys = with_keys});
+    snprintf(name, sizeof name, "bulk submit, %ld jobs, %ld flows%s", jobs, flows,
+             with_keys ? ", idempotency keys" : "");
     end(&mark, name, jobs);
     printf("%-52s %9.0f bytes\n", "  memory per queued job",
            (load_info("memory", "used_memory:") - mark.bytes) / (double)jobs);
@@ -251,9 +253,11 @@ static void run_row(const char *row)
     long some = wanted.jobs < 200000 ? wanted.jobs : 200000;
     long few = wanted.jobs < 100000 ? wanted.jobs : 100000;
     if (!strcmp(row, "submit"))
-        measure_submit(wanted.jobs, wanted.flows);
+        measure_submit(wanted.jobs, wanted.flows, false);
     else if (!strcmp(row, "alone"))
-        measure_submit(few, few);
+        measure_submit(few, few, false);
+    else if (!strcmp(row, "keys"))
+        measure_submit(few, few < wanted.flows ? few : wanted.flows, true);
     else if (!strcmp(row, "drain"))
         measure_drain(some, wanted.batch, NULL);
     else if (!strcmp(row, "mail"))
@@ -276,8 +280,8 @@ int main(int argc, char **argv)
         {"jobs", required_argument, NULL, 'j'},  {"flows", required_argument, NULL, 'f'},
         {"batch", required_argument, NULL, 'b'}, {"aof", required_argument, NULL, 'a'},
         {"stats", no_argument, NULL, 's'},       {0}};
-    static const char *const usual[] = {"submit", "alone", "drain", "mail",
-                                        "single", "wake",  "ack"};
+    static const char *const usual[] = {"submit", "alone",  "keys", "drain",
+                                        "mail",   "single", "wake", "ack"};
     const char *aof = "off";
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 'j')

@@ -44,8 +44,9 @@ struct store_options {
     const char *url;             /* "local:DIRECTORY" or "s3://BUCKET" */
     const char *public_url;      /* local: where the dispatcher is reached, "https://lab.example" */
     const struct secret *secret; /* local: the link key derives from it */
-    const char *endpoint;        /* s3: "https://host[:port]"; NULL: AWS's of the region */
-    const char *region;          /* s3: NULL: us-east-1 */
+    bool no_sync;         /* local: not durable on return, but with the system's next write */
+    const char *endpoint; /* s3: "https://host[:port]"; NULL: AWS's of the region */
+    const char *region;   /* s3: NULL: us-east-1 */
     const char *credentials_file; /* s3: two lines, access key and secret key, or AWS's ini file */
     bool virtual_host;            /* s3: bucket.host instead of host/bucket; on for AWS */
     int64_t timeout_ms;           /* s3: for one request; 0: 30000 */
@@ -61,7 +62,8 @@ bool store_is_local(const struct store *store);
 bool store_key_is_valid(const char *key);
 bool store_type_is_valid(const char *content_type); /* type/subtype, no parameters */
 
-/* Durable on return. A directory does not keep the content type: a link names it, see below. */
+/* Durable on return, save with no_sync. A directory does not keep the content type: a link names
+ * it, see below. */
 int store_put(struct store *store, const char *key, const void *data, size_t size,
               const char *content_type, struct err *err);
 

@@ -34,6 +34,7 @@ struct store_local {
     char *directory;        /* owned; for messages */
     char *public_url;       /* owned */
     struct crypto_mac *mac; /* owned */
+    bool no_sync;
 };
 
 struct store_upload {
@@ -227,7 +228,7 @@ static int move_into_place(const struct store_upload *upload)
         size_t old = 0;
         if (make_folders(root_fd, upload->key, &old) == 0 &&
             renameat(root_fd, upload->scratch, root_fd, upload->key) == 0)
-            return sync_folders(root_fd, upload->key, old);
+            return upload->local->no_sync ? 0 : sync_folders(root_fd, upload->key, old);
         if (errno != ENOENT)
             return -1;
     }
@@ -240,7 +241,7 @@ int store_upload_commit(struct store_upload **upload, struct err *err)
     struct store_upload *done = *upload;
     int rc = 0;
     /* Contents before the name: the other way round a crash could publish an empty object. */
-    if (fsync(done->fd) < 0 || move_into_place(done) < 0) {
+    if ((!done->local->no_sync && fsync(done->fd) < 0) || move_into_place(done) < 0) {
         rc = fail(done->local, err);
         store_upload_abort(upload);
         return rc;
@@ -358,7 +359,8 @@ static int delete_local(struct store *store, const char *key, struct err *err)
             break;
     }
     /* Somebody else may have removed that folder in turn: then it is gone anyway. */
-    if (file_sync_folder(local->root_fd, *path ? path : ".") < 0 && errno != ENOENT)
+    if (!local->no_sync && file_sync_folder(local->root_fd, *path ? path : ".") < 0 &&
+        errno != ENOENT)
         return fail(local, err);
     return 0;
 }
@@ -437,6 +439,7 @@ int store_local_open(const struct store_options *options, const char *directory,
         return ERR_NOMEM;
     local->base.backend = &backend;
     local->root_fd = -1;
+    local->no_sync = options->no_sync;
     local->directory = without_slash(directory);
     local->public_url = without_slash(url);
     int rc = local->directory && local->public_url ? 0 : ERR_NOMEM;

@@ -91,6 +91,7 @@ static int load_keys(struct dispatcher *dispatcher, struct err *err)
     struct store_options store = {.url = settings->store,
                                   .public_url = dispatcher->public_url,
                                   .secret = &secret,
+                                  .no_sync = !settings->store_sync,
                                   .endpoint = settings->s3_endpoint,
                                   .region = settings->s3_region,
                                   .credentials_file = settings->s3_credentials_file,

@@ -35,6 +35,8 @@ static const struct config_option options[] = {
     {"visitor-per-minute", CONFIG_INT, AT(visitor_per_minute), "0", 0, QUEUE_PER_MINUTE_LIMIT,
      "jobs", .help = "of one visitor start in a minute; more wait; 0: any number"},
     {"store", CONFIG_TEXT, AT(store), "local:objects", .help = "local:FOLDER or s3://BUCKET"},
+    {"store-sync", CONFIG_BOOL, AT(store_sync), "true",
+     .help = "local store: an object is on the disk before its job is accepted"},
     {"s3-endpoint", CONFIG_TEXT, AT(s3_endpoint), NULL, .help = "https://host[:port]"},
     {"s3-region", CONFIG_TEXT, AT(s3_region), "us-east-1", .help = "region to sign for"},
     {"s3-credentials-file", CONFIG_TEXT, AT(s3_credentials_file), NULL,

@@ -13,7 +13,7 @@ struct settings {
     char *listen, *port_file, *public_url, *web, *log;
     char *redis, *redis_password_file;
     char *store, *s3_endpoint, *s3_region, *s3_credentials_file;
-    bool s3_virtual_host;
+    bool s3_virtual_host, store_sync;
     char *models, *secret_file, *worker_token_file;
     char *trusted_proxies, *cors_origins, *webhook_allow;
     bool webhook_visitors;

@@ -132,6 +132,21 @@ class Work(Shared):
             hand.complete(claimed)
 
 
+class Unsynced(Shared):
+    options = ("--store-sync=no",)
+
+    def test_pictures_and_results_are_kept_as_ever(self):
+        job = self.lab.submit().json
+        self.assertEqual(len(self.lab.stored(job["id"])), 1)
+        with Hand(self.lab) as hand:
+            hand.complete(hand.claim(job))
+        self.assertEqual(self.lab.job(job)["state"], "succeeded")
+        result = self.lab.get(f"/v1/jobs/{job['id']}/result", token=job["tokens"]["view"])
+        self.assertEqual(self.lab.get(result.headers["Location"]).body, png(8, 8))
+        refused = self.lab.submit_form([("model", "test-model"), ("input", b"no picture", "x")])
+        self.assertEqual(refused.status, 422)
+
+
 class WithoutInput(Shared):
     models = {"dice": manifest_of("dice", input={"kind": "none"}, params={
         "type": "object", "properties": {"seed": {"type": "integer", "minimum": 0, "maximum": 9, "default": 3}}}),

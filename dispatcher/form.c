@@ -9,8 +9,9 @@
 #include <strings.h>
 
 static const char *const names[] = {
-    [FORM_INPUT] = "input",   [FORM_MODEL] = "model", [FORM_CROP] = "crop",
-    [FORM_PARAMS] = "params", [FORM_EMAIL] = "email", [FORM_WEBHOOK] = "webhook"};
+    [FORM_INPUT] = "input",       [FORM_MODEL] = "model",   [FORM_CROP] = "crop",
+    [FORM_PARAMS] = "params",     [FORM_EMAIL] = "email",   [FORM_WEBHOOK] = "webhook",
+    [FORM_PRIORITY] = "priority", [FORM_RUN_AT] = "run_at", [FORM_DEADLINE] = "deadline"};
 
 const char *form_field_name(enum form_field field)
 {

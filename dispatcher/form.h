@@ -29,6 +29,9 @@ enum form_field {
     FORM_PARAMS,
     FORM_EMAIL,
     FORM_WEBHOOK,
+    FORM_PRIORITY,
+    FORM_RUN_AT,
+    FORM_DEADLINE,
     FORM_FIELD_COUNT
 };
 

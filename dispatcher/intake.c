@@ -2,6 +2,7 @@
 #include "dispatcher/intake.h"
 
 #include "common/base64.h"
+#include "common/clock.h"
 #include "common/crypto.h"
 #include "common/job.h"
 #include "common/json.h"
@@ -10,6 +11,7 @@
 #include "common/webhook_endpoint.h"
 #include "dispatcher/form.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,7 @@ struct members {
     const char *webhook;               /* a URL or the id of an endpoint */
     json_t *crop, *params;             /* borrowed */
     struct after after;                /* JSON only */
+    const char *priority, *run_at, *deadline;
     json_t *body, *own_crop, *own_params;
 };
 
@@ -55,8 +58,9 @@ static int webhook_from_json(struct members *members, struct err *err)
 
 static int from_json(struct form *form, struct members *members, struct intake_refusal *refusal)
 {
-    static const char *const known[] = {"model", "input",   "crop",  "params",
-                                        "email", "webhook", "after", NULL};
+    static const char *const known[] = {"model",  "input",    "crop",  "params",
+                                        "email",  "webhook",  "after", "priority",
+                                        "run_at", "deadline", NULL};
     struct err *err = &refusal->err;
     struct json_limits limits = {.max_bytes = form->json.max_size, .max_depth = MAX_JSON_DEPTH};
     int rc = json_parse(form->json.data, form->json.size, limits, &members->body, err);
@@ -70,6 +74,11 @@ static int from_json(struct form *form, struct members *members, struct intake_r
         (rc = after_read(members->body, &members->after, err)) < 0 ||
         (!json_is_object(json_object_get(members->body, "input")) &&
          (rc = json_opt_text(members->body, "input", SIZE_MAX, &members->input, err)) < 0) ||
+        (rc = json_opt_text(members->body, "priority", FORM_MAX_TEXT, &members->priority, err)) <
+            0 ||
+        (rc = json_opt_text(members->body, "run_at", FORM_MAX_TEXT, &members->run_at, err)) < 0 ||
+        (rc = json_opt_text(members->body, "deadline", FORM_MAX_TEXT, &members->deadline, err)) <
+            0 ||
         (rc = json_opt_object(members->body, "crop", &members->crop, err)) < 0 ||
         (rc = json_opt_object(members->body, "params", &members->params, err)) < 0)
         return rc;
@@ -123,6 +132,12 @@ static int from_parts(struct form *form, struct members *members, struct err *er
         rc = err_set(err, ERR_INVALID, "model", "model is required");
     if (rc == 0)
         rc = text_of(form, FORM_EMAIL, &members->email, err);
+    if (rc == 0)
+        rc = text_of(form, FORM_PRIORITY, &members->priority, err);
+    if (rc == 0)
+        rc = text_of(form, FORM_RUN_AT, &members->run_at, err);
+    if (rc == 0)
+        rc = text_of(form, FORM_DEADLINE, &members->deadline, err);
     if (rc == 0)
         rc = text_of(form, FORM_WEBHOOK, &members->webhook, err);
     if (rc == 0 && form->fields[FORM_CROP].size > 0)
@@ -263,7 +278,10 @@ static int check_members(const struct manifest_set *models, struct form *form,
         return rc;
     if (members->webhook && !(intake->webhook = strdup(members->webhook)))
         return ERR_NOMEM;
-    rc = manifest_check_params(intake->model, members->params, &params, err);
+    rc = timing_read(members->priority, members->run_at, members->deadline, clock_wall_ms(),
+                     &intake->timing, err);
+    if (rc == 0)
+        rc = manifest_check_params(intake->model, members->params, &params, err);
     if (rc == 0)
         rc = check_input(form, members, intake, &spec, refusal);
     if (rc == 0)
@@ -323,6 +341,14 @@ static int add_after(struct crypto_sha256 *hash, const struct after *after)
     return rc == 0 ? add_text(hash, from_job ? after->jobs[after->input].public_id : "") : rc;
 }
 
+static int add_timing(struct crypto_sha256 *hash, const struct timing *timing)
+{
+    char text[80];
+    snprintf(text, sizeof text, "%d %d %" PRId64 " %" PRId64, timing->has_priority,
+             (int)timing->priority, timing->run_at_ms, timing->deadline_ms);
+    return add_text(hash, text);
+}
+
 int intake_fingerprint(const struct intake *intake, const char *public_id,
                        char out[INTAKE_FINGERPRINT_SIZE])
 {
@@ -335,6 +361,8 @@ int intake_fingerprint(const struct intake *intake, const char *public_id,
         rc = add_text(hash, intake->email);
     if (rc == 0)
         rc = add_after(hash, &intake->after);
+    if (rc == 0)
+        rc = add_timing(hash, &intake->timing);
     if (rc == 0)
         rc = add_text(hash, intake->webhook ? intake->webhook : "");
     if (rc == 0)

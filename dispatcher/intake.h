@@ -17,6 +17,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "dispatcher/after.h"
+#include "dispatcher/timing.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,6 +34,7 @@ struct intake {
     struct buf spec;              /* as job_spec_format() writes it */
     char email[ADDRESS_SIZE];     /* "" where none was given */
     struct after after;           /* not permitted yet */
+    struct timing timing;         /* not permitted yet */
     char *webhook; /* owned; URL or id of an endpoint, unchecked: job_hook.h; NULL: none */
 };
 

@@ -176,6 +176,10 @@ static void check(struct submission *submission)
     submission->checked = true;
     submission->rc = after_permit(&submission->intake.after, submission->call->dispatcher->tokens,
                                   submission->call->identity.has_key, &submission->refusal.err);
+    if (submission->rc == 0)
+        submission->rc =
+            timing_permit(&submission->intake.timing, submission->call->identity.ceiling,
+                          &submission->refusal.err);
     if (submission->rc == 0 && submission->intake.webhook)
         submission->rc =
             job_hook_check(submission->call, submission->intake.webhook, &submission->refusal.err);
@@ -434,7 +438,6 @@ static void enqueue(struct submission *submission)
         .job = {.public_id = submission->public_id,
                 .model = intake->model->name,
                 .flow = submission->call->identity.flow,
-                .priority = JOB_PRIORITY_NORMAL,
                 .cost_ms = intake->model->cost_ms,
                 .weight = submission->call->identity.weight,
                 .max_queued = submission->call->identity.max_queued,
@@ -456,6 +459,7 @@ static void enqueue(struct submission *submission)
         .done = on_enqueued,
         .data = submission,
     };
+    timing_apply(&intake->timing, submission->call->identity.ceiling, &submission->item.job);
     after_apply(&intake->after, submission->parents, &submission->item.job);
     if (rc == 0)
         rc = enqueue_add(dispatcher->enqueue, &submission->item, NULL);

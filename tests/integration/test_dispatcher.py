@@ -275,10 +275,10 @@ class Http(Shared):
             self.refused(self.lab.get(path), 404, "not-found")
 
     def test_methods_that_do_not_fit(self):
-        for method, path, allow in (("GET", "/v1/jobs", "POST"), ("PUT", "/v1/models", "GET, HEAD"),
+        for method, path, allow in (("DELETE", "/v1/jobs", "GET, HEAD, POST"), ("PUT", "/v1/models", "GET, HEAD"),
                                     ("POST", f"/v1/jobs/{UNKNOWN_ID}", "GET, HEAD, DELETE"),
                                     ("PATCH", "/healthz", "GET, HEAD"),
-                                    ("OPTIONS", "/v1/jobs", "POST")):
+                                    ("OPTIONS", "/v1/jobs", "GET, HEAD, POST")):
             answer = self.lab.request(method, path)
             self.refused(answer, 405, "method")
             self.assertEqual(answer.headers["Allow"], allow)

@@ -174,6 +174,36 @@ class Keys(Shared):
         self.assertEqual(answer.count(b"HTTP/1.1 404"), 2, answer)
 
 
+class Wishes(Shared):
+    def test_a_key_may_ask_for_no_more_than_its_ceiling(self):
+        high, low = self.lab.key("--priority", "high"), self.lab.key("--priority", "low")
+        normal = self.lab.submit(token=high["key"]).json
+        urgent = self.lab.submit(token=high["key"], priority="high").json
+        unhurried = self.lab.submit(token=low["key"]).json
+        self.refused(self.lab.submit(token=low["key"], priority="normal"), 422, "invalid", field="priority")
+        self.refused(self.lab.submit(priority="high"), 422, "invalid", field="priority")
+        form = [("model", "test-model"), ("input", png(), "a.png"), ("priority", "high")]
+        self.refused(self.lab.submit_form(form), 422, "invalid", field="priority")
+        second = self.lab.submit_form(form, token=high["key"]).json
+        with Hand(self.lab) as hand:
+            order = [claimed["public_id"] for claimed in iter(hand.claim, None)]
+        expected = [job["id"] for job in (urgent, second, normal, unhurried)]
+        self.assertEqual([each for each in order if each in expected], expected)
+
+    def test_a_job_may_start_later_and_must_end_in_time(self):
+        def at(seconds):
+            return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+        later = self.lab.submit(run_at=at(3600)).json
+        self.assertEqual((later["state"], later["position"]), ("delayed", None))
+        self.assertEqual(self.lab.submit(run_at=at(-3600)).json["state"], "queued")
+        short = self.lab.submit(run_at=at(3600), deadline=at(3601)).json
+        self.assertEqual(short["state"], "delayed")
+        doomed = self.lab.submit(deadline=at(2)).json
+        self.assertEqual(self.lab.wait_for_state(doomed, "failed")["error"]["code"], "deadline")
+        for bad in ({"run_at": "soon"}, {"deadline": at(-5)}, {"run_at": at(400 * 86400)}):
+            self.refused(self.lab.submit(**bad), 422, "invalid", field=next(iter(bad)))
+
+
 class History(Shared):
     models = {name: manifest_of(name, input={"kind": "none"}) for name in ("one", "two")}
     options = ["--shards", "3"]

@@ -124,6 +124,40 @@ static void every_way_to_end_is_told(void)
     nothing_is_due();
 }
 
+/* Nobody works on these any more: a deadline passes, a parent fails before or after. */
+static void ends_without_a_worker_are_told_too(void)
+{
+    char parent[ID_PUBLIC_SIZE], ids[3][ID_PUBLIC_SIZE];
+    const char *parents[] = {parent};
+    enum job_state state;
+    begin(30000);
+    struct queue_submit job = job_of("alice", ids[0]);
+    job.extra = OWN_URL;
+    job.extra_size = strlen(OWN_URL);
+    job.deadline_after_ms = 1;
+    submit_job(&job);
+    TICK_UNTIL(get_job(ids[0]).state == JOB_FAILED);
+    CHECK_INT(only_state(), JOB_FAILED);
+    submit_to("alice", parent);
+    job.deadline_after_ms = 0;
+    job.parents = parents;
+    job.parent_count = 1;
+    for (int i = 1; i < 3; i++) {
+        id_public_create(0, ids[i]);
+        job.public_id = ids[i];
+        submit_job(&job);
+        if (i == 2)
+            break;
+        struct queue_claimed claimed = claim_one(WORKER);
+        fail_job(&claimed, false, &state);
+        TICK_UNTIL(get_job(ids[i]).state == JOB_FAILED);
+        CHECK_INT(only_state(), JOB_FAILED);
+    }
+    CHECK_INT(get_job(ids[2]).state, JOB_FAILED);
+    CHECK_INT(only_state(), JOB_FAILED);
+    nothing_is_due();
+}
+
 static void a_job_without_a_listener_makes_no_row(void)
 {
     char id[ID_PUBLIC_SIZE];
@@ -375,6 +409,7 @@ int main(void)
 {
     fixture_start(NULL);
     RUN(every_way_to_end_is_told);
+    RUN(ends_without_a_worker_are_told_too);
     RUN(a_job_without_a_listener_makes_no_row);
     RUN(an_endpoint_hears_of_what_it_asked_for);
     RUN(an_id_is_the_same_over_tries_leases_and_replays);

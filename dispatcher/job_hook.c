@@ -12,14 +12,14 @@
 
 #define FIELD "webhook"
 
-int job_hook_check(const struct call *call, const char *webhook, struct err *err)
+int job_hook_check(const struct dispatcher *dispatcher, const struct identity *identity,
+                   const char *webhook, struct err *err)
 {
-    const struct dispatcher *dispatcher = call->dispatcher;
     if (endpoint_id_valid(webhook))
-        return call->identity.has_key
+        return identity->has_key
                    ? 0
                    : err_set(err, ERR_DENIED, FIELD, "an endpoint wants the key of its account");
-    if (!call->identity.has_key && !dispatcher->settings->webhook_visitors)
+    if (!identity->has_key && !dispatcher->settings->webhook_visitors)
         return err_set(err, ERR_DENIED, FIELD, "a webhook wants an API key");
     return webhook_url_check(webhook, &dispatcher->webhook_allow, err);
 }

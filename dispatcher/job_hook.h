@@ -2,7 +2,7 @@
  *
  * The webhook that a job brings: the id of an endpoint of its account, or a URL of its own.
  *
- *     rc = job_hook_check(call, intake.webhook, &err);                    // any thread
+ *     rc = job_hook_check(dispatcher, &call->identity, intake.webhook, &err);   // any thread
  *     if (endpoint_id_valid(intake.webhook)) ... job_hook_find(call, …)   // is it the account's?
  *     rc = job_hook_line(dispatcher, flow, public_id, intake.webhook, &extra);
  *
@@ -19,11 +19,13 @@ struct buf;
 struct call;
 struct dispatcher;
 struct err;
+struct identity;
 struct queue_job;
 struct redis_reply;
 
 /* May this caller bring it, and can it be called at all? ERR_DENIED, ERR_INVALID, ERR_LIMIT. */
-int job_hook_check(const struct call *call, const char *webhook, struct err *err);
+int job_hook_check(const struct dispatcher *dispatcher, const struct identity *identity,
+                   const char *webhook, struct err *err);
 
 /* Asks for the endpoint `id`; read the reply with job_hook_found(). Loop's thread. */
 int job_hook_find(struct call *call, const char *id,

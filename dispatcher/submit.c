@@ -181,8 +181,8 @@ static void check(struct submission *submission)
             timing_permit(&submission->intake.timing, submission->call->identity.ceiling,
                           &submission->refusal.err);
     if (submission->rc == 0 && submission->intake.webhook)
-        submission->rc =
-            job_hook_check(submission->call, submission->intake.webhook, &submission->refusal.err);
+        submission->rc = job_hook_check(submission->call->dispatcher, &submission->call->identity,
+                                        submission->intake.webhook, &submission->refusal.err);
     if (submission->rc < 0) {
         intake_fini(&submission->intake);
         submission->checked = false;

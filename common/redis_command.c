@@ -408,7 +408,8 @@ static const struct {
     {"NOREPLICAS", ERR_UNAVAILABLE},  {"UNBLOCKED", ERR_UNAVAILABLE},
     {"NOAUTH", ERR_DENIED},           {"WRONGPASS", ERR_DENIED},
     {"NOPERM", ERR_DENIED},           {"WRONGTYPE", ERR_CORRUPT},
-    {"CORRUPT", ERR_CORRUPT},         {"INVALID", ERR_INVALID},
+    {"CORRUPT", ERR_CORRUPT},         {"UNSUPPORTED", ERR_UNSUPPORTED},
+    {"INVALID", ERR_INVALID},
 };
 
 static bool begins_with(const struct redis_reply *reply, const char *word)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base record lane flow settle kin admit idem
+-- @use base record lane flow settle index kin admit idem
 -- adopt: submit, for jobs that wait for others or for the sealing of their batch.
 --
 -- ARGV, reply and statuses as of submit (the record has FLAG_WAITING and the lines p, f, b of extra), and retain
@@ -88,6 +88,7 @@ local function adopt(i)
     return {bad, 'Q', 0, -1, -1}
   end
   write(public_id, id, run_at, packed, extra, pending, batch, from)
+  index_add(id, flow, packed)
   room = room - 1
   call('SADD', P .. 'models', model)
   call('HSET', P .. 'c:' .. model, 'cost', (struct.unpack('>I3', packed, 32)))

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow settle kin
+-- @use base write sound record lane flow settle kin
 -- cancel: the owner wants it no more. Final at once, whatever it was doing.
 --
 -- ARGV  public id, retain ms

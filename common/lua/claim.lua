@@ -46,7 +46,7 @@ end
 
 -- The usual job, without the detour over a table; its charge and place, or nil where it is not usual.
 local function start(id, key, model, hold)
-  local raw = call('GET', key)
+  local raw = try('GET', key)
   if not raw or #raw < HEAD_SIZE then
     return nil
   end
@@ -133,13 +133,22 @@ local function sift(heap, size)
   end
 end
 
+-- A lane that is none must not stop those beside it: its flow leaves the ring, and fsck tells.
+local function put_aside(top, set)
+  call('ZREM', P .. 'ring:' .. set, top.flow)
+  top.dry, top.foreign = true, true
+end
+
 -- Takes the head of the top flow's lane. Sets top.dry once the lane is empty; true when a suspect ends
 -- the batch.
 local function serve(top, model, set, priority, lanes)
   local lane = lanes .. top.flow
-  local id = call('LPOP', lane)
+  local id = try('LPOP', lane)
   if not id then
     top.dry = true
+    return false
+  elseif type(id) == 'table' then
+    put_aside(top, set)
     return false
   end
   pops = pops + 1
@@ -206,7 +215,9 @@ local function put_back(flows, touched, model, set, clock)
       tombs = call('ZCARD', P .. 'tomb:' .. set .. ':' .. flow.flow)
       flow.dry = tombs > 0 and tombs >= call('LLEN', P .. 'r:' .. set .. ':' .. flow.flow)
     end
-    if flow.dry then
+    if flow.foreign then
+      call('ZADD', P .. 'corrupt', now, 'r:' .. set .. ':' .. flow.flow)
+    elseif flow.dry then
       lane_close(set, flow.flow, flow.tag, clock)
       count(model, 'tombs', -tombs)
     elseif flow.allow and flow.allow.left < 1 then
@@ -371,25 +382,44 @@ local function next_due()
   return due and max(0, floor(due - now)) or -1
 end
 
+-- What the worker claimed last; an error where it is of another protocol, whose records it would not know.
+local function nonce_of(name)
+  local values = call('MGET', P .. 'protocol', P .. 'nonce:' .. name)
+  check_protocol(values[1])
+  return values[2]
+end
+
+local known = nonce_of(worker)
+-- Before anything is started: could it be leased?
+call('ZCARD', P .. 'lease')
+call('HLEN', P .. 'run')
 if reap_due(min(100, lease_ms / 20)) then
   reap(16, lease_ms, retain_ms, 0)
 end
-local known = call('GET', P .. 'nonce:' .. worker)
 if known and sub(known, 1, #nonce + 1) == nonce .. ' ' then
   replay(sub(known, #nonce + 2))
   return finish({claimed, 0, -1, tonumber(ARGV[6])})
 end
 local models, more = look_around(), false
-if #models == 1 then
-  claim_of(models[1])
-elseif #models > 1 then
-  claim_in_order(models)
-end
-for i = 1, #models do
-  if waiting(models[i]) then
-    more = true
-    wake(models[i]) -- the next idle worker, if there is one
+
+local function choose()
+  if #models == 1 then
+    claim_of(models[1])
+  elseif #models > 1 then
+    claim_in_order(models)
   end
+  for i = 1, #models do
+    if waiting(models[i]) then
+      more = true
+      wake(models[i]) -- the next idle worker, if there is one
+    end
+  end
+end
+
+-- Whatever key may be broken: a job that was started has a lease.
+local whole, problem = pcall(choose)
+if not whole and n == 0 then
+  error(problem, 0)
 end
 if limited then
   settle_limits()

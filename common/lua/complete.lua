@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow settle kin
+-- @use base write sound record lane flow settle kin
 -- @usual count throw_away finish patch listens is_account retention_of
 -- complete: a job succeeded. State, result, event, notification and the trash in one.
 --
@@ -47,7 +47,7 @@ end
 -- every string that it is given. Nil where it is not running under this epoch.
 local function settle(id, epoch, outcome)
   local key = P .. 'j:' .. id
-  local seen = call('GETRANGE', key, '0', SEEN_LAST)
+  local seen = try('GETRANGE', key, '0', SEEN_LAST)
   if #seen < HEAD_SIZE then
     return nil
   end

@@ -8,8 +8,9 @@ The second line of a script, `-- @use base record lane`, names the parts (NAME.l
 in front of it. Lua makes every function anew in every call of a script, so one that is called for each
 job has a third line, `-- @usual count finish`, with those functions of its parts that usual jobs need.
 All others are made together when the first of them is called: they become fields of a table, `rest`.
-Comments and indentation stay out of what Redis gets. Each script becomes a struct redis_script
-`queue_script_NAME` with its SHA-1, so that a call needs no SCRIPT LOAD.
+A script runs guarded: where it fails, explain.lua says what is wrong. Comments and indentation stay out
+of what Redis gets. Each script becomes a struct redis_script `queue_script_NAME` with its SHA-1, so that
+a call needs no SCRIPT LOAD.
 """
 import hashlib
 import pathlib
@@ -26,11 +27,12 @@ def strip(text):
 FUNCTION = r"(?ms)^(local function \w+\(.*?^end$)"
 
 
-def nest(base, parts, script):
+def nest(base, parts, script, explain):
     """Makes base, parts and script three functions, one in the other. Lua finds a local variable that a new
     function captures by walking a list of all that were captured before, while what lies one function further
     out is merely copied: in one flat script that walk costs more than all the rest of a short call."""
-    return f"{base}\nreturn (function()\n{parts}\nreturn (function()\n{script}\nend)()\nend)()\n"
+    return (f"{base}\nlocal ok, reply = pcall(function()\n{parts}\nreturn (function()\n{script}\nend)()\nend)\n"
+            f"if ok then\nreturn reply\nend\n{explain}\n")
 
 
 def fold(path, parts, script, usual):
@@ -63,7 +65,8 @@ def assemble(path):
     parts = "\n".join(parts)
     if lines[2].startswith("-- @usual "):
         parts, script = fold(path, parts, script, set(lines[2].split()[2:]))
-    return nest(strip(base), strip(parts), strip(script))
+    explain = (path.parent / "explain.lua").read_text()
+    return nest(strip(base), strip(parts), strip(script), strip(explain))
 
 
 def c_bytes(data):

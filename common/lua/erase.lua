@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow rows settle index forget kin
+-- @use base write sound record lane flow rows settle index forget kin
 -- erase: cancel and forget.
 --
 -- ARGV  public id, retain ms

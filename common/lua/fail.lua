@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow settle retry kin
+-- @use base write sound record lane flow settle retry kin
 -- fail: an attempt ended badly. Again after a delay, or for good.
 --
 -- ARGV  worker, retain ms, then of each job: id, epoch, 1 to retry, outcome (`code \n detail`)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow settle retry reap registry
+-- @use base write sound record lane flow settle retry reap registry
 -- heartbeat: renew all leases of a worker, carry progress there and cancellations back.
 --
 -- ARGV  worker, lease ms, retain ms, then of each job: id, epoch, progress per mille

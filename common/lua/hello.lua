@@ -5,6 +5,7 @@
 -- ARGV  worker, ttl ms, slots, device, models…
 -- Reply 1
 local worker, ttl = ARGV[1], tonumber(ARGV[2])
+check_protocol(call('GET', P .. 'protocol'))
 local models = table.concat(ARGV, ',', 5)
 deregister(worker)
 -- Kept for a day, so that a heartbeat after a long silence can register it again.

@@ -1,15 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- inspect: for fsck, which must read what nobody else would touch.
+-- inspect: for fsck, which says in its own lines what is wrong.
 
--- As load(), but a key of a foreign type is no error: false, and what is wrong with it.
+-- As load(), with what is wrong behind the key's name.
 local function inspect(id)
-  local kind = call('TYPE', P .. 'j:' .. id).ok
-  if kind == 'none' then
-    return nil
-  end
-  if kind ~= 'string' then
-    return false, 'a ' .. kind .. ', expected a string'
-  end
   local r, problem = load(id)
   if r == false then
     return false, string.match(problem, ': (.*)$') or problem

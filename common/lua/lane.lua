@@ -46,8 +46,12 @@ end
 local function lane_push(r, at_head, refund)
   local set, flow = r.model .. ':' .. r.priority, flow_of(r)
   local lane, tails = P .. 'r:' .. set .. ':' .. flow, P .. 'tail:' .. set
-  local length = call(at_head and 'LPUSH' or 'RPUSH', lane, r.id)
-  if length > 1 then
+  local length = try(at_head and 'LPUSH' or 'RPUSH', lane, r.id)
+  if type(length) == 'table' then
+    -- Not a list. The job waits beside its lane until fsck has mended that.
+    call('ZADD', P .. 'corrupt', now, r.id)
+    return
+  elseif length > 1 then
     if at_head then
       r.place = (tonumber(call('HGET', tails, flow)) or FIRST_PLACE) - length + 1
     else

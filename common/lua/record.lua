@@ -48,6 +48,9 @@ end
 -- A record read; false and an error where it contradicts itself.
 local function parse(id, raw)
   local key = P .. 'j:' .. id
+  if type(raw) ~= 'string' then
+    return false, 'CORRUPT ' .. key .. ': a ' .. call('TYPE', key).ok .. ', expected a string'
+  end
   if #raw < HEAD_SIZE then
     return false, 'CORRUPT ' .. key .. ': ' .. #raw .. ' bytes, expected at least ' .. HEAD_SIZE
   end
@@ -78,7 +81,7 @@ end
 
 -- The record; nil where there is none; false and an error where it contradicts itself.
 local function load(id)
-  local raw = call('GET', P .. 'j:' .. id)
+  local raw = try('GET', P .. 'j:' .. id)
   if raw then
     return parse(id, raw)
   end
@@ -226,28 +229,29 @@ local function move(r, to)
   note_event(r, to)
 end
 
--- Ends a script: writes what was noted, one command of each kind, and hands back the reply.
+-- Ends a script: writes what was noted, one command of each kind, and hands back the reply. Counters come
+-- last, as they are the only thing that fsck can make again.
 local function finish(reply)
-  for model, fields in pairs(counts) do
-    for field, by in pairs(fields) do
-      if by ~= 0 then
-        call('HINCRBY', P .. 'c:' .. model, field, by)
-      end
-    end
-  end
-  if #trash > 0 then
-    call('ZADD', P .. 'trash', unpack(trash))
-  end
   for i = 1, #outbox do
     call('XADD', P .. 'out', '*', unpack(outbox[i]))
   end
   if #kept > 0 then
     call('ZADD', P .. 'done', unpack(kept))
   end
+  if #trash > 0 then
+    call('ZADD', P .. 'trash', unpack(trash))
+  end
   -- One entry for the whole script: a line for each change. Readers see all of it or nothing.
   if #events > 0 then
     local id = call('XADD', P .. 'ev', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', table.concat(events, '\n'))
     call('SET', P .. 'evid', id)
+  end
+  for model, fields in pairs(counts) do
+    for field, by in pairs(fields) do
+      if by ~= 0 then
+        call('HINCRBY', P .. 'c:' .. model, field, by)
+      end
+    end
   end
   return reply
 end

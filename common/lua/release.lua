@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow settle
+-- @use base write sound record lane flow settle
 -- release: a worker gives jobs back, to the head of their lanes. attempts stay as they are.
 --
 -- ARGV  worker, 1 if preempted (then losses++), then of each job: id, epoch

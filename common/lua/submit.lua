@@ -24,8 +24,7 @@ end
 local room = room_for_jobs(max_queued)
 local retries = {} -- where there was no room → when there should be some
 local JOBS = P .. 'j:'
-local byte = string.byte
-local COST_AT, ADDRESS_AT = 32, 51 -- in a packed record, from 1: what it costs, the address' size
+local COST_AT = 32 -- of a packed record, from 1
 local submitted, replies = {}, {}
 local lanes, lane_at, ordinal_at = {}, {}, {} -- of the jobs whose positions are told at the end
 
@@ -79,7 +78,9 @@ local function give_place_back(tails, flow, place)
   end
 end
 
--- 0 accepted, 1 the id is taken, 3 the lane is full.
+local NO_LANE = -1
+
+-- 0 accepted, 1 the id is taken, 3 the lane is full, NO_LANE: it is something else.
 local function enqueue(id, set, flow, packed)
   local lane, tails, key = set.lanes .. flow, set.tails, JOBS .. id
   local place = next_place(tails, flow)
@@ -88,8 +89,12 @@ local function enqueue(id, set, flow, packed)
     return 1
   end
   call('SETRANGE', key, '8', struct.pack('>I6I5I6', now, place, now))
-  local length = call('RPUSH', lane, id)
-  if length > (max_of[flow] or max_flow) then
+  local length = try('RPUSH', lane, id)
+  if type(length) == 'table' then
+    call('DEL', key)
+    give_place_back(tails, flow, place)
+    return NO_LANE
+  elseif length > (max_of[flow] or max_flow) then
     call('RPOP', lane)
     call('DEL', key)
     give_place_back(tails, flow, place)
@@ -131,19 +136,6 @@ local function add_rare(id, run_at)
   save_whole(r)
 end
 
--- For an account, and for an address: `packed` says where that is.
-local function add_to_indexes(id, flow, packed)
-  local model_size, flow_size, extension_size, address_size = byte(packed, ADDRESS_AT - 3, ADDRESS_AT)
-  local first = HEAD_SIZE + model_size + flow_size + extension_size
-  local of_flow, of_address = index_names(flow, sub(packed, first + 1, first + address_size))
-  if of_flow then
-    call('RPUSH', P .. of_flow, id)
-  end
-  if of_address then
-    call('RPUSH', P .. of_address, id)
-  end
-end
-
 local function note_lane(name, id, index)
   local lane = lanes[name]
   if not lane then
@@ -178,6 +170,9 @@ local function submit(i)
     return {2, 'Q', refused('*', model), -1, -1}
   elseif status == 3 then
     return {3, 'Q', refused(set.name .. ':' .. ARGV[i + 2], model, set.name), -1, -1}
+  elseif status == NO_LANE then
+    local lane = set.lanes .. ARGV[i + 2]
+    return nil, 'CORRUPT ' .. lane .. ': a ' .. call('TYPE', lane).ok .. ', expected a list'
   elseif status > 1 then
     return {status, 'Q', 0, -1, -1}
   end
@@ -185,7 +180,7 @@ local function submit(i)
     add_rare(id, run_at)
   end
   if byte(packed, ADDRESS_AT) > 0 or #ARGV[i + 2] == 17 then
-    add_to_indexes(id, ARGV[i + 2], packed)
+    index_add(id, ARGV[i + 2], packed)
   end
   admitted(model, field, packed)
   room = room - 1

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow rows settle index forget kin reap registry
+-- @use base write sound record lane flow rows settle index forget kin reap registry
 -- tick: housekeeping, a bounded piece of each kind. From any number of callers.
 --
 -- ARGV  lease ms, retain ms

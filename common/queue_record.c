@@ -168,7 +168,7 @@ int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t siz
 static void put_int(struct buf *out, uint64_t value, int bytes)
 {
     while (bytes-- > 0) {
-        unsigned char byte = (unsigned char)(value >> (8 * bytes));
+        unsigned char byte = bytes < 8 ? (unsigned char)(value >> (8 * bytes)) : 0;
         buf_append(out, &byte, 1);
     }
 }

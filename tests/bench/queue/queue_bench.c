@@ -111,13 +111,16 @@ static void *idle_worker(void *data)
 {
     const char *const models[] = {load_model};
     struct redis *redis = load_connect();
-    (void)data;
     while (waits < WAKES) {
         struct queue_claim claim = {0};
         char nonce[ID_NAME_SIZE];
         id_nonce_create(nonce);
-        load_must(queue_claim_wait(&load_queue, redis, "w-bench", nonce, models, 1, 1, 1000, &claim,
-                                   &load_err));
+        if (data)
+            load_must(queue_claim_wait(&load_queue, redis, "w-bench", nonce, models, 1, 1, 1000,
+                                       &claim, &load_err));
+        else if (queue_wait(&load_queue, redis, models, 1, 1000, NULL) == 0)
+            load_must(queue_claim(&load_queue, redis, "w-bench", nonce, models, 1, 1, LOAD_CALL_MS,
+                                  &claim, &load_err));
         if (claim.count)
             waits_us[atomic_fetch_add(&waits, 1)] = clock_us() - submitted_us;
         queue_claim_fini(&claim);
@@ -131,12 +134,12 @@ static void pause_us(long us)
     nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
 }
 
-static void measure_wake(const char *when)
+static void measure_wake(const char *when, bool at_once)
 {
     pthread_t thread;
     struct redis *redis = load_connect();
     waits = 0;
-    pthread_create(&thread, NULL, idle_worker, NULL);
+    pthread_create(&thread, NULL, idle_worker, at_once ? "" : NULL);
     for (int i = 0; i < WAKES; i++) {
         struct load_job store;
         struct queue_submitted submitted;
@@ -224,7 +227,7 @@ static void measure_large(void)
 {
     load_flush();
     load_queue.max_queued = 2 * LARGE_JOBS;
-    measure_wake("nothing queued");
+    measure_wake("nothing queued", false), measure_wake("claim behind the wait", true);
     load_command((const char *[]){"CONFIG", "SET", "slowlog-log-slower-than", "5000", NULL}, NULL);
     load_command((const char *[]){"SLOWLOG", "RESET", NULL}, NULL);
     struct mark mark = begin();
@@ -236,7 +239,7 @@ static void measure_large(void)
            load_info("memory", "used_memory_rss:") / 1e9);
     print_slow();
     load_model = "other";
-    measure_wake("ten million queued for another model");
+    measure_wake("ten million queued for another model", false);
     load_model = "bench";
     load_command((const char *[]){"SLOWLOG", "RESET", NULL}, NULL);
     mark = begin();
@@ -265,7 +268,8 @@ static void run_row(const char *row)
     else if (!strcmp(row, "single"))
         measure_drain(some / 10, 1, NULL);
     else if (!strcmp(row, "wake"))
-        load_flush(), measure_wake("nothing queued");
+        load_flush(), measure_wake("nothing queued", false),
+            measure_wake("claim behind the wait", true);
     else if (!strcmp(row, "ack"))
         measure_ack(100), measure_ack(few);
     else if (!strcmp(row, "large"))

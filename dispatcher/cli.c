@@ -7,6 +7,7 @@
 #include "common/err.h"
 #include "common/http_client.h"
 #include "common/queue_limits.h"
+#include "common/secret.h"
 #include "common/stop.h"
 
 #include <stdio.h>
@@ -36,7 +37,7 @@
     }
 #define KEY_FILE                                                                                   \
     {                                                                                              \
-        "key-file", CONFIG_TEXT, AT(key_file), .help = "file with an API key of the scope operate" \
+        "key-file", CONFIG_TEXT, AT(key_file), .help = "file with an API key"                      \
     }
 #define TIMEOUT                                                                                    \
     {                                                                                              \
@@ -66,14 +67,19 @@ static const struct config_option submit_options[] = {
      .short_name = 'w'},
     OUTPUT,
     TIMEOUT,
+    KEY_FILE,
     JSON,
     SERVER,
 };
-static const struct config_option get_options[] = {OUTPUT, JSON, TOKEN, SERVER};
-static const struct config_option watch_options[] = {OUTPUT, TIMEOUT, JSON, TOKEN, SERVER};
-static const struct config_option job_options[] = {JSON, TOKEN, SERVER};
+static const struct config_option get_options[] = {OUTPUT, KEY_FILE, JSON, TOKEN, SERVER};
+static const struct config_option watch_options[] = {OUTPUT, TIMEOUT, KEY_FILE,
+                                                     JSON,   TOKEN,   SERVER};
+static const struct config_option job_options[] = {KEY_FILE, JSON, TOKEN, SERVER};
 static const struct config_option list_options[] = {
-    {"limit", CONFIG_INT, AT(limit), "20", 1, 1000, "jobs", "the newest so many"}, JSON, SERVER};
+    {"limit", CONFIG_INT, AT(limit), "20", 1, 1000, "jobs", "the newest so many"},
+    KEY_FILE,
+    JSON,
+    SERVER};
 static const struct config_option models_options[] = {JSON, SERVER};
 static const struct config_option operate_options[] = {KEY_FILE, JSON, SERVER};
 static const struct config_option dead_options[] = {
@@ -161,7 +167,7 @@ static const struct command {
      COUNT(get_options)},
     {"watch", "ID [-o FILE]", "follow a job until it has ended", 1, cli_watch, watch_options,
      COUNT(watch_options)},
-    {"list", "", "the jobs that were submitted from here", 0, cli_list, list_options,
+    {"list", "", "the jobs that were submitted from here, or with a key", 0, cli_list, list_options,
      COUNT(list_options)},
     {"cancel", "ID", "stop a job", 1, cli_cancel, job_options, COUNT(job_options)},
     {"delete", "ID", "stop a job and erase all that is left of it", 1, cli_delete, job_options,
@@ -247,6 +253,8 @@ static int run(const struct command *command, struct cli *cli, const char *word,
     if (rc == 0)
         rc = http_client_create(&(struct http_client_options){.use_environment_proxy = true},
                                 &cli->http, err);
+    if (rc == 0 && cli->settings.key_file)
+        rc = secret_read_line(cli->settings.key_file, 8, cli->key, sizeof cli->key, err);
     cli_view_init(&cli->view, cli->settings.json);
     if (cli->settings.timeout_s)
         cli->deadline_ms = clock_ms() + cli->settings.timeout_s * 1000;
@@ -254,6 +262,7 @@ static int run(const struct command *command, struct cli *cli, const char *word,
         rc = command->run(cli, word, err);
     cli_view_end(&cli->view);
     http_client_destroy(&cli->http);
+    crypto_wipe(cli->key, sizeof cli->key);
     return rc;
 }
 

@@ -57,6 +57,7 @@ struct cli_settings {
 struct cli {
     struct cli_settings settings;
     struct http_client *http; /* owned */
+    char key[CLI_MAX_TOKEN];  /* of --key-file; "" without */
     char **words;             /* borrowed: those of the command line that are no options */
     size_t word_count;
     struct cli_view view;
@@ -93,6 +94,9 @@ struct cli_request {
  * document becomes the error: its detail, with the field and the limit. */
 int cli_call(struct cli *cli, const struct cli_request *request, json_t **out_answer,
              struct err *err);
+
+/* --token, or else the key of --key-file, or NULL. Borrowed. */
+const char *cli_token(const struct cli *cli);
 
 /* "/v1/jobs/<id><suffix>" */
 #define CLI_PATH_SIZE 96

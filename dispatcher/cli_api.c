@@ -23,6 +23,13 @@
 
 static const struct json_limits answer_limits = {MAX_ANSWER_BYTES, 24};
 
+const char *cli_token(const struct cli *cli)
+{
+    if (cli->settings.token)
+        return cli->settings.token;
+    return cli->key[0] ? cli->key : NULL;
+}
+
 void cli_job_path(const struct cli_job *job, const char *suffix, char out[CLI_PATH_SIZE])
 {
     snprintf(out, CLI_PATH_SIZE, "/v1/jobs/%s%s", job->id, suffix);

@@ -8,27 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The job that `id` names: from the state file, or from --token for any id. */
+#define LIST_PAGE 100 /* what the server gives at once */
+
+/* The job that `id` names: from the state file, or with a token or a key for any id. */
 static int find_job(struct cli *cli, const char *id, struct cli_job *out, struct err *err)
 {
     const struct cli_settings *settings = &cli->settings;
+    const char *token = cli_token(cli);
     char path[CLI_STATE_PATH];
     struct err unknown = {0};
     *out = (struct cli_job){0};
     int rc = cli_state_path(path, &unknown);
     if (rc == 0)
         rc = cli_state_find(path, id, out, &unknown);
-    if (rc < 0 && settings->token && id_public_valid(id))
+    if (rc < 0 && token && id_public_valid(id))
         snprintf(out->id, sizeof out->id, "%s", id);
     else if (rc < 0)
         return err_set(err, rc, unknown.field, "%s", unknown.text);
-    if (settings->token) {
-        if (strlen(settings->token) >= CLI_MAX_TOKEN)
+    if (token) {
+        if (strlen(token) >= CLI_MAX_TOKEN)
             return err_set(err, ERR_LIMIT, "token", "--token is longer than %d bytes",
                            CLI_MAX_TOKEN - 1);
-        snprintf(out->view, sizeof out->view, "%s", settings->token);
-        snprintf(out->manage, sizeof out->manage, "%s", settings->token);
-        snprintf(out->erase, sizeof out->erase, "%s", settings->token);
+        snprintf(out->view, sizeof out->view, "%s", token);
+        snprintf(out->manage, sizeof out->manage, "%s", token);
+        snprintf(out->erase, sizeof out->erase, "%s", token);
     }
     if (settings->server || !out->server[0])
         snprintf(out->server, sizeof out->server, "%s",
@@ -144,36 +147,95 @@ static int describe(struct cli *cli, const struct cli_job *job, json_t **out_res
     return 0;
 }
 
-int cli_list(struct cli *cli, const char *unused, struct err *err)
+static void print_in_list(const struct cli_status *status, const char *created_at)
 {
-    (void)unused;
+    char line[320];
+    cli_view_format(status, false, line, sizeof line);
+    printf("%s  %-20.20s  %-24s %s\n", status->id, created_at, status->model, line);
+}
+
+/* Moves the jobs of a page to the end of `all`, printing them where they are for people. */
+static int take_page(const struct cli *cli, const json_t *answer, json_t *all, struct err *err)
+{
+    json_t *jobs = NULL;
+    int rc = json_get_array(answer, "jobs", LIST_PAGE, &jobs, err);
+    for (size_t i = 0; rc == 0 && i < json_array_size(jobs); i++) {
+        json_t *job = json_array_get(jobs, i);
+        const char *created = "";
+        struct cli_status status;
+        rc = cli_read_status(job, &status, err);
+        if (rc == 0)
+            rc = json_opt_text(job, "created_at", 64, &created, err);
+        if (rc == 0 && !cli->settings.json)
+            print_in_list(&status, created);
+        if (rc == 0 && json_array_append(all, job) < 0)
+            rc = ERR_NOMEM;
+    }
+    return rc;
+}
+
+/* The newest jobs of the key's account, from the server. */
+static int list_account(struct cli *cli, json_t *all, struct err *err)
+{
+    const char *server = cli->settings.server ? cli->settings.server : CLI_DEFAULT_SERVER;
+    char path[CLI_PATH_SIZE], cursor[24] = "";
+    int rc = 0;
+    do {
+        json_t *answer = NULL;
+        const char *next = "";
+        int64_t wanted = cli->settings.limit - (int64_t)json_array_size(all);
+        snprintf(path, sizeof path, "/v1/jobs?limit=%d%s%s",
+                 (int)(wanted < LIST_PAGE ? wanted : LIST_PAGE), *cursor ? "&cursor=" : "", cursor);
+        rc = cli_call(cli,
+                      &(struct cli_request){
+                          .server = server, .method = "GET", .path = path, .token = cli_token(cli)},
+                      &answer, err);
+        if (rc == 0)
+            rc = take_page(cli, answer, all, err);
+        if (rc == 0)
+            rc = json_opt_text(answer, "next", sizeof cursor - 1, &next, err);
+        /* Only digits may stand in a path that we ask for. */
+        snprintf(cursor, sizeof cursor, "%.*s", (int)strspn(next, "0123456789"), next);
+        json_decref(answer);
+    } while (rc == 0 && *cursor && json_array_size(all) < (size_t)cli->settings.limit);
+    return rc;
+}
+
+/* The jobs of the state file, and what their servers say of them. */
+static int list_own(struct cli *cli, json_t *all, struct err *err)
+{
     char path[CLI_STATE_PATH];
     struct cli_job *jobs = NULL;
     size_t count = 0;
-    json_t *all = json_array();
-    int rc = all ? cli_state_path(path, err) : ERR_NOMEM;
+    int rc = cli_state_path(path, err);
     if (rc == 0)
         rc = cli_state_list(path, (size_t)cli->settings.limit, &jobs, &count, err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         struct cli_status status;
         json_t *resource = NULL;
-        char line[320];
         if (cli->settings.server && strcmp(cli->settings.server, jobs[i].server))
             continue;
         rc = describe(cli, &jobs[i], &resource, &status, err);
-        if (rc == 0 && !cli->settings.json) {
-            cli_view_format(&status, false, line, sizeof line);
-            printf("%s  %-20.20s  %-24s %s\n", jobs[i].id, jobs[i].created_at, status.model, line);
-        }
+        if (rc == 0 && !cli->settings.json)
+            print_in_list(&status, jobs[i].created_at);
         if (rc == 0 && json_array_append_new(all, resource) < 0)
             rc = ERR_NOMEM;
     }
+    free(jobs);
+    return rc;
+}
+
+int cli_list(struct cli *cli, const char *unused, struct err *err)
+{
+    json_t *all = json_array();
+    int rc = ERR_NOMEM;
+    if (all)
+        rc = cli->key[0] ? list_account(cli, all, err) : list_own(cli, all, err);
     if (rc == 0 && cli->settings.json)
         rc = cli_print_json(all, err);
     else if (rc == 0 && json_array_size(all) == 0)
         puts("No jobs yet.");
     json_decref(all);
-    free(jobs);
     return rc;
 }
 

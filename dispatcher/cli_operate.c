@@ -5,7 +5,6 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/job.h"
-#include "common/secret.h"
 #include "dispatcher/cli.h"
 
 #include <stdio.h>
@@ -18,28 +17,16 @@ int cli_ask(struct cli *cli, const char *method, const char *path, const json_t 
             json_t **out_answer, struct err *err)
 {
     const struct cli_settings *settings = &cli->settings;
-    char key[CLI_MAX_TOKEN];
-    struct buf text;
-    if (!settings->key_file)
-        return err_set(err, ERR_INVALID, "key-file", "--key-file wants a file with an API key");
-    buf_init(&text, MAX_BODY_BYTES);
-    int rc = secret_read_line(settings->key_file, 8, key, sizeof key, err);
-    if (rc == 0 && body)
-        rc = json_append(&text, body, JSON_COMPACT);
-    if (rc == 0)
-        rc = cli_call(cli,
-                      &(struct cli_request){.server = settings->server ? settings->server
-                                                                       : CLI_DEFAULT_SERVER,
-                                            .method = method,
-                                            .path = path,
-                                            .token = key,
-                                            .content_type = body ? "application/json" : NULL,
-                                            .body = text.data,
-                                            .body_size = text.size},
-                      out_answer, err);
-    crypto_wipe(key, sizeof key);
-    buf_fini(&text);
-    return rc;
+    if (!cli->key[0])
+        return err_set(err, ERR_INVALID, "key-file",
+                       "--key-file wants a file with an API key of the scope operate");
+    return cli_call(
+        cli,
+        &(struct cli_request){.server = settings->server ? settings->server : CLI_DEFAULT_SERVER,
+                              .method = method,
+                              .path = path,
+                              .token = cli->key},
+        out_answer, err);
 }
 
 static int64_t number(const json_t *object, const char *name)

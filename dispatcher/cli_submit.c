@@ -138,6 +138,7 @@ static int post_form(struct cli *cli, const char *server, const char *file, json
                       &(struct cli_request){.server = server,
                                             .method = "POST",
                                             .path = "/v1/jobs",
+                                            .token = cli_token(cli),
                                             .content_type = content_type,
                                             .body = body.data,
                                             .body_size = body.size,

@@ -2,14 +2,18 @@
 # SPDX-License-Identifier: MIT
 """Who is asking: API keys, their scopes and origins, over HTTP."""
 import concurrent.futures
+import json
+import os
 import pathlib
+import shutil
 import socket
+import subprocess
 import sys
 import time
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import Hand, Lab, Shared, main, manifest_of, multipart, png, wait_until  # noqa: E402
+from darkroom import BUILD, Hand, Lab, Shared, main, manifest_of, multipart, png, wait_until  # noqa: E402
 
 PAGE = "https://page.example"
 
@@ -416,6 +420,33 @@ class Command(Shared):
         self.assertNotIn(key["key"], listed)
         self.lab.keys("revoke", key["id"])
         self.assertIn("revoked", next(line for line in self.lab.keys("list").splitlines() if key["id"] in line))
+
+    def darkroom(self, *arguments, check=True):
+        return subprocess.run([str(BUILD / "dispatcher" / "darkroom"), *map(str, arguments),
+                               "--server", self.lab.url], capture_output=True, text=True, check=check,
+                              env={**os.environ, "XDG_STATE_HOME": str(self.lab.path / "nobody")})
+
+    def test_the_jobs_of_a_key_from_anywhere(self):
+        key, other = self.lab.key(), self.lab.key()
+        files = []
+        for each in (key, other):
+            files.append(self.lab.path / f"key-{each['id']}")
+            files[-1].touch(mode=0o600)
+            files[-1].write_text(each["key"] + "\n")
+        picture = self.lab.path / "picture.png"
+        picture.write_bytes(png())
+        ids = [json.loads(self.darkroom("submit", picture, "--model", "test-model", "--json",
+                                        "--key-file", files[0]).stdout)["id"] for _ in range(3)]
+        shutil.rmtree(self.lab.path / "nobody") # another machine
+        listed = self.darkroom("list", "--key-file", files[0]).stdout
+        self.assertEqual([line.split()[0] for line in listed.splitlines()], ids[::-1])
+        listed = self.darkroom("list", "--key-file", files[0], "--json", "--limit", "2").stdout
+        self.assertEqual([job["id"] for job in json.loads(listed)], ids[:0:-1])
+        self.assertIn("No jobs", self.darkroom("list", "--key-file", files[1]).stdout)
+        self.assertEqual(self.darkroom("get", ids[0], "--key-file", files[1], check=False).returncode, 77)
+        self.assertIn("Cancelled", self.darkroom("cancel", ids[0], "--key-file", files[0]).stdout)
+        self.lab.keys("revoke", key["id"])
+        wait_until(lambda: self.darkroom("list", "--key-file", files[0], check=False).returncode == 77, "refused")
 
     def test_wrong_options_are_refused(self):
         for options in (["--scopes", "all"], ["--priority", "urgent"], ["--weight", "0"], ["--weight", "x"],

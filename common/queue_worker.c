@@ -28,7 +28,7 @@ void queue_claim_command(const struct queue *queue, const char *worker, const ch
     redis_command_int(command, queue->lease_ms);
     redis_command_int(command, queue->retain_ms);
     redis_command_int(command, (int64_t)max);
-    redis_command_int(command, (int64_t)queue->shard);
+    redis_command_int(command, (int64_t)queue->shard + (queue->shards > 1 ? 256 : 0));
     for (size_t i = 0; i < model_count; i++)
         redis_command_text(command, models[i]);
 }
@@ -69,12 +69,13 @@ int queue_claim_reply(const struct redis_reply *reply, struct queue_claim *out, 
 {
     const struct redis_reply *triples = redis_reply_at(reply, 0);
     size_t count = redis_reply_count(triples) / 3;
-    if (redis_reply_count(reply) != 4 || redis_reply_count(triples) % 3)
+    if (redis_reply_count(reply) != 5 || redis_reply_count(triples) % 3)
         return queue_bad_reply("claim", err);
     struct queue_claim claim = {
         .count = count,
         .more = redis_reply_int(redis_reply_at(reply, 1)) == 1,
         .next_due_ms = redis_reply_int(redis_reply_at(reply, 2)),
+        .next_ms = redis_reply_int(redis_reply_at(reply, 4)),
     };
     unsigned shard = (unsigned)redis_reply_int(redis_reply_at(reply, 3));
     if (count && !(claim.jobs = calloc(count, sizeof *claim.jobs)))
@@ -125,14 +126,21 @@ static void add_seconds(struct redis_command *command, int64_t wait_ms)
     redis_command_text(command, text);
 }
 
-void queue_wait_command(const struct queue *queue, const char *const *models, size_t model_count,
-                        int64_t wait_ms, struct redis_command *command)
+void queue_wait_command(const struct queue *queues, size_t count, const char *const *models,
+                        size_t model_count, int64_t wait_ms, struct redis_command *command)
 {
     redis_command_clear(command);
     redis_command_text(command, "BLPOP");
-    for (size_t i = 0; i < model_count; i++)
-        queue_add_key(queue, command, "wake:", models[i]);
+    for (size_t shard = 0; shard < count; shard++)
+        for (size_t i = 0; i < model_count; i++)
+            queue_add_key(&queues[shard], command, "wake:", models[i]);
     add_seconds(command, wait_ms);
+}
+
+int queue_woken_shard(const struct redis_reply *reply)
+{
+    const char *key = redis_reply_text(redis_reply_at(reply, 0));
+    return strncmp(key, "{q:", 3) == 0 ? (int)strtol(key + 3, NULL, 16) & ID_SHARD_MAX : -1;
 }
 
 static int block(struct redis *redis, struct redis_command *command, int64_t wait_ms,
@@ -151,7 +159,7 @@ int queue_wait(const struct queue *queue, struct redis *redis, const char *const
 {
     struct redis_command command;
     redis_command_init(&command, QUEUE_COMMAND_MAX);
-    queue_wait_command(queue, models, model_count, wait_ms, &command);
+    queue_wait_command(queue, 1, models, model_count, wait_ms, &command);
     return block(redis, &command, wait_ms, err);
 }
 
@@ -164,7 +172,7 @@ int queue_claim_wait(const struct queue *queue, struct redis *redis, const char 
     struct redis_reply *replies[2] = {NULL, NULL};
     redis_command_init(&wait, QUEUE_COMMAND_MAX);
     redis_command_init(&claim, QUEUE_COMMAND_MAX);
-    queue_wait_command(queue, models, model_count, wait_ms, &wait);
+    queue_wait_command(queue, 1, models, model_count, wait_ms, &wait);
     queue_claim_command(queue, worker, nonce, models, model_count, max, &claim);
     int rc = redis_pipeline(redis, commands, 2, wait_ms + BLOCK_MARGIN_MS, replies, err);
     for (size_t i = 0; i < 2 && rc == 0; i++)
@@ -182,12 +190,13 @@ int queue_claim_wait(const struct queue *queue, struct redis *redis, const char 
     return rc;
 }
 
-void queue_push_command(const struct queue *queue, const char *worker, int64_t wait_ms,
-                        struct redis_command *command)
+void queue_push_command(const struct queue *queues, size_t count, const char *worker,
+                        int64_t wait_ms, struct redis_command *command)
 {
     redis_command_clear(command);
     redis_command_text(command, "BLPOP");
-    queue_add_key(queue, command, "push:", worker);
+    for (size_t shard = 0; shard < count; shard++)
+        queue_add_key(&queues[shard], command, "push:", worker);
     add_seconds(command, wait_ms);
 }
 
@@ -196,7 +205,7 @@ int queue_push(const struct queue *queue, struct redis *redis, const char *worke
 {
     struct redis_command command;
     redis_command_init(&command, QUEUE_COMMAND_MAX);
-    queue_push_command(queue, worker, wait_ms, &command);
+    queue_push_command(queue, 1, worker, wait_ms, &command);
     return block(redis, &command, wait_ms, err);
 }
 

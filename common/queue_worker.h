@@ -47,6 +47,7 @@ struct queue_claim {
     struct queue_claimed *jobs; /* owned, `count` of them, all of one model */
     size_t count;
     bool more;           /* more jobs wait for these models now */
+    int64_t next_ms;     /* when the one that comes next was submitted (since 1970); 0: unknown */
     int64_t next_due_ms; /* a delayed job comes in so many ms; -1: none */
 };
 
@@ -65,10 +66,13 @@ int queue_claim(const struct queue *queue, struct redis *redis, const char *work
                 int64_t timeout_ms, struct queue_claim *out, struct err *err);
 void queue_claim_fini(struct queue_claim *claim); /* harmless twice, and on {0} */
 
-/* Blocks on the wake-up keys until a job may wait for one of the models, or for wait_ms. 0 when
- * woken, ERR_TIMEOUT when not. Wants a connection of its own, as it occupies it. */
-void queue_wait_command(const struct queue *queue, const char *const *models, size_t model_count,
-                        int64_t wait_ms, struct redis_command *command);
+/* Blocks on the wake-up keys of `count` shards until a job may wait for one of the models, or for
+ * wait_ms. 0 when woken, ERR_TIMEOUT when not. Wants a connection of its own, as it occupies it. In
+ * a cluster only one shard can be waited for at a time. */
+void queue_wait_command(const struct queue *queues, size_t count, const char *const *models,
+                        size_t model_count, int64_t wait_ms, struct redis_command *command);
+/* Which shard's key ended a wait (for a job or for a push); -1: none, the time was over. */
+int queue_woken_shard(const struct redis_reply *reply);
 int queue_wait(const struct queue *queue, struct redis *redis, const char *const *models,
                size_t model_count, int64_t wait_ms, struct err *err);
 
@@ -82,8 +86,8 @@ int queue_claim_wait(const struct queue *queue, struct redis *redis, const char 
 
 /* Blocks until somebody cancels or erases a job of this worker, or for wait_ms: the pause between
  * two heartbeats. 0 when pushed (heartbeat now), ERR_TIMEOUT when not. Occupies the connection. */
-void queue_push_command(const struct queue *queue, const char *worker, int64_t wait_ms,
-                        struct redis_command *command);
+void queue_push_command(const struct queue *queues, size_t count, const char *worker,
+                        int64_t wait_ms, struct redis_command *command);
 int queue_push(const struct queue *queue, struct redis *redis, const char *worker, int64_t wait_ms,
                struct err *err);
 

@@ -10,40 +10,42 @@
 
 #define PUSH_WAIT_MS 30000
 
-static void apply(struct loop *loop, const enum queue_verdict *verdicts)
+static void apply(const struct shard *shard, const enum queue_verdict *verdicts)
 {
-    for (size_t i = 0; i < loop->beat_count; i++) {
-        const struct roster_lease *lease = &loop->beats[i];
+    struct roster *roster = shard->loop->pipeline->roster;
+    unsigned number = shard->queue->shard;
+    for (size_t i = 0; i < shard->beat_count; i++) {
+        const struct roster_lease *lease = &shard->beats[i];
         if (verdicts[i] == QUEUE_CANCELLED)
-            roster_judge(loop->pipeline->roster, lease->id, lease->epoch, TASK_CANCELLED);
+            roster_judge(roster, number, lease->id, lease->epoch, TASK_CANCELLED);
         else if (verdicts[i] == QUEUE_LOST)
-            roster_judge(loop->pipeline->roster, lease->id, lease->epoch, TASK_LOST);
+            roster_judge(roster, number, lease->id, lease->epoch, TASK_LOST);
     }
 }
 
-static void set_paused(struct loop *loop, bool paused)
+static void set_paused(struct shard *shard, bool paused)
 {
-    if (paused == loop->paused)
+    if (paused == shard->paused)
         return;
-    loop->paused = paused;
-    loop->claim_due = !paused;
+    shard->paused = paused;
+    shard->claim_due = !paused;
     log_event(LOG_INFO, paused ? "worker.paused" : "worker.resumed", NULL);
 }
 
 static void on_beat(int rc, const struct redis_reply *reply, void *data)
 {
-    struct loop *loop = data;
+    struct shard *shard = data;
     enum queue_verdict verdicts[QUEUE_LEASES_MAX];
-    bool paused = loop->paused;
+    bool paused = shard->paused;
     struct err err = {0};
-    loop->beat_asked = false;
+    shard->beat_asked = false;
     if (rc == ERR_UNAVAILABLE) {
         if (!reply)
-            loop->beat_at_ms = 0; /* first thing on the next connection */
+            shard->beat_at_ms = 0; /* first thing on the next connection */
         return;
     }
     if (rc == 0)
-        rc = queue_heartbeat_reply(reply, loop->beat_count, verdicts, &paused, &err);
+        rc = queue_heartbeat_reply(reply, shard->beat_count, verdicts, &paused, &err);
     else
         redis_reply_check(reply, &err);
     if (rc < 0) {
@@ -51,32 +53,37 @@ static void on_beat(int rc, const struct redis_reply *reply, void *data)
                   err.text, NULL);
         return;
     }
-    apply(loop, verdicts);
-    set_paused(loop, paused);
+    apply(shard, verdicts);
+    set_paused(shard, paused);
 }
 
-static void beat(struct loop *loop, int64_t now_ms)
+static void beat(struct shard *shard, int64_t now_ms)
 {
+    struct loop *loop = shard->loop;
     struct queue_beat beats[QUEUE_LEASES_MAX];
-    loop->beat_count = roster_list(loop->pipeline->roster, TASK_ON, loop->beats, QUEUE_LEASES_MAX);
-    for (size_t i = 0; i < loop->beat_count; i++)
+    shard->beat_count = roster_list(loop->pipeline->roster, shard->queue->shard, TASK_ON,
+                                    shard->beats, QUEUE_LEASES_MAX);
+    for (size_t i = 0; i < shard->beat_count; i++)
         beats[i] = (struct queue_beat){
-            .id = loop->beats[i].id,
-            .epoch = loop->beats[i].epoch,
-            .progress = loop->beats[i].progress_permille,
+            .id = shard->beats[i].id,
+            .epoch = shard->beats[i].epoch,
+            .progress = shard->beats[i].progress_permille,
         };
-    queue_heartbeat_command(&loop->queue, loop->worker_id, beats, loop->beat_count, &loop->command);
-    loop->beat_asked = redis_async_send(loop->commands, &loop->command, on_beat, loop) == 0;
-    loop->beat_at_ms = now_ms + loop->queue.lease_ms / 3;
+    queue_heartbeat_command(shard->queue, loop->worker_id, beats, shard->beat_count,
+                            &loop->command);
+    shard->beat_asked = redis_async_send(loop->commands, &loop->command, on_beat, shard) == 0;
+    shard->beat_at_ms = now_ms + shard->queue->lease_ms / 3;
 }
 
 /* The stage that holds such a job may never come back to say so, and an expired lease would count
  * as a crash. Said again at every beat, which is harmless, until the job has left. */
-static void fail_overdue(struct loop *loop)
+static void fail_overdue(const struct shard *shard)
 {
+    struct loop *loop = shard->loop;
     struct roster_lease late[QUEUE_CLAIM_MAX];
     struct queue_failure failures[QUEUE_CLAIM_MAX];
-    size_t count = roster_list(loop->pipeline->roster, TASK_TIMED_OUT, late, QUEUE_CLAIM_MAX);
+    size_t count = roster_list(loop->pipeline->roster, shard->queue->shard, TASK_TIMED_OUT, late,
+                               QUEUE_CLAIM_MAX);
     if (count == 0)
         return;
     for (size_t i = 0; i < count; i++)
@@ -87,7 +94,7 @@ static void fail_overdue(struct loop *loop)
             .code = err_name(ERR_TIMEOUT),
             .detail = SETTLE_TIMED_OUT,
         };
-    queue_fail_command(&loop->queue, loop->worker_id, failures, count, &loop->command);
+    queue_fail_command(shard->queue, loop->worker_id, failures, count, &loop->command);
     redis_async_send(loop->commands, &loop->command, NULL, NULL);
 }
 
@@ -105,30 +112,42 @@ static void end_if_stuck(struct loop *loop)
 
 static void on_push(int rc, const struct redis_reply *reply, void *data)
 {
-    struct loop *loop = data;
-    loop->push_asked = false;
-    if (rc == 0 && redis_reply_type(reply) != REDIS_NIL)
-        loop->beat_at_ms = 0;
+    struct sleeper *sleeper = data;
+    int shard = rc == 0 ? queue_woken_shard(reply) : -1;
+    sleeper->asleep = false;
+    if (shard >= 0 && (unsigned)shard < sleeper->loop->shard_count)
+        sleeper->loop->shards[shard].beat_at_ms = 0;
 }
 
-static void wait_for_push(struct loop *loop)
+static void wait_for_pushes(struct loop *loop)
 {
-    queue_push_command(&loop->queue, loop->worker_id, PUSH_WAIT_MS, &loop->command);
-    loop->push_asked = redis_async_send(loop->push, &loop->command, on_push, loop) == 0;
+    for (unsigned i = 0; i < loop->sleeper_count; i++) {
+        struct sleeper *sleeper = &loop->pushers[i];
+        if (sleeper->asleep)
+            continue;
+        queue_push_command(loop->queues + sleeper->first, sleeper->count, loop->worker_id,
+                           PUSH_WAIT_MS, &loop->command);
+        sleeper->asleep = redis_async_send(sleeper->redis, &loop->command, on_push, sleeper) == 0;
+    }
 }
 
 int64_t beats_tick(struct loop *loop, int64_t now_ms)
 {
-    if (!loop->greeted || loop->leaving)
+    int64_t next_ms = INT64_MAX;
+    if (!loop->ready || loop->leaving)
         return INT64_MAX;
-    if (!loop->push_asked)
-        wait_for_push(loop);
-    if (loop->beat_asked)
-        return INT64_MAX;
-    if (now_ms >= loop->beat_at_ms) {
-        beat(loop, now_ms);
-        fail_overdue(loop);
-        end_if_stuck(loop);
+    wait_for_pushes(loop);
+    for (unsigned i = 0; i < loop->shard_count; i++) {
+        struct shard *shard = &loop->shards[i];
+        if (!shard->greeted || shard->beat_asked)
+            continue;
+        if (now_ms >= shard->beat_at_ms) {
+            beat(shard, now_ms);
+            fail_overdue(shard);
+            end_if_stuck(loop);
+        }
+        if (shard->beat_at_ms < next_ms)
+            next_ms = shard->beat_at_ms;
     }
-    return loop->beat_at_ms;
+    return next_ms;
 }

@@ -16,16 +16,22 @@
 /* A wake-up may get lost with the worker that took it: look now and then all the same. */
 #define LOOK_MS 5000
 #define WAIT_MS 30000
+/* While it is busy nobody wakes it: another shard may have got jobs. */
+#define GLANCE_MS 500
 /* After an answer that makes no sense. */
 #define PAUSE_MS 1000
+/* A shard that has not answered by then no longer keeps us from asking others. */
+#define SLOW_MS 50
 
 /* ---- what was claimed ----------------------------------------------------------------------- */
 
-static struct task *make_task(struct loop *loop, const struct queue_claimed *job)
+static struct task *make_task(struct shard *shard, const struct queue_claimed *job)
 {
+    struct loop *loop = shard->loop;
     struct task *task = task_create();
     if (!task)
         return NULL;
+    task->shard = shard->queue->shard;
     task->id = job->id;
     task->epoch = job->epoch;
     task->attempt = (uint32_t)job->attempts + 1;
@@ -43,18 +49,23 @@ static struct task *make_task(struct loop *loop, const struct queue_claimed *job
     return task;
 }
 
-/* The drain began while the claim was under way: they go straight back. */
-static void return_jobs(struct loop *loop, const struct queue_claim *claim)
+static void return_job(struct shard *shard, const struct queue_claimed *job)
 {
-    for (size_t i = 0; i < claim->count && loop->released_count < QUEUE_LEASES_MAX; i++)
-        loop->released[loop->released_count++] =
-            (struct queue_lease){claim->jobs[i].id, claim->jobs[i].epoch};
+    if (shard->released_count < QUEUE_LEASES_MAX)
+        shard->released[shard->released_count++] = (struct queue_lease){job->id, job->epoch};
 }
 
-static void take_jobs(struct loop *loop, const struct queue_claim *claim)
+/* What came when the drain had begun goes straight back, and so does what another shard's claim,
+ * which was not waited for, left no room for. */
+static void take_jobs(struct shard *shard, const struct queue_claim *claim)
 {
+    struct loop *loop = shard->loop;
     for (size_t i = 0; i < claim->count; i++) {
-        struct task *task = make_task(loop, &claim->jobs[i]);
+        if (loop->draining || roster_room(loop->pipeline->roster) == 0) {
+            return_job(shard, &claim->jobs[i]);
+            continue;
+        }
+        struct task *task = make_task(shard, &claim->jobs[i]);
         if (!task) {
             log_event(LOG_ERROR, "job.unclaimable", "job", LOG_S, claim->jobs[i].public_id, NULL);
             continue; /* the lease brings it back */
@@ -79,7 +90,12 @@ static void feed_held(struct loop *loop)
 
 void claims_stop(struct loop *loop)
 {
-    loop->released_count = roster_release(loop->pipeline->roster, loop->released, QUEUE_LEASES_MAX);
+    for (unsigned i = 0; i < loop->shard_count; i++) {
+        struct shard *shard = &loop->shards[i];
+        size_t kept = shard->released_count;
+        shard->released_count += roster_release(loop->pipeline->roster, i, shard->released + kept,
+                                                QUEUE_LEASES_MAX - kept);
+    }
     /* These have their verdict now; they only pass through to be freed. */
     while (loop->held_count > 0)
         pipeline_pass(loop->pipeline, STAGE_GRANT, loop->held[--loop->held_count]);
@@ -87,52 +103,62 @@ void claims_stop(struct loop *loop)
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
+/* Redis could not answer. Perhaps the claim ran: the same nonce brings the same jobs. With an
+ * answer, the server is there and has no time: it is loading, or full. Another shard may do better
+ * meanwhile. */
+static void claim_later(struct shard *shard, const struct redis_reply *reply)
+{
+    shard->claim_due = !reply && shard->loop->shard_count == 1;
+    shard->claim_at_ms = clock_ms() + PAUSE_MS;
+}
+
 static void on_claim(int rc, const struct redis_reply *reply, void *data)
 {
-    struct loop *loop = data;
+    struct shard *shard = data;
+    struct loop *loop = shard->loop;
     struct queue_claim claim = {0};
     struct err err = {0};
-    loop->claim_asked = false;
+    shard->claim_asked = false;
     if (rc == ERR_UNAVAILABLE) {
-        /* Perhaps it ran: the same nonce brings the same jobs. With an answer, the server is
-         * there and has no time: it is loading, or full. */
-        loop->claim_due = !reply;
-        loop->claim_at_ms = clock_ms() + PAUSE_MS;
+        claim_later(shard, reply);
         return;
     }
     if (rc == 0)
         rc = queue_claim_reply(reply, &claim, &err);
     else
         redis_reply_check(reply, &err);
-    loop->nonce[0] = 0;
-    loop->claim_at_ms = clock_ms() + (rc < 0 ? PAUSE_MS : LOOK_MS);
+    shard->nonce[0] = 0;
     if (rc < 0) {
-        log_event(LOG_ERROR, "worker.claim", "code", LOG_S, err_name(rc), "error", LOG_S, err.text,
-                  NULL);
+        shard->claim_at_ms = clock_ms() + PAUSE_MS;
+        log_event(LOG_ERROR, "worker.claim", "shard", LOG_I, (int64_t)shard->queue->shard, "code",
+                  LOG_S, err_name(rc), "error", LOG_S, err.text, NULL);
         return;
     }
-    if (loop->draining)
-        return_jobs(loop, &claim);
-    else
-        take_jobs(loop, &claim);
-    loop->claim_due = claim.more && claim.count > 0;
-    if (claim.next_due_ms >= 0 && clock_ms() + claim.next_due_ms < loop->claim_at_ms)
-        loop->claim_at_ms = clock_ms() + claim.next_due_ms;
+    take_jobs(shard, &claim);
+    shard->next_ms = claim.next_ms;
+    shard->claim_due = claim.more && claim.count > 0;
+    bool others = loop->shard_count > 1 && roster_count(loop->pipeline->roster) > 0;
+    shard->claim_at_ms = clock_ms() + (others ? GLANCE_MS : LOOK_MS);
+    if (claim.next_due_ms >= 0 && clock_ms() + claim.next_due_ms < shard->claim_at_ms)
+        shard->claim_at_ms = clock_ms() + claim.next_due_ms;
     queue_claim_fini(&claim);
 }
 
-static void ask(struct loop *loop, size_t room)
+static void ask(struct shard *shard, size_t room)
 {
-    if (!loop->nonce[0])
-        id_nonce_create(loop->nonce);
+    struct loop *loop = shard->loop;
+    if (!shard->nonce[0])
+        id_nonce_create(shard->nonce);
     if (room > QUEUE_CLAIM_MAX)
         room = QUEUE_CLAIM_MAX;
-    queue_claim_command(&loop->queue, loop->worker_id, loop->nonce, loop->models, loop->model_count,
-                        room, &loop->command);
-    if (redis_async_send(loop->commands, &loop->command, on_claim, loop) < 0)
+    queue_claim_command(shard->queue, loop->worker_id, shard->nonce, loop->models,
+                        loop->model_count, room, &loop->command);
+    if (redis_async_send(loop->commands, &loop->command, on_claim, shard) < 0)
         return;
-    loop->claim_asked = true;
-    loop->claim_due = false;
+    shard->claim_asked = true;
+    shard->claim_due = false;
+    shard->asked_ms = clock_ms();
+    loop->last_shard = shard->queue->shard;
     if (!loop->claimed_once)
         log_event(LOG_INFO, "worker.first-claim", "since_exec_ms", LOG_I, uptime_ms(), NULL);
     loop->claimed_once = true;
@@ -140,37 +166,94 @@ static void ask(struct loop *loop, size_t room)
 
 static void on_wake(int rc, const struct redis_reply *reply, void *data)
 {
-    struct loop *loop = data;
-    loop->waiting = false;
-    if (rc == 0 && redis_reply_type(reply) != REDIS_NIL)
-        loop->claim_due = true;
+    struct sleeper *sleeper = data;
+    int shard = rc == 0 ? queue_woken_shard(reply) : -1;
+    sleeper->asleep = false;
+    if (shard >= 0 && (unsigned)shard < sleeper->loop->shard_count)
+        sleeper->loop->shards[shard].claim_due = true;
 }
 
 static void wait_for_jobs(struct loop *loop)
 {
-    queue_wait_command(&loop->queue, loop->models, loop->model_count, WAIT_MS, &loop->command);
-    loop->waiting = redis_async_send(loop->wake, &loop->command, on_wake, loop) == 0;
+    for (unsigned i = 0; i < loop->sleeper_count; i++) {
+        struct sleeper *sleeper = &loop->wakers[i];
+        if (sleeper->asleep)
+            continue;
+        queue_wait_command(loop->queues + sleeper->first, sleeper->count, loop->models,
+                           loop->model_count, WAIT_MS, &loop->command);
+        sleeper->asleep = redis_async_send(sleeper->redis, &loop->command, on_wake, sleeper) == 0;
+    }
+}
+
+void claims_look(struct loop *loop)
+{
+    for (unsigned i = 0; i < loop->shard_count; i++)
+        loop->shards[i].claim_due = true;
+}
+
+/* The shard that is asked next: of those that are due the one whose next job has waited longest, as
+ * far as we know; each in its turn where we don't. NULL, with the time when one will be due. */
+static struct shard *choose(struct loop *loop, int64_t now_ms, int64_t *out_next_ms)
+{
+    struct shard *best = NULL;
+    *out_next_ms = INT64_MAX;
+    for (unsigned i = 1; i <= loop->shard_count; i++) {
+        struct shard *shard = &loop->shards[(loop->last_shard + i) % loop->shard_count];
+        if (!shard->greeted || shard->claim_asked)
+            continue;
+        if (!shard->claim_due && now_ms < shard->claim_at_ms) {
+            if (shard->claim_at_ms < *out_next_ms)
+                *out_next_ms = shard->claim_at_ms;
+        } else if (!best || shard->next_ms < best->next_ms) {
+            best = shard;
+        }
+    }
+    return best;
+}
+
+/* One claim at a time, so that the room is promised once. A shard that takes long to answer holds
+ * up the others only so far. Returns until when there is to be none; 0: now. */
+static int64_t hold_until(const struct loop *loop, int64_t now_ms)
+{
+    int64_t until_ms = 0;
+    for (unsigned i = 0; i < loop->shard_count; i++) {
+        const struct shard *shard = &loop->shards[i];
+        int64_t slow_ms = loop->shard_count == 1 ? INT64_MAX : shard->asked_ms + SLOW_MS;
+        if (shard->claim_asked && now_ms < slow_ms && slow_ms > until_ms)
+            until_ms = slow_ms;
+    }
+    return until_ms;
+}
+
+static bool may_claim(const struct loop *loop)
+{
+    for (unsigned i = 0; i < loop->shard_count; i++)
+        if (loop->shards[i].paused)
+            return false;
+    return !loop->draining && !loop->retiring && !loop->alone && loop->held_count == 0;
 }
 
 int64_t claims_tick(struct loop *loop, int64_t now_ms)
 {
     struct roster *roster = loop->pipeline->roster;
     int64_t no_grants_ms = atomic_load(&loop->pipeline->no_grants_ms);
+    int64_t next_ms;
     if (!loop->draining)
         feed_held(loop);
-    if (loop->draining || loop->retiring || loop->paused || !loop->greeted || loop->claim_asked ||
-        loop->alone || loop->held_count > 0)
+    if (!may_claim(loop))
         return INT64_MAX;
-    if (now_ms < no_grants_ms)
-        return no_grants_ms;
+    int64_t held_ms = hold_until(loop, now_ms);
+    if (held_ms > 0 || now_ms < no_grants_ms)
+        return held_ms > no_grants_ms ? held_ms : no_grants_ms;
     size_t room = roster_room(roster);
     if (room == 0)
         return INT64_MAX;
-    if (loop->claim_due || now_ms >= loop->claim_at_ms) {
-        ask(loop, room);
-        return INT64_MAX;
+    struct shard *shard = choose(loop, now_ms, &next_ms);
+    if (shard) {
+        ask(shard, room);
+        return loop->shard_count == 1 ? INT64_MAX : now_ms + SLOW_MS;
     }
-    if (!loop->waiting && roster_count(roster) == 0)
+    if (roster_count(roster) == 0)
         wait_for_jobs(loop);
-    return loop->claim_at_ms;
+    return next_ms;
 }

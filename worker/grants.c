@@ -24,7 +24,8 @@ int grants_format(const char *worker, struct task *const *tasks, size_t count, s
     for (size_t i = 0; i < count; i++)
         json_array_append_new(jobs, json_pack("{s:I, s:I}", "id", (json_int_t)tasks[i]->id, "epoch",
                                               (json_int_t)tasks[i]->epoch));
-    json_t *body = json_pack("{s:s, s:o}", "worker", worker, "jobs", jobs);
+    json_t *body = json_pack("{s:s, s:i, s:o}", "worker", worker, "shard",
+                             count > 0 ? (int)tasks[0]->shard : 0, "jobs", jobs);
     int rc =
         body && json_array_size(jobs) == count ? json_append(out, body, JSON_COMPACT) : ERR_NOMEM;
     json_decref(body);

@@ -16,11 +16,6 @@
 #define DRAIN_HURRY_MS 15000   /* then nothing new is begun, and nothing tried again */
 #define DRAIN_GIVE_UP_MS 22000 /* then what still runs is given back as it is */
 #define LEAVE_MS 1000          /* for the last words to Redis */
-#define GREET_AGAIN_MS 200
-#define AWAY_AFTER_MS 500 /* a start beside Redis' own is no outage */
-
-/* A blocking command is answered after its own wait at the latest. */
-#define BLOCKING_TIMEOUT_MS 40000
 
 /* What epoll hands back. Only their addresses matter. */
 static char tag_stop, tag_spot, tag_change, tag_done, tag_commands, tag_wake, tag_push;
@@ -33,112 +28,6 @@ void loop_fail(struct loop *loop, int rc, const struct err *err)
     loop->abandoned = true;
     loop->rc = rc;
     loop->err = *err;
-}
-
-/* ---- start: check the server once, greet it on every connection ----------------------------- */
-
-static void greet(struct loop *loop);
-
-/* An answer that is no help: the server is loading its data, or full. Without an answer the next
- * connection begins anew. */
-static void greet_later(struct loop *loop, const struct redis_reply *reply)
-{
-    loop->greeted = false;
-    if (reply)
-        loop->greet_ms = clock_ms() + GREET_AGAIN_MS;
-}
-
-static void on_hello(int rc, const struct redis_reply *reply, void *data)
-{
-    struct loop *loop = data;
-    struct err err = {0};
-    if (rc == ERR_UNAVAILABLE) {
-        greet_later(loop, reply);
-        return;
-    }
-    if (rc < 0) {
-        redis_reply_check(reply, &err);
-        loop_fail(loop, rc, &err);
-        return;
-    }
-    if (!loop->ready)
-        log_event(LOG_INFO, "worker.ready", "worker", LOG_S, loop->worker_id, "models", LOG_I,
-                  (int64_t)loop->model_count, "device", LOG_S,
-                  model_device_name(loop->settings->device), "since_exec_ms", LOG_I, uptime_ms(),
-                  NULL);
-    loop->ready = true;
-}
-
-static void on_check(int rc, const struct redis_reply *reply, void *data)
-{
-    struct loop *loop = data;
-    struct err err = {0};
-    if (rc != ERR_UNAVAILABLE)
-        rc = queue_check_reply(&loop->queue, reply, loop->check_step, &err);
-    if (rc == ERR_UNAVAILABLE) {
-        greet_later(loop, reply);
-        return;
-    }
-    if (rc < 0) {
-        loop_fail(loop, rc, &err);
-        return;
-    }
-    loop->check_step++;
-    greet(loop);
-}
-
-static void say_hello(struct loop *loop)
-{
-    const struct queue_hello hello = {
-        .worker = loop->worker_id,
-        .models = loop->models,
-        .model_count = loop->model_count,
-        .slots = loop->residents.batch_max,
-        .device = model_device_name(loop->settings->device),
-    };
-    queue_hello_command(&loop->queue, &hello, &loop->command);
-    if (redis_async_send(loop->commands, &loop->command, on_hello, loop) < 0)
-        return;
-    /* Claims may follow at once: the connection keeps the order. */
-    loop->greeted = true;
-    loop->claim_due = true;
-    loop->beat_at_ms = 0;
-}
-
-static void greet(struct loop *loop)
-{
-    loop->greet_ms = 0;
-    if (!loop->checked && queue_check_command(&loop->queue, loop->check_step, &loop->command)) {
-        redis_async_send(loop->commands, &loop->command, on_check, loop);
-        return;
-    }
-    loop->checked = true;
-    say_hello(loop);
-}
-
-/* Notices where the connection comes and goes. */
-static int64_t connection_tick(struct loop *loop, int64_t now_ms)
-{
-    bool up = redis_async_connected(loop->commands);
-    if (up && loop->down_ms > 0) {
-        loop->down_ms = 0;
-        loop->check_step = 0;
-        outage_note(&loop->pipeline->redis, 0, NULL);
-        greet(loop);
-    } else if (!up && loop->down_ms == 0) {
-        loop->down_ms = now_ms;
-        loop->greeted = false;
-    }
-    if (up && loop->greet_ms > 0 && now_ms >= loop->greet_ms)
-        greet(loop);
-    if (up)
-        return loop->greet_ms > 0 ? loop->greet_ms : INT64_MAX;
-    if (now_ms < loop->down_ms + AWAY_AFTER_MS)
-        return loop->down_ms + AWAY_AFTER_MS;
-    struct err err = {0};
-    err_set(&err, ERR_UNAVAILABLE, "redis", "%s", redis_async_reason(loop->commands));
-    outage_note(&loop->pipeline->redis, ERR_UNAVAILABLE, &err);
-    return INT64_MAX;
 }
 
 /* ---- the end -------------------------------------------------------------------------------- */
@@ -155,7 +44,7 @@ static void begin_drain(struct loop *loop)
     pipeline_drain(loop->pipeline);
     log_event(LOG_INFO, "worker.drain", "jobs", LOG_I,
               (int64_t)roster_count(loop->pipeline->roster), "released", LOG_I,
-              (int64_t)loop->released_count, NULL);
+              (int64_t)shards_released(loop), NULL);
 }
 
 /* The machine may be taken away, or not: nothing new, but what was claimed is finished. */
@@ -180,59 +69,66 @@ static void on_spot(struct loop *loop)
 static void on_bye(int rc, const struct redis_reply *reply, void *data)
 {
     struct loop *loop = data;
-    loop->finished = true;
+    loop->finished |= --loop->last_words == 0;
+}
+
+/* A shard that cannot be reached forgets us with our last heartbeat. */
+static void say_bye(struct loop *loop, const struct shard *shard)
+{
+    queue_bye_command(shard->queue, loop->worker_id, &loop->command);
+    if (redis_async_send(loop->commands, &loop->command, on_bye, loop) == 0)
+        loop->last_words++;
+}
+
+static void begin_leaving(struct loop *loop)
+{
+    loop->leaving = true;
+    loop->leave_by_ms = clock_ms() + LEAVE_MS;
 }
 
 static void leave(struct loop *loop)
 {
-    if (!loop->leaving)
-        loop->leave_by_ms = clock_ms() + LEAVE_MS;
-    loop->leaving = true;
-    queue_bye_command(&loop->queue, loop->worker_id, &loop->command);
-    if (redis_async_send(loop->commands, &loop->command, on_bye, loop) < 0)
-        loop->finished = true; /* it is forgotten with its last heartbeat */
-}
-
-static void on_released(int rc, const struct redis_reply *reply, void *data)
-{
-    struct loop *loop = data;
-    loop->release_asked = false;
-    if (rc == ERR_UNAVAILABLE)
-        greet_later(loop, reply);
-    else
-        loop->released_count = 0;
-}
-
-static void give_back(struct loop *loop)
-{
-    queue_release_command(&loop->queue, loop->worker_id, loop->released, loop->released_count,
-                          false, &loop->command);
-    loop->release_asked = redis_async_send(loop->commands, &loop->command, on_released, loop) == 0;
+    begin_leaving(loop);
+    for (unsigned i = 0; i < loop->shard_count; i++)
+        say_bye(loop, &loop->shards[i]);
+    loop->finished |= loop->last_words == 0;
 }
 
 /* Not before: with a server that does not know the script yet, the release is sent a second time,
  * behind what was sent after it. */
 static void on_given_up(int rc, const struct redis_reply *reply, void *data)
 {
-    leave(data);
+    const struct shard *shard = data;
+    say_bye(shard->loop, shard);
+    on_bye(rc, reply, shard->loop);
+}
+
+/* Returns how many jobs of this shard went back. */
+static size_t give_up_shard(struct loop *loop, struct shard *shard)
+{
+    struct queue_lease leases[QUEUE_LEASES_MAX];
+    size_t count = roster_list(loop->pipeline->roster, shard->queue->shard, TASK_ON, shard->beats,
+                               QUEUE_LEASES_MAX);
+    for (size_t i = 0; i < count; i++)
+        leases[i] = (struct queue_lease){shard->beats[i].id, shard->beats[i].epoch};
+    queue_release_command(shard->queue, loop->worker_id, leases, count, true, &loop->command);
+    if (count > 0 && redis_async_send(loop->commands, &loop->command, on_given_up, shard) == 0)
+        loop->last_words++;
+    else
+        say_bye(loop, shard);
+    return count;
 }
 
 void loop_give_up(struct loop *loop)
 {
-    struct queue_lease leases[QUEUE_LEASES_MAX];
-    size_t count = roster_list(loop->pipeline->roster, TASK_ON, loop->beats, QUEUE_LEASES_MAX);
-    for (size_t i = 0; i < count; i++)
-        leases[i] = (struct queue_lease){loop->beats[i].id, loop->beats[i].epoch};
-    log_event(LOG_WARN, "worker.abandoned", "jobs", LOG_I, (int64_t)count, NULL);
+    size_t count = 0;
     loop->abandoned = true;
     loop->draining = true; /* or the next claim would take the same jobs again */
-    queue_release_command(&loop->queue, loop->worker_id, leases, count, true, &loop->command);
-    if (count > 0 && redis_async_send(loop->commands, &loop->command, on_given_up, loop) == 0) {
-        loop->leaving = true;
-        loop->leave_by_ms = clock_ms() + LEAVE_MS;
-    } else {
-        leave(loop);
-    }
+    begin_leaving(loop);
+    for (unsigned i = 0; i < loop->shard_count; i++)
+        count += give_up_shard(loop, &loop->shards[i]);
+    log_event(LOG_WARN, "worker.abandoned", "jobs", LOG_I, (int64_t)count, NULL);
+    loop->finished |= loop->last_words == 0;
 }
 
 static int64_t drain_tick(struct loop *loop, int64_t now_ms)
@@ -241,14 +137,13 @@ static int64_t drain_tick(struct loop *loop, int64_t now_ms)
         loop->finished |= now_ms >= loop->leave_by_ms;
         return loop->leave_by_ms;
     }
-    if (loop->retiring && !loop->claim_asked && roster_count(loop->pipeline->roster) == 0)
+    if (loop->retiring && !shards_claiming(loop) && roster_count(loop->pipeline->roster) == 0)
         begin_drain(loop);
     if (!loop->draining)
         return INT64_MAX;
-    if (loop->released_count > 0 && !loop->release_asked && loop->greeted)
-        give_back(loop);
     bool late = now_ms >= loop->drain_since_ms + DRAIN_HURRY_MS;
-    if (loop->pipeline_ended && ((loop->released_count == 0 && !loop->claim_asked) || late)) {
+    bool settled = shards_released(loop) == 0 && !shards_claiming(loop);
+    if (loop->pipeline_ended && (settled || late)) {
         leave(loop);
         return loop->leave_by_ms;
     }
@@ -285,15 +180,24 @@ static int64_t sooner(int64_t a, int64_t b)
 
 static int64_t tick(struct loop *loop, int64_t now_ms)
 {
-    int64_t next_ms = connection_tick(loop, now_ms);
+    int64_t next_ms = shards_tick(loop, now_ms);
     next_ms = sooner(next_ms, claims_tick(loop, now_ms));
     next_ms = sooner(next_ms, beats_tick(loop, now_ms));
     next_ms = sooner(next_ms, drain_tick(loop, now_ms));
     /* Last: they write what the others have queued. */
     next_ms = sooner(next_ms, redis_async_tick(loop->commands, now_ms));
-    next_ms = sooner(next_ms, redis_async_tick(loop->wake, now_ms));
-    next_ms = sooner(next_ms, redis_async_tick(loop->push, now_ms));
+    for (unsigned i = 0; i < loop->sleeper_count; i++) {
+        next_ms = sooner(next_ms, redis_async_tick(loop->wakers[i].redis, now_ms));
+        next_ms = sooner(next_ms, redis_async_tick(loop->pushers[i].redis, now_ms));
+    }
     return next_ms;
+}
+
+/* Which of several had something to say, only they know; one alone wants to hear of the events. */
+static void handle_sleepers(struct loop *loop, struct sleeper *sleepers, uint32_t events)
+{
+    for (unsigned i = 0; i < loop->sleeper_count; i++)
+        redis_async_handle(sleepers[i].redis, events);
 }
 
 static void handle(struct loop *loop, const struct epoll_event *event)
@@ -302,9 +206,9 @@ static void handle(struct loop *loop, const struct epoll_event *event)
     if (tag == &tag_commands) {
         redis_async_handle(loop->commands, event->events);
     } else if (tag == &tag_wake) {
-        redis_async_handle(loop->wake, event->events);
+        handle_sleepers(loop, loop->wakers, event->events);
     } else if (tag == &tag_push) {
-        redis_async_handle(loop->push, event->events);
+        handle_sleepers(loop, loop->pushers, event->events);
     } else if (tag == &tag_stop) {
         begin_drain(loop);
     } else if (tag == &tag_spot) {
@@ -313,7 +217,7 @@ static void handle(struct loop *loop, const struct epoll_event *event)
         on_done(loop);
     } else if (tag == &tag_change) {
         roster_take_change(loop->pipeline->roster);
-        loop->claim_due = true;
+        claims_look(loop);
     }
 }
 
@@ -350,21 +254,6 @@ static int watch(struct loop *loop, int fd, void *tag, struct err *err)
                : 0;
 }
 
-static int connect_all(struct loop *loop, struct err *err)
-{
-    const struct redis_target *target = &loop->settings->redis;
-    int rc = redis_async_create(target, loop->epoll_fd, &tag_commands, &loop->commands, err);
-    if (rc == 0)
-        rc = redis_async_create(target, loop->epoll_fd, &tag_wake, &loop->wake, err);
-    if (rc == 0)
-        rc = redis_async_create(target, loop->epoll_fd, &tag_push, &loop->push, err);
-    if (rc < 0)
-        return rc;
-    redis_async_set_timeout(loop->wake, BLOCKING_TIMEOUT_MS);
-    redis_async_set_timeout(loop->push, BLOCKING_TIMEOUT_MS);
-    return 0;
-}
-
 static int open_models(struct loop *loop, struct err *err)
 {
     int rc = residents_open(loop->settings, &loop->residents, err);
@@ -386,11 +275,11 @@ static int build(struct loop *loop, struct err *err)
     if (loop->epoll_fd < 0)
         return err_set_errno(err, NULL, "epoll");
     /* Connecting goes on while the weights are mapped and checked. */
-    int rc = connect_all(loop, err);
+    int rc = shards_open(loop, &tag_commands, &tag_wake, &tag_push, err);
     if (rc == 0)
         rc = open_models(loop, err);
     if (rc == 0)
-        rc = pipeline_start(loop->settings, &loop->residents, &loop->queue, loop->worker_id,
+        rc = pipeline_start(loop->settings, &loop->residents, loop->queues, loop->worker_id,
                             &loop->pipeline, err);
     if (rc == 0)
         rc = spot_start(&loop->settings->spot, &loop->spot, err);
@@ -427,9 +316,7 @@ static void destroy(struct loop *loop)
         pipeline_drain(loop->pipeline);
     pipeline_destroy(&loop->pipeline);
     spot_end(&loop->spot, loop->settings->spot_acknowledge);
-    redis_async_destroy(&loop->commands);
-    redis_async_destroy(&loop->wake);
-    redis_async_destroy(&loop->push);
+    shards_close(loop);
     redis_command_fini(&loop->command);
     residents_close(&loop->residents);
     if (loop->epoll_fd >= 0)
@@ -445,9 +332,6 @@ int loop_run(const struct settings *settings, bool *out_abandoned, struct err *e
         return ERR_NOMEM;
     loop->settings = settings;
     loop->epoll_fd = -1;
-    loop->down_ms = clock_ms();
-    queue_init(&loop->queue, 0, settings->lease_ms);
-    loop->queue.shards = (unsigned)settings->shards;
     id_worker_create(loop->worker_id);
     redis_command_init(&loop->command, QUEUE_COMMAND_MAX);
 

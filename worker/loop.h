@@ -7,9 +7,11 @@
  *
  * Three connections to Redis: one for commands, one that sleeps on the wake-up keys while the
  * worker is idle, one that sleeps until somebody cancels a running job. So a signal, a submitted
- * job, a cancellation and a free slot all end the same wait, and an idle worker costs nothing.
+ * job, a cancellation and a free slot all end the same wait, and an idle worker costs nothing. In a
+ * cluster, where one command cannot sleep on keys of several slots, there are two sleepers for each
+ * shard.
  *
- * Main thread; the parts below the function are for loop.c, claims.c and beats.c. */
+ * Main thread; the parts below the function are for loop.c, shards.c, claims.c and beats.c. */
 #ifndef DARKROOM_WORKER_LOOP_H
 #define DARKROOM_WORKER_LOOP_H
 
@@ -27,9 +29,49 @@
  * *out_abandoned threads are still running: the caller must end with _exit(). */
 int loop_run(const struct settings *settings, bool *out_abandoned, struct err *err);
 
+/* A connection that sleeps on keys of some shards: of all, or in a cluster of one. */
+struct sleeper {
+    struct loop *loop;
+    struct redis_async *redis; /* owned */
+    unsigned first, count;     /* shards */
+    bool asleep;
+};
+
+/* What the worker and one shard of the queue have with each other. */
+struct shard {
+    struct loop *loop;
+    const struct queue *queue;
+
+    /* shards.c: the server is checked once, and greeted on every new connection. */
+    int check_step;
+    bool checked, greeted;
+    int64_t down_ms;  /* since when it has been out of reach; 0: it is not */
+    int64_t greet_ms; /* try the greeting again then; 0: it is under way or done */
+
+    /* claims.c */
+    bool claim_due, claim_asked;
+    char nonce[ID_NAME_SIZE]; /* of the claim whose answer is still wanted; "" */
+    int64_t asked_ms;         /* when the claim was sent that is under way */
+    int64_t claim_at_ms;      /* ask again at the latest then */
+    int64_t next_ms;          /* when the job that comes next was submitted; 0: unknown */
+
+    /* beats.c */
+    bool beat_asked, paused; /* paused: an operator said so */
+    int64_t beat_at_ms;
+    struct roster_lease beats[QUEUE_LEASES_MAX]; /* as sent */
+    size_t beat_count;
+
+    /* What is given back, until the queue has confirmed it. */
+    struct queue_lease released[QUEUE_LEASES_MAX];
+    size_t released_count;
+    bool release_asked;
+};
+
 struct loop {
     const struct settings *settings; /* borrowed */
-    struct queue queue;
+    struct queue queues[QUEUE_SHARDS_MAX];
+    struct shard *shards; /* owned */
+    unsigned shard_count;
     struct residents residents; /* owned */
     struct pipeline *pipeline;  /* owned */
     struct spot *spot;          /* owned; NULL: off */
@@ -38,33 +80,21 @@ struct loop {
     size_t model_count;
 
     int epoll_fd;
-    struct redis_async *commands, *wake, *push; /* owned */
-    struct redis_command command;               /* scratch */
+    struct redis_async *commands;     /* owned */
+    struct sleeper *wakers, *pushers; /* owned */
+    unsigned sleeper_count;           /* of each */
+    struct redis_command command;     /* scratch */
 
-    /* Start: the server is checked once, and greeted on every new connection. */
-    int check_step;
-    bool checked, greeted, ready;
-    int64_t down_ms;  /* since when there has been no connection; 0: there is one */
-    int64_t greet_ms; /* try the greeting again then; 0: it is under way or done */
-
-    /* claims.c */
-    bool claim_due, claim_asked, waiting, claimed_once;
-    char nonce[ID_NAME_SIZE];           /* of the claim whose answer is still wanted; "" */
-    int64_t claim_at_ms;                /* ask again at the latest then */
+    bool ready; /* some shard has been greeted */
+    bool claimed_once;
+    unsigned last_shard;                /* the one that was claimed from last */
     struct task *held[QUEUE_CLAIM_MAX]; /* suspects, each run with nothing beside it */
     size_t held_count;
     bool alone; /* one of them is under way */
 
-    /* beats.c */
-    bool beat_asked, push_asked, paused; /* paused: an operator said so */
-    int64_t beat_at_ms;
-    struct roster_lease beats[QUEUE_LEASES_MAX]; /* as sent */
-    size_t beat_count;
-
-    /* The end: what is given back, until the queue has confirmed it. */
-    struct queue_lease released[QUEUE_LEASES_MAX];
-    size_t released_count;
-    bool release_asked, pipeline_ended;
+    /* The end. */
+    bool pipeline_ended;
+    unsigned last_words; /* answers that are still to come before it leaves */
     bool retiring; /* no more claims; what is held is finished at leisure, and then comes the drain
                     */
     bool draining, leaving, finished, abandoned;
@@ -73,10 +103,24 @@ struct loop {
     struct err err;
 };
 
+/* All shards of the settings, and their connections. */
+int shards_open(struct loop *loop, void *commands_tag, void *waker_tag, void *pusher_tag,
+                struct err *err);
+void shards_close(struct loop *loop); /* harmless on a half-open loop */
+/* The greeting has to be said again: `reply` (or NULL) was no help. */
+void shard_greet_later(struct shard *shard, const struct redis_reply *reply);
+/* Jobs that this worker holds and nobody will begin go back; harmless while that is under way. */
+void shard_give_back(struct shard *shard);
+size_t shards_released(const struct loop *loop); /* that are not confirmed yet */
+bool shards_claiming(const struct loop *loop);   /* some claim is under way */
+
 /* Each does what is due and returns when it wants to be called next (clock_ms()). */
+int64_t shards_tick(struct loop *loop, int64_t now_ms);
 int64_t claims_tick(struct loop *loop, int64_t now_ms);
 int64_t beats_tick(struct loop *loop, int64_t now_ms);
 
+/* There may be room for another job. */
+void claims_look(struct loop *loop);
 /* No claim from now on: what hasn't begun is listed in `released`. */
 void claims_stop(struct loop *loop);
 

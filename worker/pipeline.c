@@ -89,7 +89,7 @@ static int start_threads(struct pipeline *pipeline, struct err *err)
 }
 
 static struct pipeline *create(const struct settings *settings, struct residents *residents,
-                               const struct queue *queue, const char *worker_id)
+                               const struct queue *queues, const char *worker_id)
 {
     size_t capacity = (size_t)residents->batch_max + (size_t)settings->depth;
     struct pipeline *pipeline = calloc(1, sizeof *pipeline);
@@ -97,7 +97,7 @@ static struct pipeline *create(const struct settings *settings, struct residents
         return NULL;
     pipeline->settings = settings;
     pipeline->residents = residents;
-    pipeline->queue = queue;
+    pipeline->queues = queues;
     pipeline->worker_id = worker_id;
     pipeline->redis.name = "redis";
     pipeline->dispatcher.name = "dispatcher";
@@ -113,10 +113,10 @@ static struct pipeline *create(const struct settings *settings, struct residents
 }
 
 int pipeline_start(const struct settings *settings, struct residents *residents,
-                   const struct queue *queue, const char *worker_id, struct pipeline **out_pipeline,
-                   struct err *err)
+                   const struct queue *queues, const char *worker_id,
+                   struct pipeline **out_pipeline, struct err *err)
 {
-    struct pipeline *pipeline = create(settings, residents, queue, worker_id);
+    struct pipeline *pipeline = create(settings, residents, queues, worker_id);
     if (!pipeline)
         return err_set(err, ERR_NOMEM, NULL, "no memory for the pipeline");
     int rc = start_threads(pipeline, err);

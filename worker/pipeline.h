@@ -5,7 +5,7 @@
  *     loop ─to_grant→ grant ─to_fetch→ fetch, decode (n) ─to_infer→ infer ─to_deliver→ deliver (n)
  *                       └──────────────── failed, released ───────────────────^
  *
- *     rc = pipeline_start(&settings, &residents, &queue, worker_id, &pipeline, &err);
+ *     rc = pipeline_start(&settings, &residents, queues, worker_id, &pipeline, &err);
  *     roster_add(pipeline->roster, task);
  *     pipeline_pass(pipeline, STAGE_GRANT, task);
  *     pipeline_drain(pipeline);                 // what is inside goes to its end
@@ -46,7 +46,7 @@ struct stage_thread {
 struct pipeline {
     /* Borrowed, read-only. */
     const struct settings *settings;
-    const struct queue *queue;
+    const struct queue *queues; /* one for each shard */
     const char *worker_id;
     struct residents *residents; /* the models inside belong to the inference stage */
 
@@ -67,8 +67,8 @@ struct pipeline {
 };
 
 int pipeline_start(const struct settings *settings, struct residents *residents,
-                   const struct queue *queue, const char *worker_id, struct pipeline **out_pipeline,
-                   struct err *err);
+                   const struct queue *queues, const char *worker_id,
+                   struct pipeline **out_pipeline, struct err *err);
 
 /* No task may enter afterwards. Harmless twice. */
 void pipeline_drain(struct pipeline *pipeline);

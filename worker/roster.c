@@ -150,7 +150,7 @@ bool roster_outlasts(struct roster *roster, int64_t until_ms)
     return cost_ms > 0 && !leaving && since_ms + cost_ms > until_ms;
 }
 
-size_t roster_list(struct roster *roster, enum task_verdict verdict,
+size_t roster_list(struct roster *roster, unsigned shard, enum task_verdict verdict,
                    struct roster_lease *out_leases, size_t max)
 {
     size_t count = 0;
@@ -160,7 +160,7 @@ size_t roster_list(struct roster *roster, enum task_verdict verdict,
         struct task *task = roster->tasks[i];
         if (is_overdue(task, 1, now_ms))
             judge(roster, task, TASK_TIMED_OUT);
-        if (task_verdict(task) != verdict)
+        if (task->shard != shard || task_verdict(task) != verdict)
             continue;
         out_leases[count++] = (struct roster_lease){
             .id = task->id,
@@ -172,12 +172,15 @@ size_t roster_list(struct roster *roster, enum task_verdict verdict,
     return count;
 }
 
-void roster_judge(struct roster *roster, uint64_t id, uint32_t epoch, enum task_verdict verdict)
+void roster_judge(struct roster *roster, unsigned shard, uint64_t id, uint32_t epoch,
+                  enum task_verdict verdict)
 {
     pthread_mutex_lock(&roster->lock);
-    for (size_t i = 0; i < roster->count; i++)
-        if (roster->tasks[i]->id == id && roster->tasks[i]->epoch == epoch)
-            judge(roster, roster->tasks[i], verdict);
+    for (size_t i = 0; i < roster->count; i++) {
+        struct task *task = roster->tasks[i];
+        if (task->shard == shard && task->id == id && task->epoch == epoch)
+            judge(roster, task, verdict);
+    }
     pthread_mutex_unlock(&roster->lock);
 }
 
@@ -196,7 +199,8 @@ static int by_claim(const void *a, const void *b)
            ((*first)->claimed_us < (*second)->claimed_us);
 }
 
-size_t roster_release(struct roster *roster, struct queue_lease *out_leases, size_t max)
+size_t roster_release(struct roster *roster, unsigned shard, struct queue_lease *out_leases,
+                      size_t max)
 {
     size_t count = 0;
     pthread_mutex_lock(&roster->lock);
@@ -204,7 +208,7 @@ size_t roster_release(struct roster *roster, struct queue_lease *out_leases, siz
     qsort(roster->tasks, roster->count, sizeof(struct task *), by_claim);
     for (size_t i = 0; i < roster->count && count < max; i++) {
         struct task *task = roster->tasks[i];
-        if (task->begun || task_verdict(task) != TASK_ON)
+        if (task->shard != shard || task->begun || task_verdict(task) != TASK_ON)
             continue;
         judge(roster, task, TASK_RELEASED);
         out_leases[count++] = (struct queue_lease){task->id, task->epoch};

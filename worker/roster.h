@@ -4,8 +4,8 @@
  *
  *     struct roster *roster = roster_create(8);
  *     roster_add(roster, task);                        // a claim was answered
- *     n = roster_list(roster, TASK_ON, leases, 8);     // the heartbeat
- *     roster_judge(roster, id, epoch, TASK_CANCELLED); // its answer
+ *     n = roster_list(roster, shard, TASK_ON, leases, 8);     // the heartbeat
+ *     roster_judge(roster, shard, id, epoch, TASK_CANCELLED); // its answer
  *     if (roster_sleep(roster, task, 200) != TASK_ON)  // a stage between two tries
  *         ...
  *     roster_remove(roster, task);                     // settled
@@ -46,9 +46,10 @@ void roster_nudge(struct roster *roster);
 void roster_add(struct roster *roster, struct task *task);
 void roster_remove(struct roster *roster, struct task *task);
 
-/* Copies at most `max` leases with this verdict; returns how many. With TASK_ON, those that still
- * go on: what has been in the network for longer than its limit is judged TASK_TIMED_OUT first. */
-size_t roster_list(struct roster *roster, enum task_verdict verdict,
+/* Copies at most `max` leases of a shard with this verdict; returns how many. With TASK_ON, those
+ * that still go on: what has been in the network for longer than its limit is judged TASK_TIMED_OUT
+ * first. */
+size_t roster_list(struct roster *roster, unsigned shard, enum task_verdict verdict,
                    struct roster_lease *out_leases, size_t max);
 
 /* True where a task has been in the network for twice its limit: the device hangs. */
@@ -59,14 +60,16 @@ bool roster_is_stuck(struct roster *roster);
 bool roster_outlasts(struct roster *roster, int64_t until_ms);
 
 /* The first verdict stays. Harmless for a lease that is not there. */
-void roster_judge(struct roster *roster, uint64_t id, uint32_t epoch, enum task_verdict verdict);
+void roster_judge(struct roster *roster, unsigned shard, uint64_t id, uint32_t epoch,
+                  enum task_verdict verdict);
 
 /* The first stage that spends anything on a task asks first: false where it was given back. */
 bool roster_begin(struct roster *roster, struct task *task);
 
-/* Judges every task that hasn't begun TASK_RELEASED and lists them in the order in which they were
- * claimed; returns how many (at most `max`). */
-size_t roster_release(struct roster *roster, struct queue_lease *out_leases, size_t max);
+/* Judges every task of a shard that hasn't begun TASK_RELEASED and lists them in the order in which
+ * they were claimed; returns how many (at most `max`). */
+size_t roster_release(struct roster *roster, unsigned shard, struct queue_lease *out_leases,
+                      size_t max);
 
 /* Waits, but ends early with a verdict on the task (nullable: TASK_ON then) or when hurried;
  * returns the verdict. */

@@ -3,7 +3,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "common/id.h"
+#include "common/queue.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ static const struct config_option options[] = {
      .help = "unix:/path[?db=N] or redis://[user@]host[:port][/db]"},
     {"redis-password-file", CONFIG_TEXT, FIELD(texts.redis_password_file), NULL,
      .help = "file whose first line is the password"},
-    {"shards", CONFIG_INT, FIELD(shards), "1", 1, 1, NULL,
+    {"shards", CONFIG_INT, FIELD(shards), "1", 1, QUEUE_SHARDS_MAX, NULL,
      "over which the jobs are spread; every program of a Redis is told the same"},
     {"dispatcher", CONFIG_TEXT, FIELD(texts.dispatcher), "http://127.0.0.1:8080",
      .help = "where grants are asked for"},

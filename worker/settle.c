@@ -52,8 +52,8 @@ static int send_complete(struct pipeline *pipeline, struct redis *redis, const s
         .content_type = task->resident->manifest->output_content_type,
         .bytes = task->result_bytes,
     };
-    return queue_complete(pipeline->queue, redis, pipeline->worker_id, &done, REDIS_TIMEOUT_MS,
-                          &out_answer->verdict, err);
+    return queue_complete(&pipeline->queues[task->shard], redis, pipeline->worker_id, &done,
+                          REDIS_TIMEOUT_MS, &out_answer->verdict, err);
 }
 
 static int send_fail(struct pipeline *pipeline, struct redis *redis, const struct task *task,
@@ -66,16 +66,16 @@ static int send_fail(struct pipeline *pipeline, struct redis *redis, const struc
         .code = err_name(task->rc),
         .detail = task->err.text,
     };
-    return queue_fail(pipeline->queue, redis, pipeline->worker_id, &failure, REDIS_TIMEOUT_MS,
-                      &out_answer->verdict, &out_answer->state, err);
+    return queue_fail(&pipeline->queues[task->shard], redis, pipeline->worker_id, &failure,
+                      REDIS_TIMEOUT_MS, &out_answer->verdict, &out_answer->state, err);
 }
 
 static int send_release(struct pipeline *pipeline, struct redis *redis, const struct task *task,
                         struct err *err)
 {
     const struct queue_lease lease = {.id = task->id, .epoch = task->epoch};
-    return queue_release(pipeline->queue, redis, pipeline->worker_id, &lease, 1, false,
-                         REDIS_TIMEOUT_MS, err);
+    return queue_release(&pipeline->queues[task->shard], redis, pipeline->worker_id, &lease, 1,
+                         false, REDIS_TIMEOUT_MS, err);
 }
 
 static int send_once(struct pipeline *pipeline, struct redis *redis, const struct task *task,

@@ -100,9 +100,26 @@ static void grant_batch(struct pipeline *pipeline, struct http_client *client, s
         tasks[i]->release = rc < 0;
         task_mark(tasks[i], STEP_GRANT);
         if (lost[i])
-            roster_judge(pipeline->roster, tasks[i]->id, tasks[i]->epoch, TASK_LOST);
+            roster_judge(pipeline->roster, tasks[i]->shard, tasks[i]->id, tasks[i]->epoch,
+                         TASK_LOST);
         pipeline_pass(pipeline, STAGE_FETCH, tasks[i]);
     }
+}
+
+/* One request is about one shard. Brings those of the first one's to the front, in their order;
+ * returns how many. */
+static size_t gather_shard(struct task **tasks, size_t count)
+{
+    struct task *others[QUEUE_GRANTS_MAX];
+    size_t same = 0, other = 0;
+    unsigned shard = tasks[0]->shard;
+    for (size_t i = 0; i < count; i++)
+        if (tasks[i]->shard == shard)
+            tasks[same++] = tasks[i];
+        else
+            others[other++] = tasks[i];
+    memcpy(tasks + same, others, other * sizeof others[0]);
+    return same;
 }
 
 void stage_grant_run(struct pipeline *pipeline)
@@ -126,8 +143,12 @@ void stage_grant_run(struct pipeline *pipeline)
             else
                 tasks[count++] = task;
         } while (count < QUEUE_GRANTS_MAX && ring_try_pop(pipeline->rings[STAGE_GRANT], &item));
-        if (count > 0)
-            grant_batch(pipeline, client, tasks, count);
+        while (count > 0) {
+            size_t of_shard = gather_shard(tasks, count);
+            grant_batch(pipeline, client, tasks, of_shard);
+            count -= of_shard;
+            memmove(tasks, tasks + of_shard, count * sizeof tasks[0]);
+        }
     }
     http_client_destroy(&client);
 }

@@ -54,7 +54,8 @@ struct task_grant {
 
 struct task {
     /* The claim; read-only afterwards. */
-    uint64_t id; /* inside Redis */
+    unsigned shard;
+    uint64_t id; /* inside Redis, unique within its shard */
     uint32_t epoch;
     uint32_t attempt; /* 1: the first */
     char public_id[ID_PUBLIC_SIZE];

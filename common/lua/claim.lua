@@ -3,16 +3,18 @@
 -- @usual count finish patch wake lane_close ring_keys any_waits reap_due
 -- claim: lease up to `max` jobs of one model to a worker.
 --
--- ARGV  worker, nonce, lease ms, retain ms, max, shard, models in the worker's order of preference…
+-- ARGV  worker, nonce, lease ms, retain ms, max, shard (+ 256 where it is one of several), models in the worker's
+--       order of preference…
 -- Reply {{id, record, head, id, record, head, …}, 1 if more jobs of that model wait, ms until the next delayed
---       job comes in or -1, shard}. A head that is not empty takes the place of the record's first bytes,
---       which saves two copies of every record here.
+--       job comes in or -1, shard, when the job was submitted that comes next or 0}. A head that is not empty takes
+--       the place of the record's first bytes, which saves two copies of every record here.
 -- A repeated call with the same nonce gives the same jobs (those still leased) and renews them, so
 -- a lost reply costs nothing. Crash after the script: the lease runs out, and the job goes back.
 -- Order: the first model that has jobs; high before normal before low, but every 16th claim the other
 -- way round, so that nobody starves; between flows by the ring. A suspect is claimed alone.
 local worker, nonce, lease_ms, retain_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local limit = tonumber(ARGV[5])
+local limit, shard = tonumber(ARGV[5]), tonumber(ARGV[6]) % 256
+local several = tonumber(ARGV[6]) > 255
 local POPS_MAX = 2000 -- dead places that one claim clears away at most
 local JOBS, SHARD, QUEUED = P .. 'j:', sub(P, 4, 5), VERSION .. 'Q'
 local pops, started = 0, 0
@@ -398,7 +400,7 @@ if reap_due(min(100, lease_ms / 20)) then
 end
 if known and sub(known, 1, #nonce + 1) == nonce .. ' ' then
   replay(sub(known, #nonce + 2))
-  return finish({claimed, 0, -1, tonumber(ARGV[6])})
+  return finish({claimed, 0, -1, shard, 0})
 end
 local models, more = look_around(), false
 
@@ -424,11 +426,28 @@ end
 if limited then
   settle_limits()
 end
+-- When the job was submitted that would come next, where there are several shards: a worker turns to the
+-- one whose job has waited longest. Bytes 19 to 24 of a record, see record.lua.
+local upcoming = 0
+if several and more then
+  pcall(function()
+    for i = 1, 3 * #models do
+      local set = models[floor((i + 2) / 3)] .. ':' .. (i + 2) % 3
+      local flow = call('ZRANGE', P .. 'ring:' .. set, 0, 0)[1]
+      local id = flow and call('LINDEX', P .. 'r:' .. set .. ':' .. flow, 0)
+      local created = id and call('GETRANGE', P .. 'j:' .. id, 19, 24) or ''
+      if #created == 6 then
+        upcoming = struct.unpack('>I6', created)
+        break
+      end
+    end
+  end)
+end
 if n > 0 then
   call('ZADD', P .. 'lease', unpack(leases))
   call('HSET', P .. 'run', unpack(runs))
   call('SET', P .. 'nonce:' .. worker, nonce .. ' ' .. table.concat(remembered, ' '), 'PX',
     max(60000, 2 * lease_ms))
-  return finish({claimed, more and 1 or 0, -1, tonumber(ARGV[6])})
+  return finish({claimed, more and 1 or 0, -1, shard, upcoming})
 end
-return finish({claimed, more and 1 or 0, next_due(), tonumber(ARGV[6])})
+return finish({claimed, more and 1 or 0, next_due(), shard, upcoming})

@@ -28,7 +28,7 @@ static void the_request_lists_every_lease(void)
     struct task *tasks[2] = {make(17, 2), make(281474976710655, 1)};
     buf_init(&body, 4096);
     CHECK_INT(grants_format("w-1", tasks, 2, &body, NULL), 0);
-    CHECK_TEXT(buf_text(&body), "{\"worker\":\"w-1\",\"jobs\":[{\"id\":17,\"epoch\":2},"
+    CHECK_TEXT(buf_text(&body), "{\"worker\":\"w-1\",\"shard\":0,\"jobs\":[{\"id\":17,\"epoch\":2},"
                                 "{\"id\":281474976710655,\"epoch\":1}]}");
     buf_fini(&body);
     task_destroy(&tasks[0]);

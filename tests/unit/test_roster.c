@@ -50,13 +50,13 @@ static void a_verdict_reaches_only_the_lease_with_that_epoch(void)
     struct task *a = make(1, 1), *b = make(1, 2);
     roster_add(roster, a);
     roster_add(roster, b);
-    roster_judge(roster, 1, 2, TASK_CANCELLED);
-    roster_judge(roster, 1, 3, TASK_LOST);
+    roster_judge(roster, 0, 1, 2, TASK_CANCELLED);
+    roster_judge(roster, 0, 1, 3, TASK_LOST);
     CHECK_INT(task_verdict(a), TASK_ON);
     CHECK_INT(task_verdict(b), TASK_CANCELLED);
-    roster_judge(roster, 1, 2, TASK_LOST);
+    roster_judge(roster, 0, 1, 2, TASK_LOST);
     CHECK_INT(task_verdict(b), TASK_CANCELLED);
-    CHECK_INT(roster_list(roster, TASK_ON, leases, 4), 1);
+    CHECK_INT(roster_list(roster, 0, TASK_ON, leases, 4), 1);
     CHECK_INT(leases[0].epoch, 1);
     task_destroy(&a);
     task_destroy(&b);
@@ -73,11 +73,11 @@ static void a_task_past_its_limit_in_the_network_is_no_longer_renewed(void)
     early->limit_ms = 50;
     roster_add(roster, late);
     roster_add(roster, early);
-    CHECK_INT(roster_list(roster, TASK_ON, leases, 2), 1);
+    CHECK_INT(roster_list(roster, 0, TASK_ON, leases, 2), 1);
     CHECK_INT(leases[0].id, 2);
     CHECK_INT(task_verdict(late), TASK_TIMED_OUT);
     CHECK(task_is_over(late));
-    CHECK_INT(roster_list(roster, TASK_TIMED_OUT, leases, 2), 1);
+    CHECK_INT(roster_list(roster, 0, TASK_TIMED_OUT, leases, 2), 1);
     CHECK_INT(leases[0].id, 1);
     CHECK(!roster_is_stuck(roster));
     late->in_network_ms = clock_ms() - 100;
@@ -99,15 +99,15 @@ static void what_has_not_begun_is_given_back_in_the_order_of_the_claim(void)
     for (int i = 4; i >= 0; i--)
         roster_add(roster, tasks[i]);
     CHECK(roster_begin(roster, tasks[1]));
-    roster_judge(roster, 13, 1, TASK_LOST);
-    CHECK_INT(roster_release(roster, leases, 8), 3);
+    roster_judge(roster, 0, 13, 1, TASK_LOST);
+    CHECK_INT(roster_release(roster, 0, leases, 8), 3);
     CHECK_INT(leases[0].id, 10);
     CHECK_INT(leases[1].id, 12);
     CHECK_INT(leases[2].id, 14);
     CHECK_INT(task_verdict(tasks[0]), TASK_RELEASED);
     CHECK_INT(task_verdict(tasks[1]), TASK_ON);
     CHECK(!roster_begin(roster, tasks[0]));
-    CHECK_INT(roster_release(roster, leases, 8), 0);
+    CHECK_INT(roster_release(roster, 0, leases, 8), 0);
     for (int i = 0; i < 5; i++)
         task_destroy(&tasks[i]);
     roster_destroy(&roster);
@@ -133,7 +133,7 @@ static void a_verdict_ends_the_sleep_beside_its_task(void)
     pthread_t thread;
     roster_add(roster, sleeper.task);
     pthread_create(&thread, NULL, sleep_long, &sleeper);
-    roster_judge(roster, 7, 1, TASK_LOST);
+    roster_judge(roster, 0, 7, 1, TASK_LOST);
     pthread_join(thread, NULL);
     CHECK_INT(sleeper.verdict, TASK_LOST);
     task_destroy(&sleeper.task);
@@ -180,7 +180,7 @@ static void only_what_is_in_the_network_past_the_end_is_not_waited_for(void)
     atomic_store(&b->in_network_ms, 500); /* the same batch: twice the time */
     CHECK(roster_outlasts(roster, 2499));
     CHECK(!roster_outlasts(roster, 2500));
-    roster_judge(roster, 2, 1, TASK_CANCELLED);
+    roster_judge(roster, 0, 2, 1, TASK_CANCELLED);
     CHECK(!roster_outlasts(roster, 1500));
     roster_add(roster, c);
     CHECK(roster_begin(roster, c));

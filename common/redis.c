@@ -20,6 +20,7 @@
 /* For a question to a sentinel, or to a node of a cluster about the others. */
 #define ASK_MS 500
 #define MAX_REDIRECTS 16
+#define SENTINEL_MS 500 /* between two questions to the sentinels */
 
 /* One server. */
 struct connection {
@@ -33,7 +34,9 @@ struct redis {
     struct redis_target target;
     struct connection *connections; /* owned; of a cluster one for each node that was needed */
     struct redis_topology topology; /* REDIS_CLUSTER; empty: to be asked for */
-    int64_t epoch;                  /* REDIS_SENTINEL: the latest that was heard of */
+    int64_t epoch;                  /* REDIS_SENTINEL: the latest that was heard of, */
+    struct redis_address master;    /* what was said then, */
+    int64_t asked_ms;               /* and when; 0: never */
     struct buf wire;
 };
 
@@ -218,7 +221,8 @@ static int ask_sentinel(struct redis *redis, size_t index, int64_t timeout_ms,
     struct redis_target target;
     struct redis_command command;
     struct redis_reply *reply = NULL;
-    int64_t epoch;
+    struct redis_address address = {0};
+    int64_t epoch = 0;
     redis_target_of_sentinel(&redis->target, index, &target);
     redis_command_init(&command, 1024);
     redis_sentinel_command(&redis->target, &command);
@@ -226,30 +230,53 @@ static int ask_sentinel(struct redis *redis, size_t index, int64_t timeout_ms,
     if (rc == 0)
         rc = redis_reply_check(reply, err);
     if (rc == 0)
-        rc = redis_sentinel_parse(reply, out, &epoch, err);
+        rc = redis_sentinel_parse(reply, &address, &epoch, err);
     if (rc == 0 && epoch < redis->epoch)
         rc = err_set(err, ERR_UNAVAILABLE, "redis", "the sentinel was cut off");
-    if (rc == 0)
+    if (rc == 0) {
         redis->epoch = epoch;
+        *out = address;
+    }
     redis_reply_free(&reply);
     redis_command_fini(&command);
     return rc;
 }
 
-/* The master that sentinels know, asked for whenever there is no connection to it. */
+/* True while there is a connection to the master that the sentinels named lately. A master that was
+ * replaced may go on answering for seconds, and what it says yes to is lost: so we keep asking. */
+static bool knows_master(const struct redis *redis)
+{
+    const struct connection *at = redis->connections;
+    while (at && !(at->context && at->target.master_only &&
+                   redis_address_equal(&at->target.node, &redis->master)))
+        at = at->next;
+    return at && clock_ms() < redis->asked_ms + SENTINEL_MS;
+}
+
+static void leave_others(struct redis *redis)
+{
+    for (struct connection *at = redis->connections; at; at = at->next)
+        if (at->target.master_only && !redis_address_equal(&at->target.node, &redis->master))
+            disconnect(at);
+}
+
+/* The master that sentinels know. */
 static int find_master(struct redis *redis, int64_t timeout_ms, struct redis_target *out,
                        struct err *err)
 {
-    struct redis_address address;
-    int rc = ERR_UNAVAILABLE;
+    int rc = knows_master(redis) ? 0 : ERR_UNAVAILABLE;
     struct err cause = {0};
     for (size_t i = 0; rc < 0 && i < redis->target.seed_count; i++) {
         cause = (struct err){0};
-        rc = ask_sentinel(redis, i, timeout_ms, &address, &cause);
+        rc = ask_sentinel(redis, i, timeout_ms, &redis->master, &cause);
+        if (rc == 0)
+            redis->asked_ms = clock_ms();
     }
-    if (rc < 0)
+    /* A connection that works is not given up for sentinels that don't. */
+    if (rc < 0 && redis->asked_ms == 0)
         return err_set(err, ERR_UNAVAILABLE, "redis", "sentinel: %s", cause.text);
-    redis_target_of_node(&redis->target, &address, out);
+    leave_others(redis);
+    redis_target_of_node(&redis->target, &redis->master, out);
     return 0;
 }
 
@@ -338,15 +365,9 @@ static int find_target(struct redis *redis, struct route *route, int64_t timeout
     switch (redis->target.kind) {
     case REDIS_ONE: route->target = redis->target; return 0;
     case REDIS_CLUSTER: return find_node(redis, route->slot, timeout_ms, &route->target, err);
-    case REDIS_SENTINEL: break;
+    case REDIS_SENTINEL: return find_master(redis, timeout_ms, &route->target, err);
     }
-    for (struct connection *at = redis->connections; at; at = at->next) {
-        if (at->target.master_only && at->context) {
-            route->target = at->target;
-            return 0;
-        }
-    }
-    return find_master(redis, timeout_ms, &route->target, err);
+    return ERR_INTERNAL;
 }
 
 /* True where the (only) reply says that the command belongs elsewhere. ERR_UNAVAILABLE in *out_rc:

@@ -5,9 +5,12 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
+import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import BUILD, Hand, Shared, main, wait_until  # noqa: E402
+from darkroom import BUILD, Hand, Lab, Shared, data_url, main, png, wait_until  # noqa: E402
+from workbench import Workbench  # noqa: E402
 
 SHARDS = 4
 
@@ -19,7 +22,7 @@ class Shards(Shared):
         """One job in each shard, by visitors from as many addresses as that takes."""
         jobs = {}
         for host in range(1, 250):
-            body = {"model": "test-model", "input": self.picture}
+            body = {"model": "test-model", "input": data_url(png())}
             answer = self.lab.request("POST", "/v1/jobs", body, {"X-Forwarded-For": f"192.0.2.{host}"})
             self.assertEqual(answer.status, 202, answer)
             shard = int(answer.json["id"][:2], 16)
@@ -30,11 +33,6 @@ class Shards(Shared):
             if len(jobs) == SHARDS:
                 return [jobs[shard] for shard in range(SHARDS)]
         raise AssertionError(f"only shards {sorted(jobs)} were used")
-
-    @property
-    def picture(self):
-        import darkroom
-        return darkroom.data_url(darkroom.png())
 
     def cancel(self, job):
         return self.lab.request("POST", f"/v1/jobs/{job['id']}/cancel", token=job["tokens"]["manage"])
@@ -104,6 +102,33 @@ class Shards(Shared):
             capture_output=True, text=True, timeout=30, check=False)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("--shards 4", result.stderr)
+
+
+class Workers(unittest.TestCase):
+    def test_a_worker_serves_every_shard_and_leaves_them_all(self):
+        with tempfile.TemporaryDirectory(prefix="darkroom-shards-") as folder:
+            bench = Workbench(folder)
+            options = ("--shards", SHARDS, "--lease-ms", 2000)
+            with Lab(models=bench.models, dispatcher_options=(*options, "--trusted-proxies", "127.0.0.1")) as lab:
+                lab.worker_start(*options, "--model", "quick", "--model", "slow", "--device", "ref")
+                body = {"model": "quick", "input": data_url(png())}
+                jobs = [lab.request("POST", "/v1/jobs", body, {"X-Forwarded-For": f"192.0.2.{host}"}).json
+                        for host in range(1, 41)]
+                self.assertEqual({int(job["id"][:2], 16) for job in jobs}, set(range(SHARDS)))
+                for job in jobs:
+                    lab.wait_for_state(job, "succeeded")
+                # One that runs is cancelled by the push of its own shard.
+                for host in range(1, 9):
+                    answer = lab.request("POST", "/v1/jobs", dict(body, model="slow"),
+                                         {"X-Forwarded-For": f"192.0.2.{host}"})
+                    lab.wait_for_state(answer.json, "running")
+                    lab.request("POST", f"/v1/jobs/{answer.json['id']}/cancel",
+                                token=answer.json["tokens"]["manage"])
+                    lab.wait_for_state(answer.json, "cancelled")
+                self.assertEqual(lab.stop("worker"), 0)
+                for shard in range(SHARDS):
+                    self.assertEqual(lab.redis_cli("zcard", f"{{q:{shard:02x}}}workers"), "0")
+                    self.assertEqual(lab.redis_cli("zcard", f"{{q:{shard:02x}}}lease"), "0")
 
 
 if __name__ == "__main__":

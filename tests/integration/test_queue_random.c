@@ -2,7 +2,12 @@
  *
  * Random verbs in random order, with lost replies and dying workers, and after every few of them
  * the invariants: each record is in exactly one of lane, delay, lease and terminal, nothing else is
- * in there, and the counters agree. DARKROOM_SEED repeats a run. */
+ * in there, and the counters agree. DARKROOM_SEED repeats a run.
+ * One flow is an account, whose jobs are listed; two have limits, which change now and then. */
+#include "common/queue_limits.h"
+#include "common/queue_list.h"
+#include "common/queue_operate.h"
+
 #include "tests/unit/check.h"
 
 #include "tests/support/queue_fixture.h"
@@ -10,6 +15,9 @@
 #define JOBS_MAX 400
 #define STEPS 3000
 #define HELD_MAX 64
+#define ACCOUNT "a0123456789abcdef"
+#define FEW "few"   /* may run few jobs at once */
+#define SLOW "slow" /* may start few jobs a minute */
 
 static uint64_t seed;
 
@@ -51,7 +59,16 @@ static size_t occurrences(struct redis_reply *list, const char *member)
 
 struct tally {
     int64_t states[7]; /* by enum job_state */
+    int64_t listed;    /* of the account */
 };
+
+static bool is_there(const char *command, const char *key, const char *member)
+{
+    struct redis_reply *reply = raw(command, key, member, NULL);
+    bool there = redis_reply_type(reply) == REDIS_TEXT;
+    redis_reply_free(&reply);
+    return there;
+}
 
 /* Where a job of this state must be, and that it is nowhere else. */
 static void check_job(const struct queue_job *job, struct redis_reply *const places[4],
@@ -75,7 +92,7 @@ static void lane_key(char key[128], const char *kind, const struct queue_job *jo
 static void check_lanes(const struct tally *tally)
 {
     struct redis_reply *keys = raw("KEYS", "{q:00}r:*", NULL);
-    int64_t alive = 0;
+    int64_t alive = 0, in_ring = 0;
     for (size_t i = 0; i < redis_reply_count(keys); i++) {
         const char *lane = redis_reply_text(redis_reply_at(keys, i));
         char tomb[128], ring[128], tail[128];
@@ -86,18 +103,47 @@ static void check_lanes(const struct tally *tally)
         int64_t length = raw_int("LLEN", lane), tombs = raw_int("ZCARD", tomb);
         CHECK(length > tombs);
         alive += length - tombs;
-        struct redis_reply *score = raw("ZSCORE", ring, rest + 4, NULL);
-        struct redis_reply *place = raw("HGET", tail, rest + 4, NULL);
-        CHECK_INT(redis_reply_type(score), REDIS_TEXT);
-        CHECK_INT(redis_reply_type(place), REDIS_TEXT);
-        redis_reply_free(&score);
-        redis_reply_free(&place);
+        CHECK(is_there("HGET", tail, rest + 4));
+        /* In the ring, or parked with somebody to look at it. */
+        char parked[128], set[4];
+        snprintf(set, sizeof set, "%.3s", rest);
+        snprintf(parked, sizeof parked, "{q:00}parked:%s", rest + 4);
+        bool turns = is_there("ZSCORE", ring, rest + 4);
+        CHECK(turns ||
+              (is_there("HGET", parked, set) && is_there("ZSCORE", "{q:00}park", rest + 4)));
+        in_ring += turns;
     }
     CHECK_INT(alive, tally->states[JOB_QUEUED]);
     CHECK_INT(raw_int("ZCARD", "{q:00}ring:m:0") + raw_int("ZCARD", "{q:00}ring:m:1") +
                   raw_int("ZCARD", "{q:00}ring:m:2"),
-              redis_reply_count(keys));
+              in_ring);
     redis_reply_free(&keys);
+}
+
+/* Whoever counts against a limit runs. */
+static void check_held(struct redis_reply *runs)
+{
+    struct redis_reply *held = raw("SMEMBERS", "{q:00}held:" FEW, NULL);
+    for (size_t i = 0; i < redis_reply_count(held); i++)
+        CHECK_INT(occurrences(runs, redis_reply_text(redis_reply_at(held, i))), 1);
+    redis_reply_free(&held);
+}
+
+static void check_list(const struct tally *tally)
+{
+    struct redis_command command;
+    int64_t cursor = -1, found = 0;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    do {
+        struct redis_reply *reply = NULL;
+        queue_list_command(&queue, ACCOUNT, cursor, 20, &command);
+        CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
+        found += (int64_t)queue_list_count(reply);
+        cursor = queue_list_next(reply);
+        redis_reply_free(&reply);
+    } while (cursor >= 0);
+    redis_command_fini(&command);
+    CHECK_INT(found, tally->listed);
 }
 
 static void check_world(const struct world *world)
@@ -121,6 +167,7 @@ static void check_world(const struct world *world)
         check_job(&job, places, lane);
         redis_reply_free(&lane);
         tally.states[job.state]++;
+        tally.listed += !strcmp(job.flow, ACCOUNT);
         CHECK(world->completed[i] <= 1);
         CHECK_INT(job.state == JOB_SUCCEEDED, world->completed[i]);
     }
@@ -131,12 +178,15 @@ static void check_world(const struct world *world)
     CHECK_INT(redis_reply_count(places[3]),
               tally.states[JOB_SUCCEEDED] + tally.states[JOB_FAILED] + tally.states[JOB_CANCELLED]);
     check_lanes(&tally);
+    check_held(places[2]);
+    check_list(&tally);
     CHECK_INT(queue_counters(&queue, redis, FIXTURE_MODEL, CALL_MS, &counters, &err), 0);
     CHECK_INT(counters.queued, tally.states[JOB_QUEUED]);
     CHECK_INT(counters.running, tally.states[JOB_RUNNING]);
     CHECK_INT(counters.delayed, tally.states[JOB_DELAYED]);
-    struct redis_reply *total = raw("HGET", "{q:00}c:", "queued", NULL);
-    CHECK_INT(redis_reply_int(total), tally.states[JOB_QUEUED]);
+    struct redis_reply *total = raw("HMGET", "{q:00}c:", "queued", "delayed", NULL);
+    CHECK_INT(redis_reply_int(redis_reply_at(total, 0)), tally.states[JOB_QUEUED]);
+    CHECK_INT(redis_reply_int(redis_reply_at(total, 1)), tally.states[JOB_DELAYED]);
     redis_reply_free(&total);
     for (int i = 0; i < 4; i++)
         redis_reply_free(&places[i]);
@@ -147,7 +197,7 @@ static void check_world(const struct world *world)
 
 static void do_submit(struct world *world)
 {
-    static const char *const flows[] = {"a", "b", "c", "d"};
+    static const char *const flows[] = {ACCOUNT, FEW, SLOW, "d"};
     if (world->jobs == JOBS_MAX)
         return;
     struct queue_submit job = job_of(flows[dice(4)], world->ids[world->jobs]);
@@ -156,6 +206,10 @@ static void do_submit(struct world *world)
     job.max_attempts = 2;
     if (dice(8) == 0)
         job.run_at_ms = clock_wall_ms() + dice(20);
+    if (dice(6) == 0)
+        job.deadline_after_ms = 1 + dice(300);
+    if (dice(6) == 0)
+        job.run_max_ms = 100;
     submit_job(&job);
     if (dice(4) == 0)
         CHECK(submit_job(&job).repeated);
@@ -238,6 +292,25 @@ static void do_beat(struct world *world)
     }
 }
 
+static void do_limit(void)
+{
+    CHECK_INT(queue_flow_limits(&queue, redis, FEW, dice(4), 0, CALL_MS, &err), 0);
+    CHECK_INT(queue_flow_limits(&queue, redis, SLOW, 0, dice(3) * 3000, CALL_MS, &err), 0);
+}
+
+static void do_replay(const struct world *world)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    if (world->jobs == 0)
+        return;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_replay_command(&queue, world->ids[dice((unsigned)world->jobs)], &command);
+    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
+    redis_reply_free(&reply);
+    redis_command_fini(&command);
+}
+
 /* Scripts vanish, connections break: the next call must not notice. */
 static void do_damage(void)
 {
@@ -275,6 +348,10 @@ static void every_record_is_in_exactly_one_place(void)
             do_beat(&world);
         else if (what < 88)
             do_damage();
+        else if (what < 90)
+            do_replay(&world);
+        else if (what < 91)
+            do_limit();
         else
             do_tick();
         if (step % 100 == 99)

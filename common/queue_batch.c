@@ -46,19 +46,34 @@ int queue_batch_open_reply(const struct redis_reply *reply, int64_t *out_retry_m
     }
 }
 
-void queue_batch_seal_command(const struct queue *queue, const char *batch_id, bool seal,
+void queue_batch_seal_command(const struct queue *queue, const char *batch_id, const char *flow,
+                              const struct queue_idem *idem, struct redis_command *command)
+{
+    begin(queue, batch_id, &queue_script_batch_seal, command);
+    redis_command_int(command, 1);
+    redis_command_int(command, queue->retain_ms);
+    redis_command_text(command, flow);
+    redis_command_text(command, idem->key);
+    redis_command_text(command, idem->body);
+}
+
+void queue_batch_drop_command(const struct queue *queue, const char *batch_id,
                               struct redis_command *command)
 {
     begin(queue, batch_id, &queue_script_batch_seal, command);
-    redis_command_int(command, seal);
+    redis_command_int(command, 0);
     redis_command_int(command, queue->retain_ms);
 }
 
-int queue_batch_seal_reply(const struct redis_reply *reply, struct err *err)
+int queue_batch_seal_reply(const struct redis_reply *reply, struct queue_idem_found *out_found,
+                           struct err *err)
 {
-    int64_t status = redis_reply_int(reply);
-    if (redis_reply_type(reply) != REDIS_INT || (status != 1 && status != 2 && status != 4))
+    int64_t status = redis_reply_int(redis_reply_at(reply, 0));
+    if (redis_reply_count(reply) < 1 || status < 1 || status == 3)
         return queue_bad_reply("batch_seal", err);
+    out_found->state = QUEUE_IDEM_FREE;
+    if (status > 4)
+        return queue_idem_reserve_reply(reply, out_found, err);
     return status == 4 ? err_set(err, ERR_CONFLICT, "id", "the batch is not whole, or was dropped")
                        : 0;
 }

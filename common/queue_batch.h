@@ -4,8 +4,8 @@
  *
  *     queue_batch_open_command(&queue, batch_id, flow, 10000, &command);
  *     ... queue_submit_command() with jobs[i].batch = batch_id, in chunks of QUEUE_BATCH_CHUNK ...
- *     queue_batch_seal_command(&queue, batch_id, true, &command);    // from here on they are
- * claimed
+ *     queue_batch_seal_command(&queue, batch_id, flow, &idem, &command);    // from here on they
+ * are claimed
  *
  * Until it is sealed no job of it is claimed, and one that grows no more for a minute is dropped
  * with all that is in it. Sealing one that lacks a job is refused. Every step may be repeated after
@@ -15,6 +15,7 @@
 #define DARKROOM_COMMON_QUEUE_BATCH_H
 
 #include "common/queue.h"
+#include "common/queue_idem.h"
 
 #define QUEUE_BATCH_MAX 10000 /* jobs */
 /* Jobs in one call: half a millisecond to two of Redis' time, see docs/benchmarks.md. */
@@ -28,11 +29,17 @@ void queue_batch_open_command(const struct queue *queue, const char *batch_id, c
  * flow may not have so many; ERR_CONFLICT: the id is taken. */
 int queue_batch_open_reply(const struct redis_reply *reply, int64_t *out_retry_ms, struct err *err);
 
-/* Seals it, or drops it. */
-void queue_batch_seal_command(const struct queue *queue, const char *batch_id, bool seal,
+/* Seals it; its idempotency key (`idem` with an empty key: none) stands for it from then on. */
+void queue_batch_seal_command(const struct queue *queue, const char *batch_id, const char *flow,
+                              const struct queue_idem *idem, struct redis_command *command);
+/* ERR_CONFLICT: it has not got all its jobs, was dropped, or does not exist. With 0 and a state
+ * other than QUEUE_IDEM_FREE it was not sealed, as the key stands for something else. */
+int queue_batch_seal_reply(const struct redis_reply *reply, struct queue_idem_found *out_found,
+                           struct err *err);
+
+/* Drops one that was not sealed; the reply as above. */
+void queue_batch_drop_command(const struct queue *queue, const char *batch_id,
                               struct redis_command *command);
-/* ERR_CONFLICT: it has not got all its jobs, was dropped, or does not exist. */
-int queue_batch_seal_reply(const struct redis_reply *reply, struct err *err);
 
 struct queue_batch {
     char flow[JOB_FLOW_SIZE];

@@ -7,6 +7,7 @@
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http_server.h"
+#include "dispatcher/intake.h"
 #include "dispatcher/job_hook.h"
 #include "dispatcher/job_view.h"
 
@@ -81,6 +82,19 @@ int accept_send(struct call *call, const struct queue_job *job, bool replayed)
     log_event(LOG_INFO, replayed ? "job.replayed" : "job.accepted", "job", LOG_S, job->public_id,
               "model", LOG_S, job->model, "position", LOG_I, job->position, NULL);
     return 0;
+}
+
+void accept_refuse(struct call *call, int rc, const struct intake_refusal *refusal)
+{
+    if (refusal->malformed)
+        call_refuse(call, PROBLEM_MALFORMED, refusal->err.text);
+    else if (problem_of(rc) == PROBLEM_INVALID)
+        problem_send(call->exchange, &(struct problem){.kind = PROBLEM_INVALID,
+                                                       .detail = refusal->err.text,
+                                                       .field = refusal->err.field,
+                                                       .limit = refusal->limit});
+    else
+        problem_send_err(call->exchange, rc, &refusal->err, NULL);
 }
 
 /* ---- a second request with the same key ------------------------------------------------------ */

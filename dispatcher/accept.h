@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 struct call;
+struct intake_refusal;
 struct queue_job;
 
 /* Hashes the request's Idempotency-Key, "" where it has none. False: the header is not 1 to 255
@@ -24,6 +25,9 @@ bool accept_read_key(struct call *call, char out[QUEUE_IDEM_HASH_SIZE]);
 
 /* Answers with the job, its tokens, Location and Retry-After. On failure nothing was answered. */
 int accept_send(struct call *call, const struct queue_job *job, bool replayed);
+
+/* Refuses what intake_check() refused with `rc`. */
+void accept_refuse(struct call *call, int rc, const struct intake_refusal *refusal);
 
 /* Answers a request whose key stands for something already: the job as it is now, or a refusal. */
 void accept_again(struct call *call, const struct queue_idem_found *found);

@@ -106,6 +106,24 @@ void call_send_value(struct call *call, unsigned status, json_t *value)
     json_decref(value);
 }
 
+bool call_number(struct call *call, const char *name, int64_t min, int64_t max, int64_t *value)
+{
+    char text[24], *end = text;
+    int rc = exchange_query(call->exchange, name, text, sizeof text);
+    if (rc == ERR_NOT_FOUND)
+        return true;
+    int64_t number = rc == 0 ? strtoll(text, &end, 10) : 0;
+    if (end == text || *end || number < min || number > max) {
+        problem_send(call->exchange, &(struct problem){.kind = PROBLEM_INVALID,
+                                                       .detail = "not a number in its range",
+                                                       .field = name,
+                                                       .limit = max});
+        return false;
+    }
+    *value = number;
+    return true;
+}
+
 void call_refuse(struct call *call, enum problem_kind kind, const char *detail)
 {
     problem_send(call->exchange, &(struct problem){.kind = kind, .detail = detail});

@@ -72,6 +72,10 @@ void call_send_json(struct call *call, unsigned status, struct buf *body);
 /* Answers with `value`, which is taken and may be NULL for want of memory: then with 503. */
 void call_send_value(struct call *call, unsigned status, json_t *value);
 
+/* A number of the query, which stays as it is where there is none. False: not one within [min,
+ * max], and 422 was answered. */
+bool call_number(struct call *call, const char *name, int64_t min, int64_t max, int64_t *value);
+
 /* Answers with a problem of the kind, with one line of detail (nullable). */
 void call_refuse(struct call *call, enum problem_kind kind, const char *detail);
 

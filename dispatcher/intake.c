@@ -10,6 +10,7 @@
 #include "common/picture.h"
 #include "common/webhook_endpoint.h"
 #include "dispatcher/form.h"
+#include "dispatcher/identity.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,19 +57,13 @@ static int webhook_from_json(struct members *members, struct err *err)
     return 0;
 }
 
-static int from_json(struct form *form, struct members *members, struct intake_refusal *refusal)
+/* From members->body, which is borrowed further on. */
+static int from_members(struct members *members, struct err *err)
 {
     static const char *const known[] = {"model",  "input",    "crop",  "params",
                                         "email",  "webhook",  "after", "priority",
                                         "run_at", "deadline", NULL};
-    struct err *err = &refusal->err;
-    struct json_limits limits = {.max_bytes = form->json.max_size, .max_depth = MAX_JSON_DEPTH};
-    int rc = json_parse(form->json.data, form->json.size, limits, &members->body, err);
-    if (rc < 0) {
-        refusal->malformed = rc != ERR_NOMEM;
-        return rc;
-    }
-    buf_fini(&form->json); /* up to 10 MB that jansson has copied */
+    int rc;
     if ((rc = json_check_members(members->body, NULL, known, err)) < 0 ||
         (rc = json_get_text(members->body, "model", FORM_MAX_TEXT, &members->model, err)) < 0 ||
         (rc = after_read(members->body, &members->after, err)) < 0 ||
@@ -85,6 +80,19 @@ static int from_json(struct form *form, struct members *members, struct intake_r
     if ((rc = json_opt_text(members->body, "email", FORM_MAX_TEXT, &members->email, err)) < 0)
         return rc;
     return webhook_from_json(members, err);
+}
+
+static int from_json(struct form *form, struct members *members, struct intake_refusal *refusal)
+{
+    struct err *err = &refusal->err;
+    struct json_limits limits = {.max_bytes = form->json.max_size, .max_depth = MAX_JSON_DEPTH};
+    int rc = json_parse(form->json.data, form->json.size, limits, &members->body, err);
+    if (rc < 0) {
+        refusal->malformed = rc != ERR_NOMEM;
+        return rc;
+    }
+    buf_fini(&form->json); /* up to 10 MB that jansson has copied */
+    return from_members(members, err);
 }
 
 /* `text` is a part of its own: an object, or for a crop also x,y,width,height. */
@@ -231,7 +239,7 @@ static int check_input(struct form *form, const struct members *members, struct 
 {
     struct picture_info info;
     bool from_job = members->after.input < members->after.count;
-    bool given = members->input || form->present[FORM_INPUT] || from_job;
+    bool given = members->input || (form && form->present[FORM_INPUT]) || from_job;
     if (!intake->model->has_input) {
         if (given || members->crop)
             return err_set(&refusal->err, ERR_INVALID, given ? "input" : "crop",
@@ -290,22 +298,60 @@ static int check_members(const struct manifest_set *models, struct form *form,
     return rc;
 }
 
-int intake_check(const struct manifest_set *models, struct form *form, const char *public_id,
-                 struct intake *out, struct intake_refusal *refusal)
+/* Frees the members. `form` is NULL where there is none, `rc` what came before. */
+static int finish(const struct manifest_set *models, struct form *form, struct members *members,
+                  int rc, const char *public_id, struct intake *out, struct intake_refusal *refusal)
 {
-    struct members members = {.model = NULL};
     struct intake intake = {.model = NULL};
     buf_init(&intake.spec, JOB_SPEC_MAX);
-    int rc = form->is_json ? from_json(form, &members, refusal)
-                           : from_parts(form, &members, &refusal->err);
     if (rc == 0)
-        rc = check_members(models, form, &members, public_id, &intake, refusal);
-    members_fini(&members);
+        rc = check_members(models, form, members, public_id, &intake, refusal);
+    members_fini(members);
     if (rc < 0)
         intake_fini(&intake);
     else
         *out = intake;
     return rc;
+}
+
+int intake_check(const struct manifest_set *models, struct form *form, const char *public_id,
+                 struct intake *out, struct intake_refusal *refusal)
+{
+    struct members members = {.model = NULL};
+    int rc = form->is_json ? from_json(form, &members, refusal)
+                           : from_parts(form, &members, &refusal->err);
+    return finish(models, form, &members, rc, public_id, out, refusal);
+}
+
+int intake_check_members(const struct manifest_set *models, json_t *given, const char *public_id,
+                         struct intake *out, struct intake_refusal *refusal)
+{
+    struct members members = {.body = json_incref(given)};
+    int rc = from_members(&members, &refusal->err);
+    return finish(models, NULL, &members, rc, public_id, out, refusal);
+}
+
+void intake_submit(const struct intake *intake, const struct identity *identity,
+                   const char *public_id, struct queue_submit *out)
+{
+    *out = (struct queue_submit){
+        .public_id = public_id,
+        .model = intake->model->name,
+        .flow = identity->flow,
+        .cost_ms = intake->model->cost_ms,
+        .weight = identity->weight,
+        .max_queued = identity->max_queued,
+        .max_attempts = intake->model->max_attempts,
+        .backoff_ms = intake->model->backoff_ms,
+        .backoff_max_ms = intake->model->backoff_max_ms,
+        .run_max_ms = intake->model->timeout_ms,
+        .deadline_after_ms = intake->model->deadline_ms,
+        .has_input = intake->has_picture,
+        .extension = "png",
+        .spec = intake->spec.data,
+        .spec_size = intake->spec.size,
+    };
+    timing_apply(&intake->timing, identity->ceiling, out);
 }
 
 void intake_fini(struct intake *intake)

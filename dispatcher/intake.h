@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 struct form;
+struct identity;
 struct manifest;
 struct manifest_set;
 
@@ -48,6 +49,14 @@ struct intake_refusal {
  * ERR_CORRUPT, ERR_UNSUPPORTED: all of them the client's; ERR_NOMEM. */
 int intake_check(const struct manifest_set *models, struct form *form, const char *public_id,
                  struct intake *out, struct intake_refusal *refusal);
+/* The same for the members of a JSON object, which is borrowed. */
+int intake_check_members(const struct manifest_set *models, json_t *members, const char *public_id,
+                         struct intake *out, struct intake_refusal *refusal);
+
+/* What the queue is told, except of the address, of parents and the extra lines. Borrows all. */
+void intake_submit(const struct intake *intake, const struct identity *identity,
+                   const char *public_id, struct queue_submit *out);
+
 void intake_fini(struct intake *intake);
 
 /* What the job is, in 32 hex digits: the same for the same picture and members, however they were

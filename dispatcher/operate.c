@@ -338,26 +338,6 @@ static void on_dead(int rc, void *data)
                                   dead_page(operation)));
 }
 
-/* A number of the query; false: it is none, and that was answered. */
-static bool read_number(struct call *call, const char *name, int64_t min, int64_t max,
-                        int64_t *value)
-{
-    char text[24], *end = text;
-    int rc = exchange_query(call->exchange, name, text, sizeof text);
-    if (rc == ERR_NOT_FOUND)
-        return true;
-    int64_t number = rc == 0 ? strtoll(text, &end, 10) : 0;
-    if (end == text || *end || number < min || number > max) {
-        problem_send(call->exchange, &(struct problem){.kind = PROBLEM_INVALID,
-                                                       .detail = "not a number in its range",
-                                                       .field = name,
-                                                       .limit = max});
-        return false;
-    }
-    *value = number;
-    return true;
-}
-
 void operate_dead(struct dispatcher *dispatcher, struct call *call)
 {
     static const struct fanout_verbs verbs = {build_dead, read_dead, on_dead};
@@ -365,8 +345,8 @@ void operate_dead(struct dispatcher *dispatcher, struct call *call)
     if (!operation)
         return;
     operation->limit = DEAD_LIMIT;
-    if (!read_number(call, "limit", 1, QUEUE_DEAD_MAX, &operation->limit) ||
-        !read_number(call, "offset", 0, QUEUE_DEAD_MAX - operation->limit, &operation->offset))
+    if (!call_number(call, "limit", 1, QUEUE_DEAD_MAX, &operation->limit) ||
+        !call_number(call, "offset", 0, QUEUE_DEAD_MAX - operation->limit, &operation->offset))
         return;
     int rc = fanout_ask(dispatcher, &verbs, operation);
     if (rc < 0)

@@ -27,6 +27,15 @@ void submit(struct dispatcher *dispatcher, struct call *call);
 /* history.c */
 void jobs_list(struct dispatcher *dispatcher, struct call *call);
 
+/* batch_submit.c */
+void batch_submit_headers(struct dispatcher *dispatcher, struct call *call);
+void batch_submit(struct dispatcher *dispatcher, struct call *call);
+
+/* batches.c */
+void batch_get(struct dispatcher *dispatcher, struct call *call);
+void batch_cancel(struct dispatcher *dispatcher, struct call *call);
+void batch_erase(struct dispatcher *dispatcher, struct call *call);
+
 /* jobs.c */
 void job_get(struct dispatcher *dispatcher, struct call *call);
 void job_result(struct dispatcher *dispatcher, struct call *call);

@@ -58,6 +58,8 @@ static const struct config_option options[] = {
      .help = "let jobs without an API key bring a webhook"},
     {"max-body-bytes", CONFIG_INT, AT(max_body_bytes), "33554432", 1024, 1073741824, "bytes",
      .help = "largest body of a submission"},
+    {"max-batch-bytes", CONFIG_INT, AT(max_batch_bytes), "67108864", 1024, 1073741824, "bytes",
+     .help = "largest body of a batch"},
     {"max-upload-bytes", CONFIG_INT, AT(max_upload_bytes), "67108864", 1024, 1073741824, "bytes",
      .help = "largest result that a worker may upload"},
     {"max-buffered-bytes", CONFIG_INT, AT(max_buffered_bytes), "268435456", 1048576, 1099511627776,

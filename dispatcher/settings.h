@@ -19,7 +19,7 @@ struct settings {
     bool webhook_visitors;
     int64_t shards, lease_ms, retain_ms, sweep_ms, max_queued, max_flow_queued;
     int64_t visitor_running, visitor_per_minute;
-    int64_t max_body_bytes, max_buffered_bytes, max_upload_bytes;
+    int64_t max_body_bytes, max_batch_bytes, max_buffered_bytes, max_upload_bytes;
     int64_t submits_per_minute, submits_burst;
     int64_t connections, idle_seconds, redis_timeout_ms, store_threads;
     int64_t link_seconds, grant_seconds;

@@ -151,21 +151,6 @@ static void release(const struct submission *submission)
     dispatcher_send(dispatcher, NULL, NULL); /* if not, it expires */
 }
 
-static void refuse_intake(struct submission *submission)
-{
-    const struct intake_refusal *refusal = &submission->refusal;
-    struct exchange *exchange = submission->call->exchange;
-    if (refusal->malformed)
-        call_refuse(submission->call, PROBLEM_MALFORMED, refusal->err.text);
-    else if (problem_of(submission->rc) == PROBLEM_INVALID)
-        problem_send(exchange, &(struct problem){.kind = PROBLEM_INVALID,
-                                                 .detail = refusal->err.text,
-                                                 .field = refusal->err.field,
-                                                 .limit = refusal->limit});
-    else
-        problem_send_err(exchange, submission->rc, &refusal->err, NULL);
-}
-
 static void check(struct submission *submission)
 {
     submission->rc = intake_check(&submission->call->dispatcher->models, submission->form,
@@ -225,7 +210,7 @@ static void on_stored(void *task)
     } else if (submission->rc == 0) {
         enqueue(submission);
     } else if (!submission->checked) {
-        refuse_intake(submission);
+        accept_refuse(submission->call, submission->rc, &submission->refusal);
     } else {
         log_event(LOG_WARN, "store.failed", "job", LOG_S, submission->public_id, "code", LOG_S,
                   err_name(submission->rc), "detail", LOG_S, submission->refusal.err.text, NULL);
@@ -434,33 +419,16 @@ static void enqueue(struct submission *submission)
     int rc = seal_address(submission);
     if (rc == 0)
         rc = write_extra(submission);
-    submission->item = (struct enqueue_item){
-        .job = {.public_id = submission->public_id,
-                .model = intake->model->name,
-                .flow = submission->call->identity.flow,
-                .cost_ms = intake->model->cost_ms,
-                .weight = submission->call->identity.weight,
-                .max_queued = submission->call->identity.max_queued,
-                .max_attempts = intake->model->max_attempts,
-                .backoff_ms = intake->model->backoff_ms,
-                .backoff_max_ms = intake->model->backoff_max_ms,
-                .run_max_ms = intake->model->timeout_ms,
-                .deadline_after_ms = intake->model->deadline_ms,
-                .has_input = intake->has_picture,
-                .wants_position = true,
-                .extension = "png",
-                .notify_address = submission->address_hash,
-                .notify_blob = submission->sealed,
-                .notify_blob_size = strlen(submission->sealed),
-                .spec = intake->spec.data,
-                .spec_size = intake->spec.size,
-                .extra = buf_text(&submission->extra),
-                .extra_size = submission->extra.size},
-        .done = on_enqueued,
-        .data = submission,
-    };
-    timing_apply(&intake->timing, submission->call->identity.ceiling, &submission->item.job);
-    after_apply(&intake->after, submission->parents, &submission->item.job);
+    submission->item = (struct enqueue_item){.done = on_enqueued, .data = submission};
+    struct queue_submit *job = &submission->item.job;
+    intake_submit(intake, &submission->call->identity, submission->public_id, job);
+    job->wants_position = true;
+    job->notify_address = submission->address_hash;
+    job->notify_blob = submission->sealed;
+    job->notify_blob_size = strlen(submission->sealed);
+    job->extra = buf_text(&submission->extra);
+    job->extra_size = submission->extra.size;
+    after_apply(&intake->after, submission->parents, job);
     if (rc == 0)
         rc = enqueue_add(dispatcher->enqueue, &submission->item, NULL);
     if (rc < 0) { /* certainly not sent */

@@ -95,6 +95,13 @@ local function adopt(i)
   count(model, 'submitted', 1)
   local r = load(id)
   count_state(r, 1)
+  local of_flow, of_address = index_names(flow, address_of(r))
+  if of_flow then
+    call('RPUSH', P .. of_flow, id)
+  end
+  if of_address then
+    call('RPUSH', P .. of_address, id)
+  end
   if bad then
     verbs.fail(r, bad.id, bad.state)
   elseif #pending == 0 and not batch then

@@ -59,9 +59,14 @@ static int add(size_t first, size_t count)
 
 static int seal(bool keep)
 {
-    queue_batch_seal_command(&queue, batch, keep, &command);
+    const struct queue_idem none = {.key = ""};
+    struct queue_idem_found found;
+    if (keep)
+        queue_batch_seal_command(&queue, batch, FLOW, &none, &command);
+    else
+        queue_batch_drop_command(&queue, batch, &command);
     struct redis_reply *reply = call();
-    int rc = queue_batch_seal_reply(reply, &err);
+    int rc = queue_batch_seal_reply(reply, &found, &err);
     redis_reply_free(&reply);
     return rc;
 }

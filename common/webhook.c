@@ -89,10 +89,10 @@ static int check_host(const char *host, size_t size, const struct network_set *a
     unsigned char address[NETWORK_ADDRESS_SIZE];
     if (size == 0 || size > MAX_HOST)
         return refuse(err, "there is no host, or it is longer than 253 characters");
-    if (network_read_address(host, size, address) && (*host == '[') == !network_is_v4(address))
+    /* IPv6 stands in brackets, IPv4 does not. */
+    if ((*host == '[') == (memchr(host, ':', size) != NULL) &&
+        network_read_address(host, size, address))
         return check_address(address, allowed, err);
-    if (*host == '[' && network_read_address(host, size, address))
-        return check_address(address, allowed, err); /* [::ffff:a.b.c.d] */
     if (strspn(host, letters) < size)
         return refuse(err, "the host holds a character that is not allowed");
     /* Whose last label begins with a digit is an address in some other notation (RFC 3696). */

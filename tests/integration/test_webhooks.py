@@ -90,6 +90,12 @@ class Webhooks(unittest.TestCase):
         operator = operator or self.lab.key("--scopes", "operate")
         return self.lab.get("/v1/notifications", token=operator["key"]).json
 
+    def told(self, job):
+        """The job as its owner sees it, without what a webhook does not have."""
+        shown = self.lab.job(job)
+        del shown["links"]["page"]
+        return shown
+
     def check(self, request, job, type, state):
         event = json.loads(request.body)
         self.assertEqual((event["type"], event["data"]["id"], event["data"]["state"]), (type, job["id"], state))
@@ -159,7 +165,8 @@ class OfAccounts(Webhooks):
         by_job = {json.loads(request.body)["data"]["id"]: request for request in requests}
         for state, job in jobs.items():
             self.check(by_job[job["id"]], job, f"job.{state}", state)
-        self.assertEqual(json.loads(by_job[jobs["succeeded"]["id"]].body)["data"]["result"]["content_type"], "image/png")
+        self.assertEqual(json.loads(by_job[jobs["succeeded"]["id"]].body)["data"],
+                         self.told(jobs["succeeded"]))
         self.assertEqual(json.loads(by_job[jobs["failed"]["id"]].body)["data"]["error"]["detail"], "broken")
         other = self.receiver.wait_for(1, "/b" + SECRET_PATH)
         self.check(other[0], jobs["failed"], "job.failed", "failed")
@@ -436,6 +443,28 @@ class OfVisitors(Webhooks):
         self.assertEqual(verify(job["tokens"]["webhook"], request), ["ok"])
         answer = self.lab.submit(webhook={"id": "wh_" + "0" * 16})
         self.assertEqual(answer.code, "forbidden")
+
+
+class OverShards(Webhooks):
+    visitors = ("--shards", "4")
+
+    def test_jobs_of_every_shard_are_told_and_sent_again(self):
+        self.notifier("--shards", "4")
+        jobs = {}
+        while len({job["id"][:2] for job in jobs.values()}) < 3:
+            key = self.lab.key()
+            self.register("/a", key=key)
+            job = self.submit(key=key["key"])
+            jobs[job["id"]] = self.end(job, "cancelled")
+        self.receiver.wait_for(len(jobs))
+        self.assertEqual({json.loads(request.body)["data"]["id"] for request in self.receiver.requests}, set(jobs))
+        wait_until(lambda: not self.lab.redis_cli("keys", "*n:*"), "all settled")
+        operator = self.lab.key("--scopes", "operate")
+        for question in ({"ids": list(jobs)}, {"since": "2020-01-01T00:00:00Z"}):
+            self.assertEqual(self.replay({**question, "kind": "webhook"}, operator).json,
+                             {"jobs": len(jobs), "notifications": len(jobs)})
+        self.receiver.wait_for(2 * len(jobs))
+        self.assertEqual(len({request.id for request in self.receiver.requests}), len(jobs))
 
 
 if __name__ == "__main__":

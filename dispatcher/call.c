@@ -22,8 +22,13 @@ bool call_public_id(struct call *call, char out[ID_PUBLIC_SIZE])
 
 void call_client(const struct call *call, struct client_key *out)
 {
-    client_key(&call->dispatcher->proxies, exchange_peer(call->exchange),
-               exchange_header(call->exchange, "X-Forwarded-For"), out);
+    /* A proxy may have written a line of its own behind those that the client made up. */
+    char forwarded[512];
+    bool found =
+        call->dispatcher->proxies.networks.count > 0 &&
+        exchange_header_list(call->exchange, "X-Forwarded-For", forwarded, sizeof forwarded);
+    client_key(&call->dispatcher->proxies, exchange_peer(call->exchange), found ? forwarded : NULL,
+               out);
 }
 
 const char *call_bearer(const struct call *call)

@@ -371,6 +371,52 @@ const char *exchange_header(const struct exchange *exchange, const char *name)
     return value;
 }
 
+struct list {
+    const char *name;
+    char *out;
+    size_t size, used;
+    bool found;
+};
+
+/* Makes room at the front where the next piece does not fit. */
+static void add_to_list(struct list *list, const char *piece, size_t size)
+{
+    if (size >= list->size) {
+        piece += size - (list->size - 1);
+        size = list->size - 1;
+    }
+    size_t most = list->size - 1 - size;
+    if (list->used > most) {
+        memmove(list->out, list->out + list->used - most, most);
+        list->used = most;
+    }
+    memcpy(list->out + list->used, piece, size);
+    list->used += size;
+    list->out[list->used] = 0;
+}
+
+static enum MHD_Result on_value(void *context, enum MHD_ValueKind kind, const char *name,
+                                const char *value)
+{
+    struct list *list = context;
+    if (strcasecmp(name, list->name) != 0 || !value)
+        return MHD_YES;
+    if (list->found)
+        add_to_list(list, ",", 1);
+    add_to_list(list, value, strlen(value));
+    list->found = true;
+    return MHD_YES;
+}
+
+bool exchange_header_list(const struct exchange *exchange, const char *name, char *out,
+                          size_t out_size)
+{
+    struct list list = {.name = name, .out = out, .size = out_size};
+    out[0] = 0;
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, on_value, &list);
+    return list.found;
+}
+
 int exchange_query(const struct exchange *exchange, const char *name, char *out, size_t out_size)
 {
     return http_uri_argument(exchange->query, name, out, out_size);
@@ -506,6 +552,11 @@ bool exchange_add_header(struct exchange *exchange, const char *name, const char
     exchange->headers[count].value = copy;
     exchange->header_count++;
     return true;
+}
+
+bool exchange_has_headers(const struct exchange *exchange)
+{
+    return exchange->header_count > 0;
 }
 
 static void add_headers(const struct exchange *exchange, struct answer *answer)

@@ -91,6 +91,11 @@ const char *exchange_path(const struct exchange *exchange);
 /* A header by its name in any case, or NULL. Borrowed while the request lives. */
 const char *exchange_header(const struct exchange *exchange, const char *name);
 
+/* All headers of this name as one list, in their order, separated by commas (RFC 9110, 5.3). Where
+ * they do not fit the first ones are left out. False: there is none. */
+bool exchange_header_list(const struct exchange *exchange, const char *name, char *out,
+                          size_t out_size);
+
 /* The decoded value of a query argument. ERR_NOT_FOUND, ERR_INVALID (bad escapes, controls),
  * ERR_LIMIT when it does not fit. */
 int exchange_query(const struct exchange *exchange, const char *name, char *out, size_t out_size);
@@ -122,6 +127,7 @@ void exchange_go_on(struct exchange *exchange);
  * of the request, `value` copied. Up to EXCHANGE_MAX_HEADERS; false: one too many, or no memory. */
 #define EXCHANGE_MAX_HEADERS 6
 bool exchange_add_header(struct exchange *exchange, const char *name, const char *value);
+bool exchange_has_headers(const struct exchange *exchange);
 
 /* Makers give NULL when memory is short. `taken` bodies are freed by the response. */
 struct answer *answer_take(void *body, size_t size);

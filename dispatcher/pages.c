@@ -27,6 +27,8 @@ struct file {
     char etag[ETAG_SIZE];
     struct answer *answer, *unchanged; /* owned; the latter is 304's */
     void *data;                        /* owned */
+    size_t size;
+    const char *type; /* static storage */
 };
 
 struct pages {
@@ -61,10 +63,9 @@ static const char *type_of(const char *name)
     return NULL;
 }
 
-static void put_headers(const struct pages *pages, const struct file *file, const char *type,
-                        struct answer *answer)
+static void put_headers(const struct pages *pages, const struct file *file, struct answer *answer)
 {
-    answer_header(answer, "Content-Type", type);
+    answer_header(answer, "Content-Type", file->type);
     answer_header(answer, "ETag", file->etag);
     answer_header(answer, "Cache-Control", "no-cache");
     answer_header(answer, "X-Content-Type-Options", "nosniff");
@@ -87,13 +88,15 @@ static int add_file(struct pages *pages, const char *name, const char *type, str
     snprintf(file->name, sizeof file->name, "%s", name);
     snprintf(file->etag, sizeof file->etag, "\"%.32s\"", digest);
     file->data = buf_steal(contents, &size);
+    file->size = size;
+    file->type = type;
     file->answer = answer_static(file->data, size);
     file->unchanged = answer_static("", 0);
     pages->count++;
     if (!file->answer || !file->unchanged)
         return err_set(err, ERR_NOMEM, "web", "no memory for %s", name);
-    put_headers(pages, file, type, file->answer);
-    put_headers(pages, file, type, file->unchanged);
+    put_headers(pages, file, file->answer);
+    put_headers(pages, file, file->unchanged);
     return 0;
 }
 
@@ -203,8 +206,14 @@ static void send_file(struct call *call, const char *name)
             continue;
         const char *known = exchange_header(call->exchange, "If-None-Match");
         bool same = known && strstr(known, file->etag);
-        exchange_respond_shared(call->exchange, same ? 304 : 200,
-                                same ? file->unchanged : file->answer);
+        if (exchange_has_headers(call->exchange)) { /* for a page of another site */
+            struct answer *answer = answer_static(file->data, same ? 0 : file->size);
+            put_headers(pages, file, answer);
+            exchange_respond(call->exchange, same ? 304 : 200, answer);
+        } else {
+            exchange_respond_shared(call->exchange, same ? 304 : 200,
+                                    same ? file->unchanged : file->answer);
+        }
         return;
     }
     call_refuse(call, PROBLEM_NOT_FOUND, NULL);

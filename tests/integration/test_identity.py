@@ -314,6 +314,12 @@ class Origins(Shared):
             answer = self.lab.submit(headers={"Origin": origin})
             self.assertEqual(answer.status, 403, origin)
             self.assertIsNone(answer.headers["Access-Control-Allow-Origin"])
+        answer = self.lab.get("/v1/models", headers={"Origin": "https://friend.example"})
+        self.assertEqual(answer.headers["Access-Control-Allow-Origin"], "https://friend.example")
+        self.assertIn("models", answer.json)
+        again = self.lab.get("/v1/models", headers={"Origin": "https://friend.example",
+                                                    "If-None-Match": answer.headers["ETag"]})
+        self.assertEqual((again.status, again.headers["Vary"]), (304, "Origin"))
         answer = self.lab.get("/v1/models", headers={"Origin": PAGE})
         self.assertEqual((answer.status, answer.headers["Access-Control-Allow-Origin"]), (200, None))
 
@@ -390,6 +396,29 @@ class Limits(Shared):
         self.assertEqual(let_in("2001:db8::ffff"), 0)
         names = self.lab.redis_cli("KEYS", "{k}rate:*")
         self.assertNotIn("203.0.113", names)
+
+    def test_a_proxy_that_writes_a_line_of_its_own_is_heard(self):
+        """What the client made up stands in the first line."""
+        statuses = []
+        for i in range(10):
+            with socket.create_connection(("127.0.0.1", self.lab.port), timeout=30) as connection:
+                body = b'{"model":"none","input":""}'
+                connection.sendall((f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.2.3.{i}\r\n"
+                                    "Content-Type: application/json\r\nx-forwarded-for: 203.0.113.77\r\n"
+                                    f"X-Forwarded-For: 10.1.1.1\r\nContent-Length: {len(body)}\r\n"
+                                    "Connection: close\r\n\r\n").encode() + body)
+                answer = b""
+                while piece := connection.recv(65536):
+                    answer += piece
+            statuses.append(int(answer.split()[1]))
+        self.assertEqual(statuses, [422] * 6 + [429] * 4)
+
+    def test_buckets_outlive_a_dispatcher(self):
+        key = self.lab.key("--per-minute", "1", "--burst", "4")
+        self.assertEqual([a.status for a in self.statuses(3, token=key["key"])], [422] * 3)
+        self.lab.stop("second")
+        self.ports[1] = self.lab.dispatcher_start(*self.options, name="second").port
+        self.assertEqual([a.status for a in self.statuses(4, token=key["key"])], [422] + [429] * 3)
 
     def test_forwarded_for_of_a_stranger_is_not_believed(self):
         with Lab(dispatcher_options=["--submits-per-minute", "1", "--submits-burst", "3"]) as lab:

@@ -13,6 +13,7 @@ stuck       a job that a client gave up on, still waiting or running
 twice       two different results of one job, two accepted jobs under one id, a second end
 wrong       a result that is not the bytes that the picture gives, a success without its result
 illegal     a transition that one observer must not see; a number that only grows went down
+early       a child that ran while the same client still saw a parent unfinished
 unfair      a failure that nothing in the job's plan explains
 mail        none for a finished job that asked, one for a job that did not, two Message-IDs
 hook        none where one was asked for, two ids for one event, one id for two events
@@ -41,6 +42,7 @@ class Job:
         self.ends = {}  # state → when first seen
         self.results = collections.Counter()
         self.observers = {}  # who → (t, state, attempts)
+        self.begun, self.open = {}, {}  # who → when it was first seen running, last seen unfinished
         self.cancelled_t = None  # when a cancellation was granted
         self.cancel_refused = None
         self.erase_t = None  # when its owner first asked for that; perhaps nobody answered
@@ -133,7 +135,11 @@ class Checker:
         if job.erased_t is not None and event["t"] > job.erased_t:
             self.violate("illegal", f"{job.id}: seen after it was erased")
         job.observers[event["who"]] = (event["t"], state, attempts)
-        if state in FINAL:
+        if state in ("running", "succeeded"):
+            job.begun.setdefault(event["who"], event["t"])
+        if state not in FINAL:
+            job.open[event["who"]] = event["t"]
+        else:
             job.ends.setdefault(state, (event["t"], event.get("code")))
 
     def windows_over(self, t):
@@ -218,6 +224,11 @@ class Checker:
                 self.sums["stuck"] += 1
                 self.violate("stuck", f"{job_id}: given up on")
 
+    def erasure_undone(self, job_id):
+        """Whether a cut may have brought back what its owner had erased."""
+        job = self.jobs.get(job_id)
+        return job is not None and job.erased_t is not None and self.in_window(job.erased_t)
+
     # ---- judging ----
 
     def in_window(self, t):
@@ -247,6 +258,13 @@ class Checker:
 
     def judge_end(self, job, end):
         planned = job.plan.get("fate", "succeeded")  # or "failed:CODE"
+        parents = [self.jobs[parent] for parent in job.plan.get("after", ()) if parent in self.jobs]
+        if any(parent.ends and "succeeded" not in parent.ends for parent in parents):
+            planned = "failed:parent_failed"
+        for parent in parents:
+            for who in job.begun.keys() & parent.open.keys():
+                if parent.open[who] > job.begun[who]:
+                    self.violate("early", f"{job.id}: ran before its parent {parent.id} had ended")
         if job.cancelled_t is not None and end != "cancelled" and not self.in_window(job.cancelled_t):
             self.violate("twice", f"{job.id}: a granted cancellation, and it {end}")
         if end == "cancelled" and job.cancelled_t is None and job.plan.get("cancels") is not True:

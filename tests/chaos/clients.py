@@ -143,9 +143,11 @@ class Visitor(threading.Thread):
         members = {"model": model}
         if choice.get("picture"):
             members["input"] = choice["picture"]
-        plan = {"tag": tag, "expect": choice["expect"], "model": model}
+        plan = {"tag": tag, "expect": choice["expect"], "again": choice.get("again"), "model": model}
         if choice.get("fate"):
             plan["fate"] = choice["fate"]
+        if self.dare(self.options.chain):
+            self.follow(members, plan)
         if self.dare(self.options.mail):
             plan["mail"] = members["email"] = f"{tag}@example.org"
         if self.options.api_key:  # of an account with an endpoint
@@ -163,6 +165,21 @@ class Visitor(threading.Thread):
             repeats -= 1
             time.sleep(0.1)
         return True
+
+    def follow(self, members, plan):
+        """Makes it wait for jobs of ours that have not ended, now and then for the result of one."""
+        parents = [job_id for job_id in self.jobs if not self.jobs[job_id]["erases"]]
+        parents = self.rng.sample(parents, min(len(parents), self.rng.randrange(1, 4)))
+        if not parents:
+            return
+        named = [{"job": job_id, "token": self.jobs[job_id]["tokens"]["view"]} for job_id in parents]
+        members["after"] = named
+        plan["after"] = parents
+        giver = self.jobs[parents[0]]["plan"]
+        if giver["model"] == members["model"] and giver.get("again") and self.dare(500):
+            members["input"] = named[0]
+            plan["expect"] = giver["again"]
+            del plan["again"]
 
     def post(self, tag, plan, body, headers, repeats):
         """False: to be sent again, which only an idempotency key permits."""
@@ -297,7 +314,7 @@ def parse():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--api-key", help="submit with it; its account hears of each end by webhook")
     parser.add_argument("--idempotent", action="store_true", help="send an Idempotency-Key, and repeat")
-    for name in ("mail", "cancel", "erase", "stream"):
+    for name in ("mail", "cancel", "erase", "stream", "chain"):
         parser.add_argument(f"--{name}", type=int, default=0, metavar="PERMILLE")
     return parser.parse_args()
 

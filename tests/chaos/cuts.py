@@ -39,10 +39,10 @@ class Cutter:
 @scenario("cuts")
 def cuts(run):
     """the connection cut after every script, before its reply: nothing twice, nothing stuck"""
-    each = run.scale(5, 1000)
+    each = run.scale(3, 200)
     with run.plant_with_wire(lease_ms=1000, workers=4, wild=True) as (plant, wire):
         cutter = Cutter(run, wire, each)
-        plant.clients_start(10**9, visitors=8, window=10, mail=300, cancel=100, erase=100, stream=30)
+        plant.clients_start(10**9, visitors=8, window=10, mail=300, cancel=100, erase=100, stream=30, chain=50)
         end = time.monotonic() + run.scale(60, 900)
         number = 0
         while cutter.missing() and time.monotonic() < end:
@@ -63,7 +63,7 @@ def cuts(run):
 @scenario("cut-scripts")
 def cut_scripts(run):
     """each script run twice for a lost reply, one job after another: the second time changes nothing"""
-    program_of_ours(run, "test-cut-scripts", run.scale(20, 1000), {"DARKROOM_CUTS": str(run.scale(20, 1000))})
+    program_of_ours(run, "test-cut-scripts", run.scale(10, 1000), {"DARKROOM_CUTS": str(run.scale(10, 1000))})
 
 
 @scenario("fairness")

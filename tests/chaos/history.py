@@ -9,7 +9,8 @@ Written by clients and receivers only; nothing here comes from the queue or a pr
 clock is the machine's monotonic one, in seconds: it is the same for every process.
 
 what        members beside t (when) and who
-submit      tag, expect (SHA-256 of the right result), mail, hook, fate    before the request leaves
+submit      tag, expect (SHA-256 of the right result), mail, hook, fate,   before the request leaves
+            after (ids that it waits for)
 accepted    tag, id                                               202 came, or the same answer again
 refused     tag, status                                           another answer came
 unknown     tag                                                   no answer came

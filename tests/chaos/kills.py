@@ -11,12 +11,12 @@ KINDS = ("worker", "dispatcher", "notifier")
 @scenario("kills")
 def random_kills(run):
     """kill -9 of workers, dispatchers and notifiers: nothing lost, twice or stuck"""
-    jobs = run.options.jobs or (10**9 if run.options.minutes else run.scale(2000, 20000))
-    kills = run.options.kills or run.scale(20, 200)
+    jobs = run.options.jobs or (10**9 if run.options.minutes else run.scale(1500, 20000))
+    kills = run.options.kills or run.scale(15, 200)
     end = time.monotonic() + 60 * run.options.minutes if run.options.minutes else None
-    with run.plant(lease_ms=1000, workers=run.scale(3, 4), hooks=True) as plant:
+    with run.plant(lease_ms=1000, workers=run.scale(3, 4), shards=2, hooks=True) as plant:
         begun = time.monotonic()
-        some = {"window": 40, "cancel": 30, "erase": 20, "stream": 30}
+        some = {"window": 40, "cancel": 30, "erase": 20, "stream": 30, "chain": 50}
         # Visitors with mail, one half of them with keys for repeating a submit; and an account.
         plant.clients_start(jobs // 3, mail=70, **some)
         plant.clients_start(jobs // 3, mail=70, idempotent=True, **some)

@@ -16,7 +16,7 @@ SLOW = ("--batch", 1, "--depth", 3)
 @scenario("frozen")
 def frozen(run):
     """workers stopped with a completion in hand, past its lease, then let go: every one is refused"""
-    wanted, lease_ms, victims = run.scale(20, 100), 600, 5
+    wanted, lease_ms, victims = run.scale(10, 100), 600, 5
     verdicts, frozen_now, lock, enough = collections.Counter(), set(), threading.Lock(), threading.Event()
 
     def concerns(program, script):
@@ -59,7 +59,7 @@ def clocks(run):
     shifts = {f"worker-{number}": {"LD_PRELOAD": shim, "DARKROOM_CLOCK_SHIFT_S": str(shift)}
               for number, shift in enumerate((3600, -3600, 0))}
     with run.plant(lease_ms=1000, workers=3, preload=shifts) as plant:
-        plant.clients_start(run.scale(400, 10000), window=20, mail=50, cancel=20)
+        plant.clients_start(run.scale(300, 10000), window=20, mail=50, cancel=20)
         plant.clients_wait(run.scale(60, 600))
         for name, shift in (("worker-0", 3600), ("worker-1", -3600)):
             ahead = plant.clock_of(name) - time.time()
@@ -67,7 +67,7 @@ def clocks(run):
         lost = places.counter(plant, "lost")
         run.figures["leases_lost_without_a_kill"] = lost
         run.expect(lost == 0, f"{lost} leases lost though nobody died")
-        plant.clients_start(run.scale(300, 5000), window=20)
+        plant.clients_start(run.scale(200, 5000), window=20)
         plant.kill_some(lambda: not plant.clients_busy(), 0.4, ("worker",))
         run.judge(plant.finish())
         run.figures["kills"] = plant.kills
@@ -78,7 +78,7 @@ def clocks(run):
 def script_flush(run):
     """SCRIPT FLUSH again and again under load: nobody notices"""
     with run.plant(lease_ms=1000, workers=3) as plant:
-        plant.clients_start(run.scale(400, 10000), window=20, mail=50, cancel=20, erase=20, stream=20)
+        plant.clients_start(run.scale(300, 10000), window=20, mail=50, cancel=20, erase=20, stream=20)
         flushes = 0
         with Resp(plant.resp_url) as redis:
             while plant.clients_busy():
@@ -156,7 +156,7 @@ def latency(run):
                    worker_options=(*SLOW, "--debug")) as plant:
         plant.clients_start(10**9, visitors=4, window=10)
         elsewhere, dropped, answered = [], [], []
-        for _ in range(run.scale(3, 30)):
+        for _ in range(run.scale(2, 30)):
             elsewhere += kill_and_time(plant, run)
         for _ in range(run.scale(5, 100)):
             cancel_and_time(plant, dropped, answered)

@@ -93,12 +93,12 @@ def power_cut(plant, policy, logs, whole):
 
 
 def power_cuts(run, policy):
-    cuts = run.scale(3, 20)
+    cuts = run.scale(2, 20)
     with run.plant_with_sync_log(policy) as (plant, logs):
         plant.clients_start(10**9, processes=1, visitors=8, window=8, mail=30, cancel=20, erase=20)
         log_bytes = files = 0
         for number in range(cuts):
-            time.sleep(run.rng.uniform(1.5, 3))
+            time.sleep(run.rng.uniform(1, 2.5))
             gone = power_cut(plant, policy, logs, number % 2 == 0)
             log_bytes, files = log_bytes + gone[0], files + gone[1]
         time.sleep(1)
@@ -124,9 +124,9 @@ def power_everysec(run):
 @scenario("redis")
 def redis_kills(run):
     """kill -9 of redis-server and its restart, under load: nothing lost"""
-    kills = run.scale(4, 50)
+    kills = run.scale(3, 50)
     with run.plant(lease_ms=1000, workers=3, redis_options=("--appendfsync", "everysec")) as plant:
-        plant.clients_start(10**9, processes=1, visitors=8, window=10, mail=30, cancel=20, erase=20, stream=20)
+        plant.clients_start(10**9, processes=1, visitors=8, window=10, mail=30, cancel=20, erase=20, stream=20, chain=50)
         for _ in range(kills):
             time.sleep(run.rng.uniform(0.5, 2.5))
             plant.kill("redis")
@@ -139,7 +139,7 @@ def redis_kills(run):
 @scenario("outage")
 def outage(run):
     """Redis stopped for three leases while jobs run: none lost, none charged"""
-    lease_ms, times = 600, run.scale(2, 20)
+    lease_ms, times = 600, run.scale(1, 20)
     with run.plant(lease_ms=lease_ms, workers=3, sizes=(16, 256)) as plant:
         plant.clients_start(10**9, processes=1, visitors=8, window=10, mail=20)
         for _ in range(times):

@@ -188,6 +188,32 @@ class Verdicts(unittest.TestCase):
     def test_an_event_that_the_checker_does_not_know_is_found(self):
         self.bad(Story().done().add("sean", id="1"), "illegal")
 
+    # ---- parents and children ----
+
+    def test_a_child_runs_after_its_parent(self):
+        self.good(Story().done("1").done("2", after=["1"]))
+
+    def test_a_child_that_runs_before_its_parent_ended_is_found(self):
+        story = Story().job("1").seen("running").job("2", after=["1"]).seen("delayed", "running", name="2")
+        self.bad(story.seen("running", "succeeded").result().seen("succeeded", name="2").result(name="2"), "early")
+
+    def test_another_observer_may_see_the_parent_later(self):
+        story = Story().job("1").seen("running").job("2", after=["1"]).seen("running", name="2", who="d")
+        self.good(story.seen("running", "succeeded").result().seen("succeeded", name="2").result(name="2"))
+
+    def failed_parent(self, *states, **how):
+        story = Story().job("1", cancels=True).add("cancel", id="1", status=200, state="cancelled")
+        return story.seen("cancelled").job("2", after=["1"]).seen(*states, name="2", **how)
+
+    def test_a_failed_parent_fails_its_child(self):
+        self.good(self.failed_parent("failed", code="parent_failed"))
+
+    def test_a_child_that_succeeds_though_its_parent_did_not_is_found(self):
+        self.bad(self.failed_parent("succeeded").result(name="2"), "unfair")
+
+    def test_a_child_that_fails_for_its_parent_though_that_succeeded_is_found(self):
+        self.bad(Story().done("1").job("2", after=["1"]).seen("failed", name="2", code="parent_failed"), "unfair")
+
     # ---- mail and webhooks ----
 
     def test_a_mail_that_did_not_come_is_found(self):

@@ -108,7 +108,7 @@ static const struct {
                   {"dlq", "zset"},    {"corrupt", "zset"}, {"workers", "zset"}, {"models", "set"},
                   {"trash", "zset"},  {"ev", "stream"},    {"out", "stream"},   {"due", "zset"},
                   {"unsent", "zset"}, {"need", "hash"},    {"kin", "list"},     {"parents", "set"},
-                  {"open", "zset"}};
+                  {"open", "zset"},   {"hooks", "zset"}};
 
 static int mend_type(struct fsck *fsck, const char *name, struct err *err)
 {
@@ -350,20 +350,23 @@ static int read_places(struct fsck *fsck, const struct redis_reply *reply, struc
     return rc;
 }
 
+/* `place` NULL: the notifications. */
 static int check_place(struct fsck *fsck, const char *place, struct err *err)
 {
     char cursor[CURSOR_SIZE] = "0";
     int rc;
     do {
         struct redis_reply *reply = NULL;
-        queue_begin(fsck->queue, &fsck->command, &queue_script_fsck_places);
+        queue_begin(fsck->queue, &fsck->command,
+                    place ? &queue_script_fsck_places : &queue_script_fsck_rows);
         redis_command_int(&fsck->command, fsck->options->mend);
-        redis_command_text(&fsck->command, place);
+        if (place)
+            redis_command_text(&fsck->command, place);
         redis_command_text(&fsck->command, cursor);
         redis_command_int(&fsck->command, PAGE);
         rc = call(fsck, &reply, err);
         if (rc == 0 && queue_copy(cursor, sizeof cursor, redis_reply_at(reply, 0)) < 0)
-            rc = queue_bad_reply("fsck_places", err);
+            rc = queue_bad_reply(place ? "fsck_places" : "fsck_rows", err);
         if (rc == 0)
             rc = read_places(fsck, reply, err);
         redis_reply_free(&reply);
@@ -386,6 +389,8 @@ int queue_fsck(const struct queue *queue, struct redis *redis,
         rc = check_place(&fsck, places[i], err);
     if (rc == 0)
         rc = check_jobs(&fsck, err);
+    if (rc == 0)
+        rc = check_place(&fsck, NULL, err);
     if (rc == 0)
         rc = check_all_counts(&fsck, err);
     free(fsck.seen.slots);

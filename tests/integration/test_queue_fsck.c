@@ -227,6 +227,44 @@ static void counters_are_set_right(void)
     expect_mended("running is 6, the records say 1");
 }
 
+static void a_notification_that_lost_its_place_gets_it_back(void)
+{
+    char id[ID_PUBLIC_SIZE];
+    int moved;
+    begin(30000);
+    for (int i = 0; i < 3; i++) {
+        struct queue_submit job = job_of("alice", id);
+        job.extra = "w=u0123456789abcdef sealed\n";
+        job.extra_size = strlen(job.extra);
+        job.notify_address = "hash";
+        job.notify_blob = "sealed";
+        job.notify_blob_size = 6;
+        submit_job(&job);
+        struct queue_claimed claimed = claim_one(WORKER);
+        complete_job(&claimed);
+    }
+    CHECK_INT(queue_notify_intake(&queue, redis, CALL_MS, &moved, &err), 0);
+    CHECK_INT(fsck(false).findings, 0);
+    RAW("DEL", "{q:00}due", "{q:00}hq:u0123456789abcdef");
+    CHECK_INT(fsck(false).findings, 6);
+    CHECK_INT(fsck(true).mended, 6);
+    CHECK_INT(fsck(false).findings, 0);
+    CHECK_INT(raw_int("ZCARD", "{q:00}due"), 3);
+    CHECK_INT(raw_int("ZCARD", "{q:00}hq:u0123456789abcdef"), 3);
+    RAW("DEL", "{q:00}hooks");
+    CHECK_INT(fsck(true).mended, 1); /* the first that finds it brings it back */
+    CHECK_INT(raw_int("ZCARD", "{q:00}hooks"), 1);
+    RAW("SET", "{q:00}n:foreign", "text");
+    CHECK_INT(fsck(true).mended, 1);
+    CHECK_HAS(findings, "expected a hash");
+    CHECK_INT(fsck(false).findings, 0);
+    erase_job(id);
+    RAW("HSET", "{q:00}n:00ffffffffffffffffffffffffffffffff-1-m", "id", "x");
+    CHECK_INT(fsck(true).mended, 1);
+    CHECK_HAS(findings, "no record of its job");
+    CHECK_INT(fsck(false).findings, 0);
+}
+
 int main(void)
 {
     fixture_start(NULL);
@@ -241,6 +279,7 @@ int main(void)
     RUN(an_unreadable_record_is_put_aside);
     RUN(a_foreign_type_under_a_name_of_ours_is_put_aside);
     RUN(counters_are_set_right);
+    RUN(a_notification_that_lost_its_place_gets_it_back);
     fixture_stop();
     return check_report();
 }

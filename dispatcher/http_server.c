@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "dispatcher/http_list.h"
 #include "dispatcher/http_listen.h"
 #include "dispatcher/http_uri.h"
 
@@ -403,50 +404,27 @@ const char *exchange_header(const struct exchange *exchange, const char *name)
     return value;
 }
 
-struct list {
+struct collection {
     const char *name;
-    char *out;
-    size_t size, used;
-    bool found;
+    struct http_list list;
 };
-
-/* Makes room at the front where the next piece does not fit. */
-static void add_to_list(struct list *list, const char *piece, size_t size)
-{
-    if (size >= list->size) {
-        piece += size - (list->size - 1);
-        size = list->size - 1;
-    }
-    size_t most = list->size - 1 - size;
-    if (list->used > most) {
-        memmove(list->out, list->out + list->used - most, most);
-        list->used = most;
-    }
-    memcpy(list->out + list->used, piece, size);
-    list->used += size;
-    list->out[list->used] = 0;
-}
 
 static enum MHD_Result on_value(void *context, enum MHD_ValueKind kind, const char *name,
                                 const char *value)
 {
-    struct list *list = context;
-    if (strcasecmp(name, list->name) != 0 || !value)
-        return MHD_YES;
-    if (list->found)
-        add_to_list(list, ",", 1);
-    add_to_list(list, value, strlen(value));
-    list->found = true;
+    struct collection *collection = context;
+    if (strcasecmp(name, collection->name) == 0 && value)
+        http_list_add(&collection->list, value);
     return MHD_YES;
 }
 
 bool exchange_header_list(const struct exchange *exchange, const char *name, char *out,
                           size_t out_size)
 {
-    struct list list = {.name = name, .out = out, .size = out_size};
-    out[0] = 0;
-    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, on_value, &list);
-    return list.found;
+    struct collection collection = {.name = name};
+    http_list_init(&collection.list, out, out_size);
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, on_value, &collection);
+    return collection.list.count > 0;
 }
 
 int exchange_query(const struct exchange *exchange, const char *name, char *out, size_t out_size)
@@ -496,60 +474,7 @@ bool exchange_answered(const struct exchange *exchange)
     return exchange->status != 0;
 }
 
-/* ---- responses: a struct answer is MHD's, under a name of ours ---- */
-
-static struct answer *wrap(struct MHD_Response *answer)
-{
-    return (struct answer *)answer;
-}
-
-static struct MHD_Response *unwrap(struct answer *answer)
-{
-    return (struct MHD_Response *)answer;
-}
-
-struct answer *answer_take(void *body, size_t size)
-{
-    struct MHD_Response *answer =
-        MHD_create_response_from_buffer(size, body, MHD_RESPMEM_MUST_FREE);
-    if (!answer)
-        free(body);
-    return wrap(answer);
-}
-
-struct answer *answer_static(const void *body, size_t size)
-{
-    return wrap(
-        MHD_create_response_from_buffer(size, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT));
-}
-
-struct answer *answer_file(int fd, uint64_t offset, uint64_t size)
-{
-    struct MHD_Response *answer = MHD_create_response_from_fd_at_offset64(size, fd, offset);
-    if (!answer)
-        close(fd);
-    return wrap(answer);
-}
-
-void answer_free(struct answer *answer)
-{
-    if (answer)
-        MHD_destroy_response(unwrap(answer));
-}
-
-static bool is_clean(const char *value)
-{
-    for (const unsigned char *c = (const unsigned char *)value; *c; c++)
-        if (*c < ' ' || *c == 0x7f)
-            return false;
-    return true;
-}
-
-void answer_header(struct answer *answer, const char *name, const char *value)
-{
-    if (answer && is_clean(value))
-        MHD_add_response_header(unwrap(answer), name, value);
-}
+/* ---- responses ---- */
 
 static void wake(struct exchange *exchange)
 {
@@ -606,7 +531,7 @@ void exchange_respond(struct exchange *exchange, unsigned status, struct answer 
     if (!answer)
         answer = answer_static("", 0);
     add_headers(exchange, answer);
-    exchange->answer = unwrap(answer);
+    exchange->answer = answer_unwrap(answer);
     exchange->status = status;
     wake(exchange);
 }
@@ -615,7 +540,7 @@ void exchange_respond_shared(struct exchange *exchange, unsigned status, struct 
 {
     if (exchange_answered(exchange))
         return;
-    exchange->answer = unwrap(answer);
+    exchange->answer = answer_unwrap(answer);
     exchange->shared = true;
     exchange->status = status;
     wake(exchange);
@@ -635,7 +560,7 @@ static int put_date(struct buf *out)
 
 static int put_header(const char *name, const char *value, struct buf *out)
 {
-    return is_clean(value) ? buf_join(out, name, ": ", value, "\r\n", NULL) : 0;
+    return answer_value_clean(value) ? buf_join(out, name, ": ", value, "\r\n", NULL) : 0;
 }
 
 static int put_head(const struct exchange *exchange, unsigned status, const char *const *headers,

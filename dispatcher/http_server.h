@@ -21,6 +21,8 @@
 #ifndef DARKROOM_DISPATCHER_HTTP_SERVER_H
 #define DARKROOM_DISPATCHER_HTTP_SERVER_H
 
+#include "dispatcher/http_answer.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -128,15 +130,6 @@ void exchange_go_on(struct exchange *exchange);
 #define EXCHANGE_MAX_HEADERS 6
 bool exchange_add_header(struct exchange *exchange, const char *name, const char *value);
 bool exchange_has_headers(const struct exchange *exchange);
-
-/* Makers give NULL when memory is short. `taken` bodies are freed by the response. */
-struct answer *answer_take(void *body, size_t size);
-struct answer *answer_static(const void *body, size_t size);        /* body: borrowed */
-struct answer *answer_file(int fd, uint64_t offset, uint64_t size); /* fd: taken */
-void answer_free(struct answer *answer);
-
-/* Names and values must be free of controls; one that is not is dropped. */
-void answer_header(struct answer *answer, const char *name, const char *value);
 
 /* Answers. `response` is taken (NULL: a bare status). Only the first answer counts. */
 void exchange_respond(struct exchange *exchange, unsigned status, struct answer *answer);

@@ -71,7 +71,8 @@ static void an_origin_is_allowed_as_a_whole_only(void)
     struct key key = good;
     CHECK(!key_allows_origin(&key, "https://example.org"));
     CHECK(!key_allows_origin(&key, ""));
-    strcpy(key.origins, "https://one.example  https://two.example:8443");
+    snprintf(key.origins, sizeof key.origins, "%s",
+             "https://one.example  https://two.example:8443");
     CHECK(key_allows_origin(&key, "https://one.example"));
     CHECK(key_allows_origin(&key, "https://two.example:8443"));
     CHECK(!key_allows_origin(&key, "https://two.example"));
@@ -97,13 +98,13 @@ static void members_keep_their_limits(void)
     key.per_minute = 60; /* a bucket that holds nothing */
     CHECK_INT(key_check(&key, NULL), ERR_LIMIT);
     key = good;
-    strcpy(key.account, "a0123456789ABCDEF");
+    snprintf(key.account, sizeof key.account, "%s", "a0123456789ABCDEF");
     CHECK_INT(key_check(&key, NULL), ERR_INVALID);
     key = good;
-    strcpy(key.name, "two\nlines");
+    snprintf(key.name, sizeof key.name, "%s", "two\nlines");
     CHECK_INT(key_check(&key, NULL), ERR_INVALID);
     key = good;
-    strcpy(key.origins, "https://good.example javascript:alert(1)");
+    snprintf(key.origins, sizeof key.origins, "%s", "https://good.example javascript:alert(1)");
     CHECK_INT(key_check(&key, NULL), ERR_INVALID);
 }
 

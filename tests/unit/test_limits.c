@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "dispatcher/client.h"
+#include "dispatcher/http_list.h"
 #include "tests/unit/check.h"
 
 #include <arpa/inet.h>
@@ -239,6 +240,23 @@ static void forwarded_for_is_believed_from_trusted_proxies_only(void)
     CHECK(same(key_of("::1", "::1", "203.0.113.9"), direct));
 }
 
+static void header_lines_become_one_list_that_keeps_its_end(void)
+{
+    char out[12];
+    struct http_list list;
+    http_list_init(&list, out, sizeof out);
+    CHECK_TEXT(out, "");
+    http_list_add(&list, "1.2.3");
+    CHECK_TEXT(out, "1.2.3");
+    http_list_add(&list, "4.5");
+    CHECK_TEXT(out, "1.2.3,4.5");
+    http_list_add(&list, "6.7.8");
+    CHECK_TEXT(out, ".3,4.5,6.7.8" + 1);
+    http_list_add(&list, "0123456789abcdef");
+    CHECK_TEXT(out, "56789abcdef");
+    CHECK_INT(list.count, 4);
+}
+
 static void a_key_is_the_v4_address_or_the_v6_network(void)
 {
     CHECK(same(key_of(NULL, "2001:db8::1", NULL), key_of(NULL, "2001:db8::ffff:1", NULL)));
@@ -270,6 +288,7 @@ int main(void)
     RUN(a_flood_of_clients_keeps_the_table_as_it_is);
     RUN(zero_means_no_limit);
     RUN(forwarded_for_is_believed_from_trusted_proxies_only);
+    RUN(header_lines_become_one_list_that_keeps_its_end);
     RUN(a_key_is_the_v4_address_or_the_v6_network);
     RUN(bad_proxies_are_refused);
     return check_report();

@@ -448,7 +448,7 @@ int hook_sender_tick(struct hook_sender *sender, int64_t wait_ms, struct err *er
         for (size_t i = 0; rc == 0 && i < options->queue_count; i++)
             rc = claim_from(sender, &options->queues[i], &wait_ms, err);
     if (rc < 0)
-        wait_ms = 0; /* the caller pauses; meanwhile answers still come in */
+        wait_ms = 0; /* the caller pauses with hook_sender_wait() */
     /* Once a stop is asked for, its descriptor would end every wait at once. */
     size_t first = stop_requested(), count = options->wake_fd >= 0 ? 2 : 1;
     if (http_pool_wait(sender->pool, fds + first, count - first, wait_ms) < 0 && rc == 0)
@@ -456,6 +456,16 @@ int hook_sender_tick(struct hook_sender *sender, int64_t wait_ms, struct err *er
     if (options->wake_fd >= 0)
         (void)!read(options->wake_fd, &news, sizeof news); /* not blocking */
     return rc;
+}
+
+void hook_sender_wait(struct hook_sender *sender, int64_t wait_ms)
+{
+    const int fds[] = {stop_fd()};
+    int64_t end_ms = clock_ms() + wait_ms;
+    while (wait_ms > 0 && !stop_requested()) {
+        http_pool_wait(sender->pool, fds, 1, wait_ms);
+        wait_ms = end_ms - clock_ms();
+    }
 }
 
 void hook_sender_destroy(struct hook_sender **slot)

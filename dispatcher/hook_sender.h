@@ -49,6 +49,9 @@ void hook_sender_destroy(struct hook_sender **sender);
  * for wait_ms at most. An error is one of Redis. */
 int hook_sender_tick(struct hook_sender *sender, int64_t wait_ms, struct err *err);
 
+/* Only moves what is under way: while Redis is away, its answers still come in. */
+void hook_sender_wait(struct hook_sender *sender, int64_t wait_ms);
+
 /* Requests under way. */
 size_t hook_sender_busy(const struct hook_sender *sender);
 

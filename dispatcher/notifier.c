@@ -277,13 +277,19 @@ struct outage {
     bool told;
 };
 
-static void outage_begin(struct outage *outage, const struct err *err)
+/* Returns how long to pause. */
+static int64_t outage_note(struct outage *outage, const struct err *err)
 {
     if (!outage->told)
         log_event(LOG_WARN, outage->event, "error", LOG_S, err_name(err->code), "reason", LOG_S,
                   err->text, NULL);
     outage->told = true;
-    pause_ms(backoff_next_ms(&outage->backoff));
+    return backoff_next_ms(&outage->backoff);
+}
+
+static void outage_begin(struct outage *outage, const struct err *err)
+{
+    pause_ms(outage_note(outage, err));
 }
 
 static void outage_end(struct outage *outage)
@@ -390,7 +396,7 @@ static void *send_hooks(void *argument)
     while (!stop_requested()) {
         struct err err = {0};
         if (hook_sender_tick(program->hooks, MAX_BLOCK_MS, &err) < 0)
-            outage_begin(&redis_away, &err);
+            hook_sender_wait(program->hooks, outage_note(&redis_away, &err));
         else
             outage_end(&redis_away);
     }

@@ -312,3 +312,33 @@ int queue_bye(const struct queue *queue, struct redis *redis, const char *worker
     queue_bye_command(queue, worker, &command);
     return queue_run(redis, &command, timeout_ms, NULL, err);
 }
+
+void queue_mourn_command(const struct queue *queue, const char *worker, const char *how,
+                         struct redis_command *command)
+{
+    char line[65];
+    snprintf(line, sizeof line, "%s", how);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < ' ')
+            *c = ' ';
+    queue_begin(queue, command, &queue_script_mourn);
+    redis_command_text(command, worker);
+    redis_command_int(command, queue->retain_ms);
+    redis_command_text(command, line);
+}
+
+int queue_mourn(const struct queue *queue, struct redis *redis, const char *worker, const char *how,
+                int64_t timeout_ms, int *out_jobs, struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_mourn_command(queue, worker, how, &command);
+    int rc = queue_run(redis, &command, timeout_ms, &reply, err);
+    if (rc == 0 && redis_reply_count(reply) != 2)
+        rc = queue_bad_reply("mourn", err);
+    if (rc == 0)
+        *out_jobs = (int)redis_reply_int(redis_reply_at(reply, 0));
+    redis_reply_free(&reply);
+    return rc;
+}

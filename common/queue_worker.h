@@ -186,5 +186,12 @@ void queue_bye_command(const struct queue *queue, const char *worker,
                        struct redis_command *command);
 int queue_bye(const struct queue *queue, struct redis *redis, const char *worker,
               int64_t timeout_ms, struct err *err);
+/* It died, and somebody knows of what ("signal 11", one line of at most 64 bytes): its jobs go back
+ * now, as if their leases had run out; those that ran alone are charged. *out_jobs: how many it
+ * had. */
+void queue_mourn_command(const struct queue *queue, const char *worker, const char *how,
+                         struct redis_command *command);
+int queue_mourn(const struct queue *queue, struct redis *redis, const char *worker, const char *how,
+                int64_t timeout_ms, int *out_jobs, struct err *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/stop.h"
+#include "worker/crash.h"
 #include "worker/uptime.h"
 
 #include <errno.h>
@@ -333,6 +334,7 @@ int loop_run(const struct settings *settings, bool *out_abandoned, struct err *e
     loop->settings = settings;
     loop->epoll_fd = -1;
     id_worker_create(loop->worker_id);
+    crash_arm(loop->worker_id);
     redis_command_init(&loop->command, QUEUE_COMMAND_MAX);
 
     int rc = build(loop, err);

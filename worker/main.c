@@ -4,6 +4,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/stop.h"
+#include "worker/crash.h"
 #include "worker/loop.h"
 #include "worker/run.h"
 #include "worker/settings.h"
@@ -31,6 +32,7 @@ static int serve(int argc, char **argv)
         return report(rc, &err);
     log_init("worker", settings.texts.debug ? LOG_DEBUG : LOG_INFO);
     stop_init();
+    crash_init(argc, argv);
     bool abandoned;
     rc = loop_run(&settings, &abandoned, &err);
     int status = report(rc, &err);
@@ -51,6 +53,8 @@ static int run_one(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], CRASH_COMMAND))
+        return crash_mourn(argc, argv);
     if (argc > 1 && !strcmp(argv[1], "run"))
         return run_one(argc, argv);
     return serve(argc, argv);

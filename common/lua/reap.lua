@@ -25,18 +25,19 @@ local function charge_crash(r, worker)
   end
 end
 
-local function requeue_lost(r, worker, retain_ms)
+-- `how` is what is known of the worker's end; its lease ran out where nothing is.
+local function requeue_lost(r, worker, how, retain_ms)
   r.losses = min(65535, r.losses + 1)
   count(r.model, 'lost', 1)
-  note_attempt(r, 'lost ' .. worker .. (has(r, FLAG_ALONE) and ' alone' or ''))
+  note_attempt(r, 'lost ' .. worker .. (has(r, FLAG_ALONE) and ' alone' or '') .. (how and ': ' .. how or ''))
   if has(r, FLAG_ALONE) then
     charge_crash(r, worker)
     set_flag(r, FLAG_ALONE, false)
   end
   set_flag(r, FLAG_SUSPECT, true)
   if r.crashes >= CRASHES_MAX then
-    bury(r, retain_ms, 'crashed\nthree workers vanished while they ran this job alone; the lease of the last, ' ..
-      worker .. ', ran out')
+    bury(r, retain_ms, 'crashed\nthree workers vanished while they ran this job alone; of the last, ' .. worker ..
+      ', ' .. (how and 'this is known: ' .. how or 'the lease ran out'))
     return true
   end
   move(r, 'Q')
@@ -45,9 +46,8 @@ local function requeue_lost(r, worker, retain_ms)
   wake(r.model)
 end
 
-local function expire(limit, retain_ms)
-  local ids = call('ZRANGEBYSCORE', P .. 'lease', '-inf', now, 'LIMIT', 0, limit)
-  local runs = #ids > 0 and call('HMGET', P .. 'run', unpack(ids)) or {}
+-- Leases that are over; `runs` has the worker and the time of each claim. How many jobs were buried.
+local function lose(ids, runs, how, retain_ms)
   local lost, buried = {}, 0
   for i = 1, #ids do
     local r = load(ids[i])
@@ -68,11 +68,17 @@ local function expire(limit, retain_ms)
     return a.place > b.place
   end)
   for i = 1, #lost do
-    if requeue_lost(lost[i], lost[i].worker, retain_ms) then
+    if requeue_lost(lost[i], lost[i].worker, how, retain_ms) then
       buried = buried + 1
     end
   end
-  return #ids, buried
+  return buried
+end
+
+local function expire(limit, retain_ms)
+  local ids = call('ZRANGEBYSCORE', P .. 'lease', '-inf', now, 'LIMIT', 0, limit)
+  local runs = #ids > 0 and call('HMGET', P .. 'run', unpack(ids)) or {}
+  return #ids, lose(ids, runs, nil, retain_ms)
 end
 
 -- Takes ids whose time has come out of a zset; how many, and the records that can be read.

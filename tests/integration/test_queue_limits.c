@@ -29,7 +29,7 @@ static size_t claim_all(struct queue_claimed *out, size_t max)
 {
     struct queue_claim claim = claim_up_to(WORKER, max);
     size_t count = claim.count;
-    if (out)
+    if (out && count)
         memcpy(out, claim.jobs, count * sizeof *out);
     queue_claim_fini(&claim);
     return count;

@@ -184,6 +184,40 @@ static void one_worker_is_charged_once_however_often_it_falls_silent(void)
     redis_command_fini(&command);
 }
 
+static void a_death_that_is_known_needs_no_lease_to_run_out(void)
+{
+    char ids[3][ID_PUBLIC_SIZE];
+    int jobs = 0;
+    begin(30000);
+    for (int i = 0; i < 3; i++)
+        submit_to("alice", ids[i]);
+    struct queue_claim claim = claim_up_to("w-batch", 8);
+    CHECK_INT(claim.count, 3);
+    queue_claim_fini(&claim);
+    CHECK_INT(queue_mourn(&queue, redis, "w-batch", "signal 9 (Killed)", CALL_MS, &jobs, &err), 0);
+    CHECK_INT(jobs, 3);
+    CHECK_INT(queue_mourn(&queue, redis, "w-batch", "signal 9 (Killed)", CALL_MS, &jobs, &err), 0);
+    CHECK_INT(jobs, 0);
+    for (int i = 0; i < 3; i++) {
+        char worker[ID_NAME_SIZE];
+        id_worker_create(worker);
+        CHECK_INT(get_job(ids[0]).crashes, i);
+        CHECK_TEXT(claim_one(worker).public_id, ids[0]);
+        CHECK_INT(queue_mourn(&queue, redis, worker, "signal 11 (Segmentation\nfault)", CALL_MS,
+                              &jobs, &err),
+                  0);
+        CHECK_INT(jobs, 1);
+    }
+    struct queue_job job = get_job(ids[0]);
+    CHECK_INT(job.state, JOB_FAILED);
+    CHECK_HAS(job.error_detail, "signal 11 (Segmentation fault)");
+    for (int i = 1; i < 3; i++) {
+        struct queue_claimed mate = claim_one(WORKER);
+        CHECK_TEXT(mate.public_id, ids[i]);
+        CHECK_INT(complete_job(&mate), QUEUE_OK);
+    }
+}
+
 static void ten_preemptions_leave_the_attempts_as_they_were(void)
 {
     char id[ID_PUBLIC_SIZE];
@@ -253,6 +287,7 @@ int main(void)
     RUN(a_job_that_ended_in_time_stays_as_it_is);
     RUN(a_run_that_takes_too_long_uses_up_an_attempt);
     RUN(one_worker_is_charged_once_however_often_it_falls_silent);
+    RUN(a_death_that_is_known_needs_no_lease_to_run_out);
     RUN(ten_preemptions_leave_the_attempts_as_they_were);
     RUN(a_model_says_how_long_inputs_and_results_are_kept);
     fixture_stop();

@@ -199,6 +199,20 @@ class Worker(unittest.TestCase):
             lab.stop("second")
             self.done(lab, self.submit(lab, noise_png(20, 20, 2), "slow"))
 
+    def test_a_crash_is_told_and_its_job_runs_elsewhere_before_the_lease_ends(self):
+        with self.lab() as lab:
+            lab.worker_start(*SLOW, *LONG, name="first")
+            job = self.submit(lab, noise_png(20, 20, 1), "slow")
+            lab.wait_for_state(job, "running")
+            # Of its signals the one that a sanitizer leaves to us.
+            self.assertEqual(lab.programs.pop("first").stop(signal.SIGABRT), -signal.SIGABRT)
+            lab.wait_for_state(job, "queued", deadline_s=20)
+            history = lab.redis_cli("lrange", "{q:00}h:" + job["id"][2:14], "0", "-1")
+            self.assertIn("signal 6", history)
+            self.assertEqual(lab.redis_cli("zcard", "{q:00}workers"), "0")
+            lab.worker_start(*SLOW, *LONG, name="second")
+            self.done(lab, job)
+
     def test_sigterm_finishes_what_runs_and_releases_the_rest(self):
         with self.lab() as lab:
             lab.worker_start(*SLOW, "--depth", "4", "--fetchers", "1")

@@ -18,9 +18,10 @@
 #include "common/queue_idem.h"
 
 #define QUEUE_BATCH_MAX 10000 /* jobs */
-/* Jobs in one call: half a millisecond to two of Redis' time, see docs/benchmarks.md. */
-#define QUEUE_BATCH_CHUNK 64
-#define QUEUE_BATCH_PAGE 500 /* of states */
+/* Jobs in one call, about a millisecond of Redis' time: no call may take five, and a machine may be
+ * busy (docs/benchmarks.md). */
+#define QUEUE_BATCH_CHUNK 32
+#define QUEUE_BATCH_PAGE 250 /* of states */
 
 /* Room for `count` jobs of `flow`; `model` is that of one of them. */
 void queue_batch_open_command(const struct queue *queue, const char *batch_id, const char *flow,

@@ -107,6 +107,38 @@ local function look_at_places(r)
   end
 end
 
+-- Does what it waits for still have to come? Not asked while children are on their way (`kin`).
+local function look_at_parents(r)
+  local pending, first, ended = 0, nil, nil
+  for public_id in string.gmatch(extra_get(r, 'p') or '', '%x+') do
+    local parent = load(sub(public_id, 3, 14))
+    if parent and string.find('QRD', parent.state, 1, true) then
+      pending = pending + 1
+    elseif not parent or parent.state ~= 'S' then
+      ended = ended or sub(public_id, 3, 14) .. (parent and parent.state or 'X')
+    end
+    first = first or sub(public_id, 3, 14)
+  end
+  local batch = extra_get(r, 'b')
+  batch = batch and sub(batch, 3, 14)
+  local sealed = batch and call('HGET', P .. 'b:' .. batch, 'sealed')
+  pending = pending + (sealed == '0' and 1 or 0)
+  if pending == 0 or ended then
+    found('waits for nobody')
+    if mend then
+      ended = ended or (first or batch) .. ((first or sealed == '1') and 'S' or 'Z')
+      call('HSET', P .. 'need', r.id, 1)
+      call('RPUSH', P .. 'kids:' .. sub(ended, 1, 12), r.id)
+      call('RPUSH', P .. 'kin', ended)
+    end
+  elseif tonumber(call('HGET', P .. 'need', r.id)) ~= pending then
+    found('waits for ' .. pending .. ', but need says otherwise')
+    if mend then
+      call('HSET', P .. 'need', r.id, pending)
+    end
+  end
+end
+
 local function look(id)
   lines = {id}
   local r, problem = inspect(id)
@@ -115,6 +147,9 @@ local function look(id)
     return lines
   end
   look_at_places(r)
+  if r.state == 'D' and has(r, FLAG_WAITING) and call('EXISTS', P .. 'kin') == 0 then
+    look_at_parents(r)
+  end
   lines[#lines + 1] = 'S' .. r.state .. r.priority .. (has(r, FLAG_DEAD) and '1' or '0') .. r.model
   if has(r, FLAG_INPUT) then
     lines[#lines + 1] = 'Oinputs/' .. public_id_of(r)

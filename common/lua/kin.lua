@@ -11,7 +11,7 @@
 -- `heirs:<parent>` holds the unfinished jobs whose input is that job's result, which stays as long as they
 -- are there. Their line `f` of extra is the parent's public id, and `/<epoch>/result.<extension>` behind
 -- it once there is one.
-local KIN_LIMIT = 64
+local KIN_LIMIT = 32
 local OPEN_MS = 60000 -- a batch that grows no more for so long is given up
 
 -- Made only where somebody waits: most scripts that end jobs end none with children.

@@ -304,7 +304,7 @@ static void ten_thousand_jobs_come_in_bounded_steps(void)
     RAW("SLOWLOG", "RESET");
     CHECK_INT(add(0, QUEUE_BATCH_MAX), 0);
     CHECK_INT(seal(true), 0);
-    CHECK(raw_int("LLEN", "{q:00}r:m:1:alice") <= 64);
+    CHECK(raw_int("LLEN", "{q:00}r:m:1:alice") <= QUEUE_BATCH_CHUNK);
     TICK_UNTIL(raw_int("LLEN", "{q:00}kin") == 0);
     CHECK_INT(raw_int("LLEN", "{q:00}r:m:1:alice"), QUEUE_BATCH_MAX);
     for (size_t offset = 0; offset < QUEUE_BATCH_MAX; offset += QUEUE_BATCH_PAGE)

@@ -265,6 +265,50 @@ static void a_notification_that_lost_its_place_gets_it_back(void)
     CHECK_INT(fsck(false).findings, 0);
 }
 
+/* A job and one that waits for it. */
+static void submit_pair(char parent[ID_PUBLIC_SIZE], char child[ID_PUBLIC_SIZE])
+{
+    begin(30000);
+    submit_to("alice", parent);
+    const char *parents[] = {parent};
+    struct queue_submit job = job_of("alice", child);
+    job.parents = parents;
+    job.parent_count = 1;
+    submit_job(&job);
+    CHECK_INT(fsck(false).findings, 0);
+}
+
+static void a_child_that_nobody_will_tell_is_released_or_fails(void)
+{
+    char parent[ID_PUBLIC_SIZE], child[ID_PUBLIC_SIZE];
+    for (int good = 0; good < 2; good++) {
+        submit_pair(parent, child);
+        RAW("DEL", "{q:00}parents"); /* nobody waits for it, it seems */
+        struct queue_claimed claimed = claim_one(WORKER);
+        enum job_state state = JOB_SUCCEEDED;
+        if (good)
+            CHECK_INT(complete_job(&claimed), QUEUE_OK);
+        else
+            CHECK_INT(fail_job(&claimed, false, &state), QUEUE_OK);
+        CHECK_INT(get_job(child).state, JOB_DELAYED);
+        expect_mended("waits for nobody");
+        TICK_UNTIL(raw_int("LLEN", "{q:00}kin") == 0);
+        CHECK_INT(get_job(child).state, good ? JOB_QUEUED : JOB_FAILED);
+        CHECK_INT(raw_int("HLEN", "{q:00}need"), 0);
+    }
+}
+
+static void a_child_waits_for_as_many_as_its_record_says(void)
+{
+    char parent[ID_PUBLIC_SIZE], child[ID_PUBLIC_SIZE];
+    submit_pair(parent, child);
+    RAW("HSET", "{q:00}need", small_id(child), "7");
+    expect_mended("need says otherwise");
+    struct queue_claimed claimed = claim_one(WORKER);
+    CHECK_INT(complete_job(&claimed), QUEUE_OK);
+    CHECK_INT(get_job(child).state, JOB_QUEUED);
+}
+
 int main(void)
 {
     fixture_start(NULL);
@@ -274,6 +318,8 @@ int main(void)
     RUN(a_running_job_without_a_lease_runs_again);
     RUN(delayed_and_finished_jobs_get_their_places_back);
     RUN(what_names_no_record_is_removed);
+    RUN(a_child_that_nobody_will_tell_is_released_or_fails);
+    RUN(a_child_waits_for_as_many_as_its_record_says);
     RUN(a_deleted_waiting_job_is_a_tombstone_and_the_rest_goes_on);
     RUN(a_record_in_two_places_stays_in_its_own);
     RUN(an_unreadable_record_is_put_aside);

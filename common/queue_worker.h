@@ -76,14 +76,6 @@ int queue_woken_shard(const struct redis_reply *reply);
 int queue_wait(const struct queue *queue, struct redis *redis, const char *const *models,
                size_t model_count, int64_t wait_ms, struct err *err);
 
-/* Waits as queue_wait() does and claims in the same round trip: the claim lies behind the BLPOP on
- * the connection and runs the moment that the token is there. 0 with `count` 0 when nothing came.
- * Repeat it with the same nonce after an error, and with a new one otherwise. Occupies the
- * connection. */
-int queue_claim_wait(const struct queue *queue, struct redis *redis, const char *worker,
-                     const char *nonce, const char *const *models, size_t model_count, size_t max,
-                     int64_t wait_ms, struct queue_claim *out, struct err *err);
-
 /* Blocks until somebody cancels or erases a job of this worker, or for wait_ms: the pause between
  * two heartbeats. 0 when pushed (heartbeat now), ERR_TIMEOUT when not. Occupies the connection. */
 void queue_push_command(const struct queue *queues, size_t count, const char *worker,

@@ -20,14 +20,13 @@
 #include <time.h>
 
 #define WAKES 1000
-#define LARGE_JOBS 10000000
 #define CLAIMS_TIMED 300
 
 static struct {
-    long jobs, flows;
+    long jobs, flows; /* jobs 0: what each row usually has */
     size_t batch;
     bool stats;
-} wanted = {.jobs = 1000000, .flows = 1000, .batch = 200};
+} wanted = {.flows = 1000, .batch = 200};
 
 /* ---- a row's time and cost --------------------------------------------------------------------
  */
@@ -109,16 +108,14 @@ static atomic_int waits;
 
 static void *idle_worker(void *data)
 {
+    (void)data;
     const char *const models[] = {load_model};
     struct redis *redis = load_connect();
     while (waits < WAKES) {
         struct queue_claim claim = {0};
         char nonce[ID_NAME_SIZE];
         id_nonce_create(nonce);
-        if (data)
-            load_must(queue_claim_wait(&load_queue, redis, "w-bench", nonce, models, 1, 1, 1000,
-                                       &claim, &load_err));
-        else if (queue_wait(&load_queue, redis, models, 1, 1000, NULL) == 0)
+        if (queue_wait(&load_queue, redis, models, 1, 1000, NULL) == 0)
             load_must(queue_claim(&load_queue, redis, "w-bench", nonce, models, 1, 1, LOAD_CALL_MS,
                                   &claim, &load_err));
         if (claim.count)
@@ -134,12 +131,12 @@ static void pause_us(long us)
     nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
 }
 
-static void measure_wake(const char *when, bool at_once)
+static void measure_wake(const char *when)
 {
     pthread_t thread;
     struct redis *redis = load_connect();
     waits = 0;
-    pthread_create(&thread, NULL, idle_worker, at_once ? "" : NULL);
+    pthread_create(&thread, NULL, idle_worker, NULL);
     for (int i = 0; i < WAKES; i++) {
         struct load_job store;
         struct queue_submitted submitted;
@@ -223,28 +220,30 @@ static void print_slow(void)
     redis_reply_free(&reply);
 }
 
-static void measure_large(void)
+static void measure_large(long jobs)
 {
+    char name[64];
     load_flush();
-    load_queue.max_queued = 2 * LARGE_JOBS;
-    measure_wake("nothing queued", false), measure_wake("claim behind the wait", true);
+    load_queue.max_queued = 2 * jobs;
+    measure_wake("nothing queued");
     load_command((const char *[]){"CONFIG", "SET", "slowlog-log-slower-than", "5000", NULL}, NULL);
     load_command((const char *[]){"SLOWLOG", "RESET", NULL}, NULL);
     struct mark mark = begin();
-    load_submit(&(struct load_submit){.jobs = LARGE_JOBS, .flows = 10 * wanted.flows});
-    end(&mark, "bulk submit of ten million", LARGE_JOBS);
+    load_submit(&(struct load_submit){.jobs = jobs, .flows = 10 * wanted.flows});
+    snprintf(name, sizeof name, "bulk submit, %ld jobs", jobs);
+    end(&mark, name, jobs);
     printf("used memory: %.2f GB, %.0f bytes a job; resident %.2f GB\n",
            load_info("memory", "used_memory:") / 1e9,
-           (load_info("memory", "used_memory:") - mark.bytes) / LARGE_JOBS,
+           (load_info("memory", "used_memory:") - mark.bytes) / (double)jobs,
            load_info("memory", "used_memory_rss:") / 1e9);
     print_slow();
     load_model = "other";
-    measure_wake("ten million queued for another model", false);
+    measure_wake("all these queued for another model");
     load_model = "bench";
     load_command((const char *[]){"SLOWLOG", "RESET", NULL}, NULL);
     mark = begin();
     long settled = load_drain(wanted.batch, 200000, NULL);
-    end(&mark, "drain of the first 200,000 of them", settled);
+    end(&mark, "drain of the first 200,000", settled);
     print_slow();
 }
 
@@ -253,10 +252,11 @@ static void measure_large(void)
 
 static void run_row(const char *row)
 {
-    long some = wanted.jobs < 200000 ? wanted.jobs : 200000;
-    long few = wanted.jobs < 100000 ? wanted.jobs : 100000;
+    long jobs = wanted.jobs ? wanted.jobs : 1000000;
+    long some = jobs < 200000 ? jobs : 200000;
+    long few = jobs < 100000 ? jobs : 100000;
     if (!strcmp(row, "submit"))
-        measure_submit(wanted.jobs, wanted.flows, false);
+        measure_submit(jobs, wanted.flows, false);
     else if (!strcmp(row, "alone"))
         measure_submit(few, few, false);
     else if (!strcmp(row, "keys"))
@@ -268,12 +268,11 @@ static void run_row(const char *row)
     else if (!strcmp(row, "single"))
         measure_drain(some / 10, 1, NULL);
     else if (!strcmp(row, "wake"))
-        load_flush(), measure_wake("nothing queued", false),
-            measure_wake("claim behind the wait", true);
+        load_flush(), measure_wake("nothing queued");
     else if (!strcmp(row, "ack"))
         measure_ack(100), measure_ack(few);
     else if (!strcmp(row, "large"))
-        measure_large();
+        measure_large(wanted.jobs ? wanted.jobs : 10000000);
     else
         fprintf(stderr, "queue_bench: no row %s\n", row);
 }

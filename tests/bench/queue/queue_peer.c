@@ -61,8 +61,9 @@ static struct queue_claim wait_for_job(struct redis *redis, const char *worker)
     while (claim.count == 0) {
         queue_claim_fini(&claim);
         id_nonce_create(nonce);
-        load_must(queue_claim_wait(&load_queue, redis, worker, nonce, models, 1, 1, 1000, &claim,
-                                   &load_err));
+        queue_wait(&load_queue, redis, models, 1, 1000, NULL); /* then a look, whoever woke it */
+        load_must(queue_claim(&load_queue, redis, worker, nonce, models, 1, 1, LOAD_CALL_MS, &claim,
+                              &load_err));
     }
     return claim;
 }

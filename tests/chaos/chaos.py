@@ -20,7 +20,7 @@ MODULES = ("kills", "power", "leases", "cuts")
 
 
 class Terminated(BaseException):
-    """SIGTERM, so that everything is taken down on the way out."""
+    """SIGTERM or SIGINT, so that everything is taken down on the way out."""
 
 
 def terminate(*_):
@@ -72,7 +72,8 @@ def main():
         print(f"no such scenario: {' '.join(sorted(unknown))}; see --list", file=sys.stderr)
         return 64
     options.seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 31)
-    signal.signal(signal.SIGTERM, terminate)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, terminate)
     print(f"1..{len(chosen)}\n# --seed {options.seed}", flush=True)
     failed = 0
     for number, one in enumerate(chosen, 1):

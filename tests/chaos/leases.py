@@ -22,7 +22,7 @@ def frozen(run):
     def concerns(program, script):
         return script == "complete" and program in names and not enough.is_set()
     names = {f"worker-{number}" for number in range(victims)}
-    with run.plant_with_wire(lease_ms=lease_ms, workers=victims + 2, sizes=(16, 64)) as (plant, wire):
+    with run.plant_with_wire(lease_ms=lease_ms, workers=victims + 2, sizes=(16, 192), device="ref") as (plant, wire):
         def on_command(program, script):
             if not concerns(program, script):
                 return
@@ -131,8 +131,8 @@ def poison_once(run, number):
 def preempt(run):
     """ten preemptions leave a job's attempts as they were"""
     with run.plant(lease_ms=2000, workers=0, device="ref", sizes=(256,),
-                   worker_options=("--batch", 1, "--depth", 20, "--fetchers", 1)) as plant:
-        jobs = [plant.offer(f"job-{i}", "tiny-256", i % 12) for i in range(14)]
+                   worker_options=("--batch", 1, "--depth", 40, "--fetchers", 1)) as plant:
+        jobs = [plant.offer(f"job-{i}", "tiny-256", i) for i in range(30)]
         for _ in range(10):
             plant.revive("worker-0")
             wait_until(lambda: plant.holder(jobs[-1]), "all claimed")

@@ -98,7 +98,9 @@ def counter(plant, field):
 
 def charged(plant):
     """Jobs that a failed attempt or a crash was charged to: what their history tells beside losses."""
+    def is_charge(line):
+        words = line.split(b"\n")[0].split(b" ")[2:]
+        return b"alone" in words if words[0] == b"lost" else words[-1] != b"released"
     with Resp(plant.resp_url) as redis:
         return [key.decode() for p in shards(redis) for key in redis.scan(p + "h:*")
-                if any(not re.search(rb" (lost|released)$", line.split(b"\n")[0].split(b" ", 1)[1])
-                       for line in redis.call("LRANGE", key, 0, -1))]
+                if any(map(is_charge, redis.call("LRANGE", key, 0, -1)))]

@@ -224,11 +224,11 @@ class Plant(Lab):
         if name != "redis":
             self.programs[name].wait_for_log(name.rsplit("-", 1)[0] + ".ready")
 
-    def kill(self, name):
-        """kill -9, at once."""
+    def kill(self, name, with_signal=signal.SIGKILL):
+        """At once, and gone when this returns."""
         program = self.programs.pop(name)
         assert program.running(), f"{name} had ended by itself:\n{program.log[-3000:]}"
-        program.process.kill()
+        program.process.send_signal(with_signal)
         program.process.wait()
         program.log_file.close()
         self.kills += 1

@@ -74,12 +74,12 @@ class Run:
             finally:
                 wire.close()
 
-    def judge(self, checker, prefix=""):
+    def judge(self, checker):
         """Takes the checker's verdict over."""
         self.violations += checker.violations
         for name, count in sorted(checker.sums.items()):
             if count:
-                self.figures[prefix + name] = self.figures.get(prefix + name, 0) + count
+                self.figures[name] = self.figures.get(name, 0) + count
         self.figures["violations"] = len(self.violations)
 
     def keep(self, plant):

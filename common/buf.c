@@ -74,9 +74,9 @@ int buf_append_text(struct buf *buf, const char *text)
     return buf_append(buf, text, strlen(text));
 }
 
-int buf_append_int(struct buf *buf, int64_t value)
+size_t buf_int_text(int64_t value, char out[BUF_INT_SIZE])
 {
-    char digits[20];
+    char digits[BUF_INT_SIZE];
     size_t at = sizeof digits;
     /* Negated in unsigned: the least value has no positive twin. */
     uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
@@ -86,7 +86,14 @@ int buf_append_int(struct buf *buf, int64_t value)
     } while (left);
     if (value < 0)
         digits[--at] = '-';
-    return buf_append(buf, digits + at, sizeof digits - at);
+    memcpy(out, digits + at, sizeof digits - at);
+    return sizeof digits - at;
+}
+
+int buf_append_int(struct buf *buf, int64_t value)
+{
+    char text[BUF_INT_SIZE];
+    return buf_append(buf, text, buf_int_text(value, text));
 }
 
 int buf_join(struct buf *buf, const char *first, ...)

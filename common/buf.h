@@ -33,6 +33,9 @@ int buf_reserve(struct buf *buf, size_t extra);
 int buf_append(struct buf *buf, const void *data, size_t size);
 int buf_append_text(struct buf *buf, const char *text);
 int buf_append_int(struct buf *buf, int64_t value);
+/* The digits alone, without a terminator; gives their number. */
+#define BUF_INT_SIZE 20
+size_t buf_int_text(int64_t value, char out[BUF_INT_SIZE]);
 /* Texts up to the NULL at the end, one after the other, in a tenth of buf_printf()'s time. */
 int buf_join(struct buf *buf, const char *first, ...) __attribute__((sentinel));
 int buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -156,6 +156,13 @@ static int put_crop(const struct job_spec *spec, struct buf *out)
                       crop->width, crop->height);
 }
 
+static int put_params(const json_t *params, struct buf *out)
+{
+    size_t before = out->size;
+    int rc = json_append(out, params, JSON_COMPACT | JSON_SORT_KEYS);
+    return rc == 0 && out->size - before > JOB_PARAMS_MAX ? ERR_LIMIT : rc;
+}
+
 int job_spec_format(const struct job_spec *spec, const json_t *params, struct buf *out,
                     struct err *err)
 {
@@ -171,14 +178,14 @@ int job_spec_format(const struct job_spec *spec, const json_t *params, struct bu
     if (rc == 0)
         rc = buf_append_text(&line, ",\"params\":");
     if (rc == 0)
-        rc = json_append(&line, params, JSON_COMPACT | JSON_SORT_KEYS);
+        rc = put_params(params, &line);
     if (rc == 0)
         rc = buf_append_text(&line, "}");
     if (rc == 0)
         rc = buf_append(out, line.data, line.size);
     buf_fini(&line);
     if (rc == ERR_LIMIT)
-        err_set(err, rc, "params", "the job's description is longer than %d bytes", JOB_SPEC_MAX);
+        err_set(err, rc, "params", "the parameters have more than %d bytes", JOB_PARAMS_MAX);
     return rc < 0 ? err_set(err, rc, NULL, "no memory for a job's description") : 0;
 }
 

@@ -55,6 +55,7 @@ bool job_state_may_follow(enum job_state from, enum job_state to);
 #define JOB_FLOW_SIZE 65     /* [A-Za-z0-9_-]{1,64} */
 #define JOB_EXTENSION_SIZE 9 /* [a-z0-9]{1,8}, of the result's file name */
 #define JOB_SPEC_MAX 16384   /* bytes of JSON */
+#define JOB_PARAMS_MAX 8192  /* of these, the parameters' */
 #define JOB_KEY_SIZE 257     /* object keys, with the terminator */
 
 bool job_model_valid(const char *text);

@@ -49,13 +49,16 @@ int json_parse(const void *data, size_t size, struct json_limits limits, json_t 
                        limits.max_bytes);
     if (size == 0)
         return err_set(err, ERR_INVALID, NULL, "expected JSON, got 0 bytes");
+    json_t *value = json_plain_parse(data, size, limits.max_depth);
+    if (value) {
+        *out_value = value;
+        return 0;
+    }
     if (measure_depth(data, size) > limits.max_depth)
         return err_set(err, ERR_LIMIT, NULL, "the JSON is nested deeper than %d levels",
                        limits.max_depth);
     json_error_t where;
-    json_t *value = json_plain_parse(data, size);
-    if (!value)
-        value = json_loadb(data, size, JSON_REJECT_DUPLICATES, &where);
+    value = json_loadb(data, size, JSON_REJECT_DUPLICATES, &where);
     if (!value && json_error_code(&where) == json_error_out_of_memory)
         return err_set(err, ERR_NOMEM, NULL, "no memory for %zu bytes of JSON", size);
     /* jansson quotes the text near the fault; that may be anybody's secret, so only the place and

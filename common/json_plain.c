@@ -10,10 +10,12 @@
 #include "common/err.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 struct reader {
     const char *at, *end;
+    int depth; /* levels that may still be opened */
 };
 
 static void skip_spaces(struct reader *reader)
@@ -32,17 +34,32 @@ static bool take(struct reader *reader, char c)
     return true;
 }
 
-static bool is_plain(char c)
+/* How many characters from `text` on are printable ASCII without quote and backslash. Eight at a
+ * time: the top bit of a byte of `other` says that this character is none. */
+static size_t plain_length(const char *text, size_t size)
 {
-    return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+    const uint64_t ones = 0x0101010101010101u, tops = 0x80 * ones;
+    size_t length = 0;
+    for (uint64_t eight; size - length >= 8; length += 8) {
+        memcpy(&eight, text + length, 8);
+        uint64_t quote = eight ^ '"' * ones, escape = eight ^ '\\' * ones,
+                 last = eight ^ 0x7f * ones;
+        uint64_t other =
+            eight | (eight - ' ' * ones) | (quote - ones) | (escape - ones) | (last - ones);
+        if (other & tops)
+            break;
+    }
+    while (length < size && text[length] >= ' ' && text[length] < 0x7f && text[length] != '"' &&
+           text[length] != '\\')
+        length++;
+    return length;
 }
 
 /* What stands between quotes; the first of which was taken. */
 static bool read_text(struct reader *reader, const char **out, size_t *out_size)
 {
     const char *start = reader->at;
-    while (reader->at < reader->end && is_plain(*reader->at))
-        reader->at++;
+    reader->at += plain_length(start, (size_t)(reader->end - start));
     if (reader->at == reader->end || *reader->at != '"')
         return false;
     *out = start;
@@ -120,6 +137,15 @@ static json_t *read_array(struct reader *reader)
     return NULL;
 }
 
+static json_t *read_nested(struct reader *reader)
+{
+    if (reader->depth-- == 0)
+        return NULL;
+    json_t *value = *reader->at++ == '{' ? read_object(reader) : read_array(reader);
+    reader->depth++;
+    return value;
+}
+
 static json_t *read_value(struct reader *reader)
 {
     const char *text;
@@ -128,8 +154,8 @@ static json_t *read_value(struct reader *reader)
     if (reader->at == reader->end)
         return NULL;
     switch (*reader->at) {
-    case '{': reader->at++; return read_object(reader);
-    case '[': reader->at++; return read_array(reader);
+    case '{':
+    case '[': return read_nested(reader);
     case '"':
         reader->at++;
         return read_text(reader, &text, &size) ? json_stringn_nocheck(text, size) : NULL;
@@ -140,11 +166,11 @@ static json_t *read_value(struct reader *reader)
     }
 }
 
-json_t *json_plain_parse(const char *text, size_t size)
+json_t *json_plain_parse(const char *text, size_t size, int max_depth)
 {
-    struct reader reader = {text, text + size};
+    struct reader reader = {text, text + size, max_depth};
     skip_spaces(&reader);
-    /* As in jansson, a document is an object or an array; its depth was measured by the caller. */
+    /* As in jansson, a document is an object or an array. */
     if (reader.at == reader.end || (*reader.at != '{' && *reader.at != '['))
         return NULL;
     json_t *value = read_value(&reader);
@@ -157,17 +183,9 @@ json_t *json_plain_parse(const char *text, size_t size)
 
 /* ---- writing ---- */
 
-static bool text_is_plain(const char *text, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        if (!is_plain(text[i]))
-            return false;
-    return true;
-}
-
 static int put_text(struct buf *buf, const char *text, size_t size)
 {
-    if (!text_is_plain(text, size))
+    if (plain_length(text, size) != size)
         return ERR_UNSUPPORTED;
     int rc = buf_append(buf, "\"", 1);
     if (rc == 0)

@@ -11,9 +11,10 @@
 
 struct buf;
 
-/* NULL: not plain, not JSON, or no memory; ask jansson. What it does give, jansson would give too.
+/* NULL: not plain, not JSON, nested too deep, or no memory; ask jansson. What it does give, jansson
+ * would give too.
  */
-json_t *json_plain_parse(const char *text, size_t size);
+json_t *json_plain_parse(const char *text, size_t size, int max_depth);
 
 /* The compact text, appended; `sorted`: members by name. ERR_UNSUPPORTED: not plain; then part of
  * it may have been appended. */

@@ -428,19 +428,5 @@ const struct manifest *manifest_set_find(const struct manifest_set *set, const c
 int manifest_check_params(const struct manifest *manifest, const json_t *params,
                           json_t **out_params, struct err *err)
 {
-    json_t *checked = NULL;
-    struct buf text;
-    int rc = params_apply_schema(manifest->params, params, &checked, err);
-    if (rc < 0)
-        return rc;
-    buf_init(&text, MANIFEST_MAX_PARAMS_BYTES);
-    rc = json_append(&text, checked, JSON_COMPACT);
-    buf_fini(&text);
-    if (rc < 0) {
-        json_decref(checked);
-        return err_set(err, ERR_LIMIT, "params", "params have more than %d bytes",
-                       MANIFEST_MAX_PARAMS_BYTES);
-    }
-    *out_params = checked;
-    return 0;
+    return params_apply_schema(manifest->params, params, out_params, err);
 }

@@ -28,8 +28,7 @@
 #include "common/json.h"
 #include "common/picture.h"
 
-#define MANIFEST_MAX_NAME 48           /* as long as the queue lets a model be called */
-#define MANIFEST_MAX_PARAMS_BYTES 8192 /* of a request's params as JSON */
+#define MANIFEST_MAX_NAME 48 /* as long as the queue lets a model be called */
 
 struct manifest {
     char name[MANIFEST_MAX_NAME + 1]; /* [a-z0-9-]{1,48}, equal to the file's name */

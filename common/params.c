@@ -239,8 +239,8 @@ static int check_known(const json_t *properties, const json_t *given, struct err
 static int apply_property(const json_t *schema, const char *name, const json_t *property,
                           const json_t *given, json_t *result, struct err *err)
 {
-    char field[64];
-    snprintf(field, sizeof field, "params.%s", name);
+    char field[sizeof "params." + PARAMS_MAX_NAME] = "params.";
+    memcpy(field + strlen(field), name, strlen(name) + 1); /* the schema's: checked */
     const json_t *value = json_object_get(given, name);
     if (value) {
         int rc = check_value(property, field, value, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/queue_record.h"
 
+#include "common/base64.h"
 #include "common/err.h"
 
 #include <inttypes.h>
@@ -167,10 +168,10 @@ int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t siz
 
 static void put_int(struct buf *out, uint64_t value, int bytes)
 {
-    while (bytes-- > 0) {
-        unsigned char byte = bytes < 8 ? (unsigned char)(value >> (8 * bytes)) : 0;
-        buf_append(out, &byte, 1);
-    }
+    unsigned char text[20] = {0};
+    for (int i = bytes; i-- > 0; value >>= 8)
+        text[i] = (unsigned char)value;
+    buf_append(out, text, (size_t)bytes);
 }
 
 /* The deadline, up to 16 parents, one of them again, and the batch. */
@@ -223,8 +224,9 @@ int queue_record_pack(const struct queue_submit *job, int64_t charge_ms, struct 
     put_int(out, 0, 2 + 1); /* losses, crashes */
     put_int(out, (uint64_t)job->cost_ms, 3);
     put_int(out, (uint64_t)charge_ms, 3);
-    for (const char *hex = job->public_id + 14; *hex; hex += 2)
-        put_int(out, strtoul((char[]){hex[0], hex[1], 0}, NULL, 16), 1);
+    unsigned char rest[10]; /* of a valid id */
+    hex_decode(job->public_id + 14, 20, rest, sizeof rest);
+    buf_append(out, rest, sizeof rest);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         put_int(out, sizes[i], 1);
     put_int(out, job->notify_blob_size, 2);

@@ -257,9 +257,8 @@ void redis_command_text(struct redis_command *command, const char *text)
 
 void redis_command_int(struct redis_command *command, int64_t value)
 {
-    char text[24];
-    int length = snprintf(text, sizeof text, "%lld", (long long)value);
-    redis_command_bytes(command, text, (size_t)length);
+    char text[BUF_INT_SIZE];
+    redis_command_bytes(command, text, buf_int_text(value, text));
 }
 
 /* Two keys, and neither exists. While a cluster moves the slot of several keys of which one is

@@ -11,8 +11,6 @@
 #include "dispatcher/job_hook.h"
 #include "dispatcher/job_view.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define MAX_KEY 255
@@ -54,8 +52,8 @@ bool accept_read_key(struct call *call, char out[QUEUE_IDEM_HASH_SIZE])
 int accept_send(struct call *call, const struct queue_job *job, bool replayed)
 {
     const struct dispatcher *dispatcher = call->dispatcher;
-    char location[640], retry_after[24], secret[WEBHOOK_SECRET_SIZE];
-    struct buf body;
+    char retry_after[BUF_INT_SIZE + 1], secret[WEBHOOK_SECRET_SIZE];
+    struct buf body, location;
     buf_init(&body, JOB_VIEW_MAX);
     bool hooked = job_hook_secret(dispatcher, job, secret);
     int rc = job_view_write_hooked(job, dispatcher->public_url, dispatcher->tokens,
@@ -65,19 +63,21 @@ int accept_send(struct call *call, const struct queue_job *job, bool replayed)
         return rc;
     }
     int64_t wait_s = job->eta_ms < 0 ? 5 : 1 + job->eta_ms / 1000;
-    snprintf(location, sizeof location, "%s/v1/jobs/%s", dispatcher->public_url, job->public_id);
-    snprintf(retry_after, sizeof retry_after, "%" PRId64,
-             wait_s < MAX_RETRY_AFTER_S ? wait_s : MAX_RETRY_AFTER_S);
+    wait_s = wait_s < MAX_RETRY_AFTER_S ? wait_s : MAX_RETRY_AFTER_S;
+    retry_after[buf_int_text(wait_s, retry_after)] = 0;
+    buf_init(&location, 1024);
+    buf_join(&location, dispatcher->public_url, "/v1/jobs/", job->public_id, NULL);
     size_t size;
     void *data = buf_steal(&body, &size);
     struct answer *answer = answer_take(data, size);
     answer_header(answer, "Content-Type", "application/json");
     answer_header(answer, "Cache-Control", "no-store");
     answer_header(answer, "X-Content-Type-Options", "nosniff");
-    answer_header(answer, "Location", location);
+    answer_header(answer, "Location", buf_text(&location));
     answer_header(answer, "Retry-After", retry_after);
     if (replayed)
         answer_header(answer, "Idempotency-Replayed", "true");
+    buf_fini(&location);
     exchange_respond(call->exchange, 202, answer);
     log_event(LOG_INFO, replayed ? "job.replayed" : "job.accepted", "job", LOG_S, job->public_id,
               "model", LOG_S, job->model, "position", LOG_I, job->position, NULL);

@@ -23,6 +23,16 @@ static void a_key_has_its_form(void)
     }
 }
 
+static void only_base64url_stands_in_a_key(void)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    char text[] = "dk_0123456789abcdefghijABCDEFGHIJ-_0123456789a";
+    for (int c = 1; c < 256; c++) {
+        text[20] = (char)c;
+        CHECK_INT(key_text_valid(text), strchr(digits, c) != NULL);
+    }
+}
+
 static void scopes_go_back_and_forth(void)
 {
     char text[KEY_SCOPES_SIZE];
@@ -111,6 +121,7 @@ static void members_keep_their_limits(void)
 int main(void)
 {
     RUN(a_key_has_its_form);
+    RUN(only_base64url_stands_in_a_key);
     RUN(scopes_go_back_and_forth);
     RUN(an_origin_is_scheme_host_and_port);
     RUN(an_origin_is_allowed_as_a_whole_only);

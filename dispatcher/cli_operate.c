@@ -18,15 +18,23 @@ int cli_ask(struct cli *cli, const char *method, const char *path, const json_t 
 {
     const struct cli_settings *settings = &cli->settings;
     if (!cli->key[0])
-        return err_set(err, ERR_INVALID, "key-file",
-                       "--key-file wants a file with an API key of the scope operate");
-    return cli_call(
-        cli,
-        &(struct cli_request){.server = settings->server ? settings->server : CLI_DEFAULT_SERVER,
-                              .method = method,
-                              .path = path,
-                              .token = cli->key},
-        out_answer, err);
+        return err_set(err, ERR_INVALID, "key-file", "--key-file wants a file with an API key");
+    struct buf text;
+    buf_init(&text, MAX_BODY_BYTES);
+    int rc = body ? json_append(&text, body, JSON_COMPACT) : 0;
+    if (rc == 0)
+        rc = cli_call(cli,
+                      &(struct cli_request){.server = settings->server ? settings->server
+                                                                       : CLI_DEFAULT_SERVER,
+                                            .method = method,
+                                            .path = path,
+                                            .token = cli->key,
+                                            .content_type = body ? "application/json" : NULL,
+                                            .body = text.data,
+                                            .body_size = text.size},
+                      out_answer, err);
+    buf_fini(&text);
+    return rc;
 }
 
 static int64_t number(const json_t *object, const char *name)

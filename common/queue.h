@@ -75,6 +75,10 @@ bool queue_check_command(const struct queue *queue, int which, struct redis_comm
 int queue_check_reply(const struct queue *queue, const struct redis_reply *reply, int which,
                       struct err *err);
 
+/* How full the server of this shard is: thousandths of its maxmemory; 0 where it has none. */
+void queue_memory_command(const struct queue *queue, struct redis_command *command);
+int queue_memory_reply(const struct redis_reply *reply, int *out_permille, struct err *err);
+
 /* ---- submit --------------------------------------------------------------------------------- */
 
 struct queue_submit {

@@ -24,16 +24,24 @@ enum {
     CHECK_END
 };
 
+void queue_memory_command(const struct queue *queue, struct redis_command *command)
+{
+    redis_command_clear(command);
+    /* INFO and not CONFIG GET, which managed servers and narrow users do not allow. */
+    redis_command_text(command, "INFO");
+    redis_command_text(command, "memory");
+    command->slot = queue_slot(queue); /* of the node that has this shard */
+}
+
 bool queue_check_command(const struct queue *queue, int which, struct redis_command *command)
 {
     redis_command_clear(command);
     switch (which) {
-    case CHECK_MEMORY:
+    case CHECK_MEMORY: queue_memory_command(queue, command); return true;
     case CHECK_SERVER:
-        /* INFO and not CONFIG GET, which managed servers and narrow users do not allow. */
         redis_command_text(command, "INFO");
-        redis_command_text(command, which == CHECK_MEMORY ? "memory" : "server");
-        command->slot = queue_slot(queue); /* of the node that has this shard */
+        redis_command_text(command, "server");
+        command->slot = queue_slot(queue);
         return true;
     case CHECK_STAMP:
         redis_command_text(command, "SETNX");
@@ -66,6 +74,18 @@ static bool info_value(const char *info, const char *name, char *out, size_t siz
     at += strlen(name);
     snprintf(out, size, "%.*s", (int)strcspn(at, "\r\n"), at);
     return true;
+}
+
+int queue_memory_reply(const struct redis_reply *reply, int *out_permille, struct err *err)
+{
+    char used[24], limit[24];
+    const char *info = redis_reply_text(reply);
+    if (!info_value(info, "used_memory:", used, sizeof used) ||
+        !info_value(info, "maxmemory:", limit, sizeof limit))
+        return err_set(err, ERR_UNSUPPORTED, "redis", "INFO memory names no maxmemory");
+    double most = strtod(limit, NULL);
+    *out_permille = most > 0 ? (int)(1000 * strtod(used, NULL) / most) : 0;
+    return 0;
 }
 
 static int check_policy(const char *info, struct err *err)

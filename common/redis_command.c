@@ -169,6 +169,9 @@ static int parse_hosts(struct redis_target *target, const char *url, struct err 
         int rc = parse_user(target, &rest, err);
         return rc == 0 ? schemes[i].parse(target, rest, err) : rc;
     }
+    if (strncmp(url, "rediss", 6) == 0)
+        return err_set(err, ERR_INVALID, "redis",
+                       "TLS is not built in: lead redis:// through a tunnel such as stunnel");
     return err_set(err, ERR_INVALID, "redis",
                    "must be unix:/path[?db=N], redis://[user@]host[:port][/db], "
                    "redis+cluster://host,… or redis+sentinel://host,…/master");

@@ -2,6 +2,7 @@
 #include "dispatcher/enqueue.h"
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/gate.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -81,6 +82,8 @@ int enqueue_add(struct enqueue *enqueue, struct enqueue_item *item, struct err *
         return rc;
     if (!dispatcher_redis_usable(enqueue->dispatcher))
         return err_set(err, ERR_UNAVAILABLE, NULL, "the queue cannot be reached");
+    if (gate_is_full(enqueue->dispatcher->gate, queue->shard))
+        return err_set(err, ERR_UNAVAILABLE, NULL, "the queue's memory is nearly full");
     if (enqueue->waiting_count >= ENQUEUE_MAX_WAITING)
         return err_set(err, ERR_LIMIT, NULL, "too many jobs are on their way into the queue");
     list_put(&enqueue->lanes[queue->shard].waiting, item);

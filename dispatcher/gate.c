@@ -11,6 +11,10 @@
 
 #define AGAIN_MS 5000 /* somebody may repair the server's configuration */
 #define LOOK_MS 100   /* for a shard that nobody serves */
+/* Of maxmemory: from there no new jobs; and until it is below the other one. */
+#define FULL_PERMILLE 900
+#define OPEN_PERMILLE 880
+#define MEMORY_MS 500
 
 struct gate {
     struct dispatcher *dispatcher;
@@ -18,6 +22,11 @@ struct gate {
     unsigned shard; /* the one that is being checked; past the last: none */
     int step;
     bool reached[QUEUE_SHARDS_MAX]; /* its node has been there since it was checked */
+    struct memory {
+        struct gate *gate;
+        bool asked, full;
+    } memories[QUEUE_SHARDS_MAX]; /* of one server only the first one is used */
+    int64_t memory_ms;            /* when they are asked again */
     int64_t due_ms;
 };
 
@@ -27,6 +36,8 @@ int gate_create(struct dispatcher *dispatcher, struct gate **out)
     if (!gate)
         return ERR_NOMEM;
     gate->dispatcher = dispatcher;
+    for (unsigned shard = 0; shard < dispatcher->shards; shard++)
+        gate->memories[shard].gate = gate;
     *out = gate;
     return 0;
 }
@@ -103,6 +114,51 @@ static bool note_losses(struct gate *gate)
     return incomplete;
 }
 
+/* ---- memory ---- */
+
+static unsigned memory_count(const struct dispatcher *dispatcher)
+{
+    return dispatcher->redis_target.kind == REDIS_CLUSTER ? dispatcher->shards : 1;
+}
+
+static void on_memory(int rc, const struct redis_reply *reply, void *data)
+{
+    struct memory *memory = data;
+    int permille = 0;
+    memory->asked = false;
+    if (rc < 0 || queue_memory_reply(reply, &permille, NULL) < 0)
+        return;
+    bool full = permille >= (memory->full ? OPEN_PERMILLE : FULL_PERMILLE);
+    if (full != memory->full)
+        log_event(full ? LOG_WARN : LOG_INFO, full ? "redis.full" : "redis.room", "shard", LOG_I,
+                  (int64_t)(memory - memory->gate->memories), "permille", LOG_I, (int64_t)permille,
+                  NULL);
+    memory->full = full;
+}
+
+static int64_t ask_memory(struct gate *gate, int64_t now_ms)
+{
+    struct dispatcher *dispatcher = gate->dispatcher;
+    if (now_ms < gate->memory_ms)
+        return gate->memory_ms;
+    gate->memory_ms = now_ms + MEMORY_MS;
+    for (unsigned i = 0; i < memory_count(dispatcher); i++) {
+        struct memory *memory = &gate->memories[i];
+        if (memory->asked)
+            continue;
+        queue_memory_command(dispatcher_queue(dispatcher, i), &dispatcher->command);
+        memory->asked = dispatcher_send(dispatcher, on_memory, memory) == 0;
+    }
+    return gate->memory_ms;
+}
+
+bool gate_is_full(const struct gate *gate, unsigned shard)
+{
+    return gate->memories[memory_count(gate->dispatcher) > 1 ? shard : 0].full;
+}
+
+/* ---- the whole ---- */
+
 int64_t gate_tick(struct gate *gate, int64_t now_ms)
 {
     struct dispatcher *dispatcher = gate->dispatcher;
@@ -118,12 +174,13 @@ int64_t gate_tick(struct gate *gate, int64_t now_ms)
         return INT64_MAX;
     }
     gate->was_connected = true;
+    int64_t memory_ms = dispatcher->redis_checked ? ask_memory(gate, now_ms) : INT64_MAX;
     if (!note_losses(gate) || gate->asking)
-        return INT64_MAX;
+        return memory_ms;
     if (now_ms < gate->due_ms)
-        return gate->due_ms;
+        return gate->due_ms < memory_ms ? gate->due_ms : memory_ms;
     if (gate->shard == dispatcher->shards)
         gate->shard = 0;
     ask(gate);
-    return gate->asking ? INT64_MAX : now_ms + LOOK_MS;
+    return gate->asking ? memory_ms : now_ms + LOOK_MS;
 }

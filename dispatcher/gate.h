@@ -6,6 +6,7 @@
 #ifndef DARKROOM_DISPATCHER_GATE_H
 #define DARKROOM_DISPATCHER_GATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct dispatcher;
@@ -13,6 +14,10 @@ struct gate;
 
 int gate_create(struct dispatcher *dispatcher, struct gate **out);
 void gate_destroy(struct gate **gate);
+
+/* True while the shard's server has so little memory left that no more jobs are accepted: what was
+ * accepted must still be able to end. */
+bool gate_is_full(const struct gate *gate, unsigned shard);
 
 /* Keeps dispatcher->redis_checked right. Returns when it wants to be called again. */
 int64_t gate_tick(struct gate *gate, int64_t now_ms);

@@ -13,7 +13,7 @@ static const struct config_option options[] = {
     {"web", CONFIG_TEXT, AT(web), NULL, .help = "folder of the pages; default: no pages"},
     {"log", CONFIG_TEXT, AT(log), "info", .help = "debug, info, warn or error"},
     {"redis", CONFIG_TEXT, AT(redis), "redis://127.0.0.1:6379/0",
-     .help = "unix:/path[?db=N] or redis://[user@]host[:port][/db]"},
+     .help = "unix:/path[?db=N], redis://, redis+sentinel:// or redis+cluster://"},
     {"redis-password-file", CONFIG_TEXT, AT(redis_password_file), NULL,
      .help = "file with Redis' password"},
     {"redis-timeout-ms", CONFIG_INT, AT(redis_timeout_ms), "3000", 100, 60000, "ms",

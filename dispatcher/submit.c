@@ -25,6 +25,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/enqueue.h"
 #include "dispatcher/form.h"
+#include "dispatcher/gate.h"
 #include "dispatcher/http_server.h"
 #include "dispatcher/intake.h"
 #include "dispatcher/job_hook.h"
@@ -240,8 +241,12 @@ void submit(struct dispatcher *dispatcher, struct call *call)
     }
     if (!identity_flow(call))
         return;
-    id_public_create(dispatcher_queue_of_flow(dispatcher, call->identity.flow)->shard,
-                     submission->public_id);
+    unsigned shard = dispatcher_queue_of_flow(dispatcher, call->identity.flow)->shard;
+    if (gate_is_full(dispatcher->gate, shard)) {
+        call_refuse(call, PROBLEM_UNAVAILABLE, "the queue's memory is nearly full");
+        return;
+    }
+    id_public_create(shard, submission->public_id);
     job_input_key(submission->public_id, submission->input_key);
     /* What is this small is checked sooner than it is handed to a thread. */
     if (form_bytes(submission->form) <= MAX_BYTES_HERE) {

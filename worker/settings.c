@@ -16,7 +16,7 @@
 
 static const struct config_option options[] = {
     {"redis", CONFIG_TEXT, FIELD(texts.redis), "redis://127.0.0.1:6379/0",
-     .help = "unix:/path[?db=N] or redis://[user@]host[:port][/db]"},
+     .help = "unix:/path[?db=N], redis://, redis+sentinel:// or redis+cluster://"},
     {"redis-password-file", CONFIG_TEXT, FIELD(texts.redis_password_file), NULL,
      .help = "file whose first line is the password"},
     {"shards", CONFIG_INT, FIELD(shards), "1", 1, QUEUE_SHARDS_MAX, NULL,

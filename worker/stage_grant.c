@@ -110,7 +110,7 @@ static void grant_batch(struct pipeline *pipeline, struct http_client *client, s
  * returns how many. */
 static size_t gather_shard(struct task **tasks, size_t count)
 {
-    struct task *others[QUEUE_GRANTS_MAX];
+    struct task *others[QUEUE_GRANTS_MAX] = {NULL};
     size_t same = 0, other = 0;
     unsigned shard = tasks[0]->shard;
     for (size_t i = 0; i < count; i++)

@@ -52,6 +52,7 @@ static void bad_addresses_are_refused(void)
                                       "redis+sentinel:///lab",
                                       "redis+sentinel://a/lab/x",
                                       "redis+other://a",
+                                      "rediss://a",
                                       "unix:relative",
                                       "unix:/path?x=1",
                                       "unix:/path?db="};

@@ -164,7 +164,7 @@ static int read_retry(const json_t *document, struct manifest *manifest, struct 
 
 static int read_retention(const json_t *document, struct manifest *manifest, struct err *err)
 {
-    static const char *const names[] = {"input_s", "result_s", NULL};
+    static const char *const names[] = {"input_s", "result_s", "crop", NULL};
     const int64_t year_s = 366 * 86400;
     json_t *retention = NULL;
     int rc = json_opt_object(document, "retention", &retention, err);
@@ -175,6 +175,10 @@ static int read_retention(const json_t *document, struct manifest *manifest, str
         rc = json_opt_int(retention, "retention.input_s", 0, year_s, &manifest->input_s, err);
     if (rc == 0)
         rc = json_opt_int(retention, "retention.result_s", 1, year_s, &manifest->result_s, err);
+    const json_t *crop = json_object_get(retention, "crop");
+    if (rc == 0 && crop && !json_is_boolean(crop))
+        rc = err_set(err, ERR_INVALID, "retention.crop", "retention.crop must be true or false");
+    manifest->keep_crop = json_is_true(crop);
     return rc;
 }
 

@@ -48,6 +48,7 @@ struct manifest {
     int64_t timeout_ms;        /* for one attempt */
     int64_t deadline_ms;       /* after it is due, a job that has not ended fails; 0: never */
     int64_t past_due_ms;       /* see struct queue_model; 0: the default */
+    bool keep_crop;            /* the picture as the network saw it stays with its result */
     int64_t input_s, result_s; /* kept after the job's end; 0: not at all, the default */
     int64_t backoff_ms, backoff_max_ms; /* between attempts: the first wait, and the longest */
     json_t *params;   /* JSON Schema of the parameters; borrowed from `document` */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CROP_TYPE "image/png"
 #define MAX_REQUEST_BYTES (64 * 1024)
 #define MAX_ANSWER_BYTES (16 * 1024 * 1024)
 #define MAX_SMALL_ID ((int64_t)1 << 53)
@@ -77,8 +78,8 @@ void grants_headers(struct dispatcher *dispatcher, struct call *call)
 static int add_links(const struct dispatcher *dispatcher, const struct queue_grant *grant,
                      uint32_t epoch, json_t *item, struct err *err)
 {
-    char result_key[JOB_KEY_SIZE];
-    struct store_link get = {.url = ""}, put = {.url = ""};
+    char result_key[JOB_KEY_SIZE], crop_key[JOB_KEY_SIZE];
+    struct store_link get = {.url = ""}, put = {.url = ""}, crop = {.url = ""};
     const struct settings *settings = dispatcher->settings;
     const struct manifest *model = manifest_set_find(&dispatcher->models, grant->model);
     job_result_key(grant->public_id, epoch, grant->extension, result_key);
@@ -94,8 +95,20 @@ static int add_links(const struct dispatcher *dispatcher, const struct queue_gra
             .method = STORE_GET, .key = grant->input_key, .lifetime_s = settings->grant_seconds};
         rc = store_presign(dispatcher->store, &request, &get, err);
     }
+    bool keep_crop = model && model->keep_crop && grant->input_key[0];
+    if (rc == 0 && keep_crop) {
+        job_crop_key(grant->public_id, epoch, crop_key);
+        request = (struct store_link_request){.method = STORE_PUT,
+                                              .key = crop_key,
+                                              .lifetime_s = settings->grant_seconds,
+                                              .max_bytes = settings->max_upload_bytes,
+                                              .content_type = CROP_TYPE};
+        rc = store_presign(dispatcher->store, &request, &crop, err);
+    }
     if (rc < 0)
         return rc;
+    if (keep_crop && json_object_set_new(item, "put_crop", json_string(crop.url)))
+        return ERR_NOMEM;
     if (json_object_set_new(item, "put", json_string(put.url)) ||
         json_object_set_new(item, "result_key", json_string(result_key)) ||
         json_object_set_new(item, "put_headers",

@@ -132,27 +132,22 @@ static void conflict(struct visit *visit, const struct queue_job *job)
         &(struct problem){.kind = PROBLEM_CONFLICT, .detail = detail, .job = job->public_id});
 }
 
-static void show_result(struct visit *visit, const struct queue_job *job)
+/* A link that is good for a while. */
+static void send_to(struct visit *visit, const char *public_id, const char *key,
+                    const char *content_type)
 {
     const struct dispatcher *dispatcher = visit->call->dispatcher;
-    char key[JOB_KEY_SIZE];
     struct store_link link;
     struct err err = {0};
-    if (job->state != JOB_SUCCEEDED) {
-        conflict(visit, job);
-        return;
-    }
-    job_result_key(job->public_id, job->epoch, job->extension, key);
     struct store_link_request request = {.method = STORE_GET,
                                          .key = key,
                                          .lifetime_s = dispatcher->settings->link_seconds,
-                                         .content_type =
-                                             *job->result_type ? job->result_type : NULL};
+                                         .content_type = content_type};
     int rc = store_presign(dispatcher->store, &request, &link, &err);
     if (rc < 0) {
-        log_event(LOG_ERROR, "result.unsigned", "job", LOG_S, job->public_id, "detail", LOG_S,
-                  err.text, NULL);
-        problem_send_err(visit->call->exchange, ERR_INTERNAL, NULL, job->public_id);
+        log_event(LOG_ERROR, "result.unsigned", "job", LOG_S, public_id, "detail", LOG_S, err.text,
+                  NULL);
+        problem_send_err(visit->call->exchange, ERR_INTERNAL, NULL, public_id);
         return;
     }
     struct answer *answer = answer_static("", 0);
@@ -160,6 +155,40 @@ static void show_result(struct visit *visit, const struct queue_job *job)
     answer_header(answer, "Cache-Control", "no-store");
     answer_header(answer, "Referrer-Policy", "no-referrer");
     exchange_respond(visit->call->exchange, 302, answer);
+}
+
+static void show_result(struct visit *visit, const struct queue_job *job)
+{
+    char key[JOB_KEY_SIZE];
+    if (job->state != JOB_SUCCEEDED) {
+        conflict(visit, job);
+        return;
+    }
+    job_result_key(job->public_id, job->epoch, job->extension, key);
+    send_to(visit, job->public_id, key, *job->result_type ? job->result_type : NULL);
+}
+
+static void show_crop(struct visit *visit, const struct queue_job *job)
+{
+    char key[JOB_KEY_SIZE];
+    const struct manifest *model = manifest_set_find(&visit->call->dispatcher->models, job->model);
+    if (!model || !model->keep_crop) {
+        call_refuse(visit->call, PROBLEM_NOT_FOUND, "this model keeps no crops");
+        return;
+    }
+    if (job->state != JOB_SUCCEEDED) {
+        conflict(visit, job);
+        return;
+    }
+    job_crop_key(job->public_id, job->epoch, key);
+    send_to(visit, job->public_id, key, "image/png");
+}
+
+void job_crop(struct dispatcher *dispatcher, struct call *call)
+{
+    struct visit *visit = begin(call, TOKEN_VIEW, show_crop);
+    if (visit)
+        ask_for_job(visit);
 }
 
 void job_result(struct dispatcher *dispatcher, struct call *call)

@@ -23,6 +23,7 @@ const struct route routes[] = {
     {DELETE, "/v1/jobs/{}", "erase", NULL, job_erase},
     {GET, "/v1/jobs/{}/events", "events", NULL, job_events},
     {GET, "/v1/jobs/{}/result", "result", NULL, job_result},
+    {GET, "/v1/jobs/{}/crop", "crop", NULL, job_crop},
     {POST, "/v1/jobs/{}/cancel", "cancel", NULL, job_cancel},
     {POST, "/v1/batches", "batch_submit", batch_submit_headers, batch_submit},
     {GET, "/v1/batches/{}", "batch", NULL, batch_get},

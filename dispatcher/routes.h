@@ -39,6 +39,7 @@ void batch_erase(struct dispatcher *dispatcher, struct call *call);
 /* jobs.c */
 void job_get(struct dispatcher *dispatcher, struct call *call);
 void job_result(struct dispatcher *dispatcher, struct call *call);
+void job_crop(struct dispatcher *dispatcher, struct call *call);
 void job_cancel(struct dispatcher *dispatcher, struct call *call);
 void job_erase(struct dispatcher *dispatcher, struct call *call);
 

@@ -14,7 +14,7 @@
 
 size_t grants_max_bytes(size_t count)
 {
-    return 1024 + count * (2 * MAX_URL_BYTES + 1024);
+    return 1024 + count * (3 * MAX_URL_BYTES + 1024);
 }
 
 int grants_format(const char *worker, struct task *const *tasks, size_t count, struct buf *out,
@@ -67,6 +67,8 @@ static int read_grant(const json_t *item, struct task_grant *out, struct err *er
         rc = copy_text(item, "grants.get", MAX_URL_BYTES, &grant.get_url, err);
     if (rc == 0)
         rc = copy_text(item, "grants.put", MAX_URL_BYTES, &grant.put_url, err);
+    if (rc == 0 && json_object_get(item, "put_crop"))
+        rc = copy_text(item, "grants.put_crop", MAX_URL_BYTES, &grant.crop_url, err);
     if (rc == 0)
         rc = json_get_object(item, "grants.put_headers", &headers, err);
     if (rc == 0)

@@ -16,6 +16,12 @@
 /* Of a refusal's text, which is not even read. */
 #define MAX_ANSWER_BYTES 65536
 
+/* What goes to the store. All borrowed. */
+struct parcel {
+    const char *url, *type;
+    const struct buf *body;
+};
+
 static int encode(struct task *task, struct buf *png)
 {
     int rc = develop_output(task->output, task->resident->size, png, &task->err);
@@ -32,19 +38,19 @@ static int on_progress(void *context, int64_t sent_bytes, int64_t received_bytes
 }
 
 static int upload_once(struct pipeline *pipeline, struct http_client *client, struct task *task,
-                       const struct buf *png, int *out_status, struct err *err)
+                       const struct parcel *parcel, int *out_status, struct err *err)
 {
-    const struct http_header header = {"Content-Type", task->grant.put_type};
+    const struct http_header header = {"Content-Type", parcel->type};
     struct http_response response;
     http_response_init(&response, MAX_ANSWER_BYTES);
     task->tried_upload = true;
     int rc = http_client_send(client,
                               &(struct http_request){.method = HTTP_PUT,
-                                                     .url = task->grant.put_url,
+                                                     .url = parcel->url,
                                                      .headers = &header,
                                                      .header_count = 1,
-                                                     .body = png->data,
-                                                     .body_size = png->size,
+                                                     .body = parcel->body->data,
+                                                     .body_size = parcel->body->size,
                                                      .on_progress = on_progress,
                                                      .context = task},
                               &response, err);
@@ -63,13 +69,13 @@ static int failure_of(int rc)
 }
 
 static int upload(struct pipeline *pipeline, struct http_client *client, struct task *task,
-                  const struct buf *png)
+                  const struct parcel *parcel)
 {
     struct backoff backoff = {.base_ms = 100, .max_ms = 2000};
     for (int try = 1;; try++) {
         struct err err = {0};
         int status;
-        int rc = upload_once(pipeline, client, task, png, &status, &err);
+        int rc = upload_once(pipeline, client, task, parcel, &status, &err);
         if (rc == 0 || rc == ERR_CANCELLED)
             return rc;
         bool again = rc != ERR_LIMIT && rc != ERR_DENIED;
@@ -89,7 +95,11 @@ static void encode_and_upload(struct pipeline *pipeline, struct http_client *cli
     buf_init(&png, 4 * side * side + 65536);
     task->rc = encode(task, &png);
     if (!task_is_over(task)) {
-        task->rc = upload(pipeline, client, task, &png);
+        const struct parcel crop = {task->grant.crop_url, "image/png", &task->crop_png};
+        const struct parcel result = {task->grant.put_url, task->grant.put_type, &png};
+        task->rc = crop.url ? upload(pipeline, client, task, &crop) : 0;
+        if (task->rc == 0)
+            task->rc = upload(pipeline, client, task, &result);
         task->uploaded = task->rc == 0;
         task->result_bytes = (int64_t)png.size;
         task_mark(task, STEP_UPLOAD);

@@ -53,9 +53,15 @@ static int decode(struct task *task, const struct buf *file)
     const struct job_crop *crop = &task->spec.crop;
     const struct picture_rect rect = {(int)crop->x, (int)crop->y, (int)crop->width,
                                       (int)crop->height};
-    return develop_input(file->data, file->size, &task->resident->manifest->limits,
-                         task->spec.has_crop ? &rect : NULL, task->resident->size, &task->square,
-                         &task->err);
+    int rc = develop_input(file->data, file->size, &task->resident->manifest->limits,
+                           task->spec.has_crop ? &rect : NULL, task->resident->size, &task->square,
+                           &task->err);
+    if (rc == 0 && task->grant.crop_url) {
+        size_t side = (size_t)task->resident->size;
+        buf_init(&task->crop_png, 4 * side * side + 65536);
+        rc = picture_encode_png(&task->square, &task->crop_png, &task->err);
+    }
+    return rc;
 }
 
 static void fetch_and_decode(struct pipeline *pipeline, struct http_client *client,

@@ -18,6 +18,7 @@ void task_grant_fini(struct task_grant *grant)
     free(grant->get_url);
     free(grant->put_url);
     free(grant->put_type);
+    free(grant->crop_url);
     *grant = (struct task_grant){0};
 }
 
@@ -28,6 +29,7 @@ void task_destroy(struct task **task)
     job_spec_fini(&(*task)->spec);
     task_grant_fini(&(*task)->grant);
     picture_fini(&(*task)->square);
+    buf_fini(&(*task)->crop_png);
     free((*task)->output);
     free(*task);
     *task = NULL;

@@ -50,6 +50,7 @@ struct task_grant {
     char *get_url;  /* owned; NULL: the job brings no input */
     char *put_url;  /* owned */
     char *put_type; /* owned: the Content-Type that the link was signed for */
+    char *crop_url; /* owned; NULL: the picture as the network saw it is not kept */
 };
 
 struct task {
@@ -70,6 +71,7 @@ struct task {
     /* What it gathers. */
     struct task_grant grant;
     struct picture square; /* the network's input */
+    struct buf crop_png;   /* the same as a file, where it is kept */
     float *output;         /* owned: [3][size][size] in [-1,1] */
     bool tried_upload;     /* something may lie in the store */
     bool uploaded;         /* it does */

@@ -107,6 +107,33 @@ class Worker(unittest.TestCase):
             for worker in workers:
                 self.assertIn(" job.done ", worker.log)
 
+    def test_a_crop_lies_beside_the_result_and_goes_with_it(self):
+        self.bench.manifest("keeper", 64, weights={"file": "quick.safetensors"}, cost_ms=5,
+                            retention={"crop": True, "result_s": 3600})
+        with self.lab() as lab:
+            lab.worker_start(*LEASE, "--model", "keeper", "--model", "quick", "--device", DEVICE)
+            picture = noise_png(90, 80, 1)
+            job = self.submit(lab, picture, "keeper", crop={"x": 10, "y": 20, "width": 40, "height": 40})
+            early = lab.get(f"/v1/jobs/{job['id']}/crop", token=job["tokens"]["view"])
+            self.assertIn(early.status, (302, 409))
+            result = self.done(lab, job)
+            answer = lab.get(f"/v1/jobs/{job['id']}/crop", token=job["tokens"]["view"])
+            self.assertEqual(answer.status, 302, answer)
+            crop = lab.get(answer.headers["Location"]).body
+            self.assertEqual(crop[:8] + crop[16:24], b"\x89PNG\r\n\x1a\n" + bytes((0, 0, 0, 64) * 2))
+            self.assertEqual(lab.get(f"/v1/jobs/{job['id']}/crop").status, 401)
+            # The same picture again is the same result.
+            self.assertEqual(self.done(lab, self.submit(lab, crop, "keeper")), result)
+            # Nobody else's job has one, and erasing takes it along.
+            other = self.submit(lab, picture)
+            self.done(lab, other)
+            self.assertEqual(lab.get(f"/v1/jobs/{other['id']}/crop", token=other["tokens"]["view"]).status, 404)
+            folder = lab.objects / "results" / job["id"]
+            self.assertTrue((folder / "1" / "crop.png").exists())
+            answer = lab.request("DELETE", f"/v1/jobs/{job['id']}", token=job["tokens"]["delete"])
+            self.assertEqual(answer.status, 204)
+            wait_until(lambda: not list(folder.rglob("*.png")), "crop and result are gone")
+
     # ---- bad input ----
 
     def test_a_corrupt_input_fails_its_job_and_no_other(self):

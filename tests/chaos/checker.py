@@ -58,7 +58,7 @@ class Checker:
         self.violations = []
         self.sums = collections.Counter()
         self.cuts = [event for event in events if event["what"] == "power-cut"]
-        self.objects = {}
+        self.objects = []
         self.inventory = False
         self.hook_ids = {}
         # What names the jobs comes first: a mail may overtake the answer to the submit.
@@ -209,7 +209,7 @@ class Checker:
         job.excused |= self.in_window(event["t"])
 
     def on_object(self, event):
-        self.objects[event["key"]] = event["bytes"]
+        self.objects.append(event["key"])
 
     def on_inventory(self, event):
         self.inventory = True

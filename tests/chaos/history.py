@@ -22,7 +22,8 @@ erase       id                                                    before a delet
 erased      id                                                    the answer to a deletion was 204
 mail        to, message_id, job, ended                            a mail arrived
 hook        event, job, kind, body                                a webhook delivery arrived
-object      key, bytes                                            the object store at the end
+object      key                                                   the object store at the end
+inventory                                                         that was all of it
 power-cut   policy, window_s                                      always, everysec: the machine went off; failover
 gave-up     ids                                                   a client waits no longer
 """

@@ -5,9 +5,9 @@
  *     fairness BIG-JOBS
  *
  * Workers are simulated: eight slots claim together and complete together, so that time is counted
- * in rounds and the same run gives the same numbers; wall clock is shown beside it. First the small
- * flows alone, then behind the big one, which came before them and has been served a while. Prints
- * one JSON object; status 1 where the small ones' p99 grew by more than half. */
+ * in rounds and the same run gives the same numbers; what Redis spent on it is shown beside them.
+ * First the small flows alone, then behind the big one, which came before them and has been served
+ * a while. Prints one JSON object; status 1 where the small ones' p99 grew by more than half. */
 #include "tests/unit/check.h"
 
 #include "tests/support/queue_fixture.h"
@@ -21,9 +21,21 @@
 #define WORKER "w-00000000000000000000000000000001"
 
 struct waits {
-    int64_t rounds[SMALL], wall_us[SMALL];
+    int64_t rounds[SMALL], redis_us[SMALL];
     size_t count;
 };
+
+/* What redis-server has used of a processor: unlike the wall clock it knows of no neighbours. */
+static int64_t redis_cpu_us(void)
+{
+    struct redis_reply *reply = raw("INFO", "cpu", NULL);
+    const char *text = redis_reply_text(reply);
+    double sys = 0, user = 0;
+    sscanf(strstr(text, "used_cpu_sys:") + 13, "%lf", &sys);
+    sscanf(strstr(text, "used_cpu_user:") + 14, "%lf", &user);
+    redis_reply_free(&reply);
+    return (int64_t)((sys + user) * 1e6);
+}
 
 static char small_ids[SMALL][ID_PUBLIC_SIZE]; /* sorted, once all are there */
 static size_t small_count;
@@ -86,11 +98,11 @@ static size_t serve_round(void)
 
 static void serve_small(struct waits *waits)
 {
-    int64_t begun_us = clock_us();
+    int64_t begun_us = redis_cpu_us();
     for (int64_t round = 0; waits->count < SMALL; round++)
         for (size_t small = serve_round(); small > 0; small--) {
             waits->rounds[waits->count] = round;
-            waits->wall_us[waits->count++] = clock_us() - begun_us;
+            waits->redis_us[waits->count++] = redis_cpu_us() - begun_us;
         }
 }
 
@@ -117,10 +129,10 @@ int main(int argc, char **argv)
     submit_small();
     serve_small(&behind);
     double rounds = (double)p99(behind.rounds) / (double)p99(alone.rounds);
-    double wall = (double)p99(behind.wall_us) / (double)p99(alone.wall_us);
+    double cpu = (double)p99(behind.redis_us) / (double)p99(alone.redis_us);
     printf("{\"big\": %ld, \"p99_rounds_alone\": %" PRId64 ", \"p99_rounds\": %" PRId64
-           ", \"ratio\": %.3f, \"ratio_wall\": %.3f}\n",
-           big, p99(alone.rounds), p99(behind.rounds), rounds, wall);
+           ", \"ratio\": %.3f, \"ratio_redis_cpu\": %.3f}\n",
+           big, p99(alone.rounds), p99(behind.rounds), rounds, cpu);
     fixture_stop();
     return rounds <= 1.5 ? 0 : 1;
 }

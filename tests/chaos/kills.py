@@ -21,9 +21,10 @@ def random_kills(run):
         plant.clients_start(jobs // 3, mail=70, **some)
         plant.clients_start(jobs // 3, mail=70, idempotent=True, **some)
         plant.clients_start(jobs - 2 * (jobs // 3), api_key=plant.api_key, idempotent=True, **some)
-        over = (lambda: time.monotonic() > end) if end else (lambda: not plant.clients_busy())
-        pause_s = run.scale(0.2, 0.6)
-        counts = plant.kill_some(over, pause_s, KINDS, None if end else kills)
+        if end:
+            counts = plant.kill_some(lambda: time.monotonic() > end, KINDS, plant.at_random_times(0.6))
+        else:
+            counts = plant.kill_some(lambda: not plant.clients_busy(), KINDS, plant.spread_over(jobs, kills))
         checker = plant.finish(deadline_s=run.scale(90, 3600), stop=bool(end))
         run.figures.update(counts)
         run.figures["jobs_per_s"] = round(checker.sums["accepted"] / (plant.clients_t - begun))

@@ -69,7 +69,7 @@ def clocks(run):
         run.figures["leases_lost_without_a_kill"] = lost
         run.expect(lost == 0, f"{lost} leases lost though nobody died")
         plant.clients_start(run.scale(200, 5000), window=20)
-        plant.kill_some(lambda: not plant.clients_busy(), 0.4, ("worker",))
+        plant.kill_some(lambda: not plant.clients_busy(), ("worker",), plant.at_random_times(0.4))
         run.judge(plant.finish())
         run.figures["kills"] = plant.kills
         run.keep(plant)

@@ -246,16 +246,44 @@ class Plant(Lab):
     def names(self, *kinds):
         return [name for name in self.programs if name.rsplit("-", 1)[0] in kinds]
 
-    def kill_some(self, until, pause_s, kinds=("worker", "dispatcher", "notifier"), most=None):
-        """Kills one program after another at random moments and revives it, while until() is false."""
+    def kill_some(self, until, kinds, due):
+        """Kills one program after another and revives it, while until() is false; due(kills so far) says
+        whether it is time for the next."""
         counts = dict.fromkeys(kinds, 0)
-        while not until() and (most is None or sum(counts.values()) < most):
-            time.sleep(self.rng.uniform(0, 2 * pause_s))
+        while not until():
+            if not due(sum(counts.values())):
+                time.sleep(0.02)
+                continue
             name = self.rng.choice(self.names(*kinds))
             self.kill(name)
             counts[name.rsplit("-", 1)[0]] += 1
             self.revive(name)
         return counts
+
+    def at_random_times(self, pause_s):
+        """For kill_some: after pauses that are so long on average."""
+        at = [0.0]
+
+        def due(_):
+            if time.monotonic() < at[0]:
+                return False
+            at[0] = time.monotonic() + self.rng.uniform(0, 2 * pause_s)
+            return True
+        return due
+
+    def spread_over(self, jobs, kills):
+        """For kill_some: so many kills, evenly among so many accepted jobs."""
+        counted, read = [0], {}
+
+        def due(done):
+            for path in self.history.glob("client-*.jsonl"):
+                with open(path, "rb") as file:
+                    file.seek(read.get(path, 0))
+                    news = file.read()
+                read[path] = read.get(path, 0) + len(news)
+                counted[0] += news.count(b'"what":"accepted"')
+            return done < kills and counted[0] >= jobs * 0.98 * (done + 0.5) / kills
+        return due
 
     # ---- clients ----
 

@@ -23,6 +23,8 @@ struct limits_question {
     int64_t chunk;                   /* that were taken last */
     int64_t empty_until_ms, next_token_ms;
     int64_t asked_ms, used; /* tokens that were used since */
+    int64_t
+        own_full_us; /* our own count while Redis is away: when the bucket would be full again */
     int64_t seen_ms;
     bool asking;
     struct limits_wait *first, *last;
@@ -125,6 +127,21 @@ static void put(struct limits_question *question, struct limits_wait *wait)
     question->waiting++;
 }
 
+/* The script's rule (rate_take.lua), with a bucket of our own. */
+static enum limits_verdict take_own(struct limits_question *question, int64_t now_ms,
+                                    int64_t *out_wait_ms)
+{
+    const struct limits_bucket *bucket = &question->bucket;
+    int64_t interval_us = 60000000 / bucket->per_minute, now_us = now_ms * 1000;
+    int64_t full_us = question->own_full_us > now_us ? question->own_full_us : now_us;
+    int64_t wait_us = full_us + interval_us - now_us - bucket->burst * interval_us;
+    *out_wait_ms = wait_us > 0 ? (wait_us + 999) / 1000 : 0;
+    if (wait_us > 0)
+        return LIMITS_REFUSED;
+    question->own_full_us = full_us + interval_us;
+    return LIMITS_TAKEN;
+}
+
 enum limits_verdict limits_take(struct limits *limits, const struct limits_bucket *bucket,
                                 int64_t now_ms, struct limits_wait *wait, int64_t *out_wait_ms)
 {
@@ -133,7 +150,7 @@ enum limits_verdict limits_take(struct limits *limits, const struct limits_bucke
         return LIMITS_TAKEN;
     struct limits_question *question = find(limits, bucket, now_ms);
     if (!question)
-        return LIMITS_UNAVAILABLE;
+        return LIMITS_BUSY;
     if (question->credit > 0 && now_ms < question->credit_until_ms) {
         question->credit--;
         question->used++;
@@ -150,7 +167,7 @@ enum limits_verdict limits_take(struct limits *limits, const struct limits_bucke
         return LIMITS_WAITS;
     question->first = question->last = NULL; /* it was the only one */
     question->waiting = 0;
-    return LIMITS_UNAVAILABLE;
+    return take_own(question, now_ms, out_wait_ms);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -167,12 +184,21 @@ static void tell(struct limits_question *question, int64_t count, enum limits_ve
     }
 }
 
+static void tell_own(struct limits_question *question, int64_t now_ms)
+{
+    for (int64_t count = question->waiting; count > 0; count--) {
+        int64_t wait_ms;
+        enum limits_verdict verdict = take_own(question, now_ms, &wait_ms);
+        tell(question, 1, verdict, wait_ms);
+    }
+}
+
 void limits_answer(struct limits_question *question, int rc, int64_t taken, int64_t wait_ms,
                    int64_t now_ms)
 {
     question->asking = false;
     if (rc < 0) {
-        tell(question, question->waiting, LIMITS_UNAVAILABLE, 0);
+        tell_own(question, now_ms);
         return;
     }
     if (taken <= 0) {
@@ -191,7 +217,7 @@ void limits_answer(struct limits_question *question, int rc, int64_t taken, int6
     }
     tell(question, served, LIMITS_TAKEN, 0);
     if (question->first && !question->asking && ask(question, now_ms) < 0)
-        tell(question, question->waiting, LIMITS_UNAVAILABLE, 0);
+        tell_own(question, now_ms);
 }
 
 int64_t limits_tick(struct limits *limits, int64_t now_ms)

@@ -13,6 +13,8 @@
  * used within 100 ms is given back. Each token is counted when it is taken, so that over any
  * stretch of time the clients of all dispatchers together get at most burst + rate × (that time +
  * 0.2 s). When Redis says that the bucket is empty nobody asks again before the next token is due.
+ * While Redis does not answer each dispatcher counts for itself, so that one node of a cluster that
+ * is away stops nobody whose jobs go elsewhere.
  * A table of fixed size remembers who is busy; the least recent gives way. One thread; time is
  * given, never asked for. */
 #ifndef DARKROOM_DISPATCHER_LIMITS_H
@@ -35,9 +37,9 @@ struct limits_bucket {
 
 enum limits_verdict {
     LIMITS_TAKEN,
-    LIMITS_REFUSED,     /* the next token comes in *out_wait_ms */
-    LIMITS_UNAVAILABLE, /* Redis is away */
-    LIMITS_WAITS        /* `done` will tell */
+    LIMITS_REFUSED, /* the next token comes in *out_wait_ms */
+    LIMITS_BUSY,    /* the table has no place: others are being asked for */
+    LIMITS_WAITS    /* `done` will tell */
 };
 
 /* One who waits; memory of the caller. */
@@ -62,7 +64,7 @@ void limits_destroy(struct limits **limits);
 enum limits_verdict limits_take(struct limits *limits, const struct limits_bucket *bucket,
                                 int64_t now_ms, struct limits_wait *wait, int64_t *out_wait_ms);
 
-/* `rc` below 0: there is no answer. */
+/* `rc` below 0: there is no answer, and those who wait are counted here. */
 void limits_answer(struct limits_question *question, int rc, int64_t taken, int64_t wait_ms,
                    int64_t now_ms);
 

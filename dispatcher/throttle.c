@@ -43,8 +43,8 @@ static void go_on(struct call *call, enum limits_verdict verdict, int64_t wait_m
     const struct identity *identity = &call->identity;
     if (verdict == LIMITS_TAKEN)
         call->throttle_wait.then(call);
-    else if (verdict == LIMITS_UNAVAILABLE)
-        call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+    else if (verdict == LIMITS_BUSY)
+        call_refuse(call, PROBLEM_UNAVAILABLE, "too many clients at once");
     else
         problem_send(call->exchange,
                      &(struct problem){

@@ -24,8 +24,7 @@ struct throttle_wait {
 int throttle_create(struct dispatcher *dispatcher, struct limits **out);
 
 /* From a route's `headers`: `then` is called at once or when Redis has answered, the exchange on
- * hold meanwhile. Not at all where no token is left (429 was answered, with Retry-After) or Redis
- * is away (503). */
+ * hold meanwhile. Not at all where no token is left: 429 was answered, with Retry-After. */
 void throttle_take(struct call *call, void (*then)(struct call *call));
 
 #endif

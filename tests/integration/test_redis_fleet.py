@@ -168,6 +168,30 @@ class OnACluster(Fleet):
             self.all_succeed(lab, load.accepted)
 
 
+    def test_keys_limits_and_idempotency_hold_on_every_shard(self):
+        with self.lab(self.cluster) as lab:
+            for _ in range(6): # accounts of other shards, whose keys are all in one place
+                key = lab.key("--per-minute", "1", "--burst", "3")
+                first = lab.submit(model="quick", token=key["key"], headers={"Idempotency-Key": "x"})
+                again = lab.submit(model="quick", token=key["key"], headers={"Idempotency-Key": "x"})
+                self.assertEqual((first.status, again.status), (202, 202), again)
+                self.assertEqual(first.json["id"], again.json["id"])
+                statuses = [lab.submit(model="quick", token=key["key"]).status for _ in range(3)]
+                self.assertEqual(statuses, [202, 429, 429])
+                listed = lab.get("/v1/jobs", token=key["key"]).json["jobs"]
+                self.assertEqual(listed[1]["id"], first.json["id"])
+                self.assertEqual(len(listed), 2)
+                lab.keys("revoke", key["id"])
+
+    def test_visitors_are_served_while_the_node_with_the_limits_is_away(self):
+        with self.lab(self.cluster) as lab, Load(lab) as load:
+            load.wait_for(10)
+            # It comes last by its name, and may have no replica any more.
+            self.cluster.kill(self.cluster.node_of("{k}"))
+            load.wait_for(5)
+            load.stop()
+
+
 class BehindSentinels(Fleet):
     def test_a_promoted_replica_is_found_under_load(self):
         with Sentinels() as fleet, self.lab(fleet) as lab, Load(lab) as load:

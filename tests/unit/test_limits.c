@@ -182,21 +182,36 @@ static void those_who_wait_are_served_in_order_and_the_rest_refused(void)
     limits_destroy(&world.limits);
 }
 
-static void without_redis_nobody_is_let_in_or_left_waiting(void)
+static void without_redis_we_count_for_ourselves(void)
 {
     struct world world;
+    struct limits_bucket bucket = {.name = "v00ff", .per_minute = 60, .burst = 2};
+    struct client clients[4];
+    int64_t wait_ms;
     begin(&world, 10);
+    /* Nobody can be asked. */
     world.away = true;
-    CHECK_INT(take(&world, "v00ff", 10, 1000).verdict, LIMITS_UNAVAILABLE);
+    CHECK_INT(limits_take(world.limits, &bucket, 1000, &clients[0].wait, &wait_ms), LIMITS_TAKEN);
+    CHECK_INT(limits_take(world.limits, &bucket, 1000, &clients[0].wait, &wait_ms), LIMITS_TAKEN);
+    CHECK_INT(limits_take(world.limits, &bucket, 1250, &clients[0].wait, &wait_ms), LIMITS_REFUSED);
+    CHECK_INT(wait_ms, 750);
+    CHECK_INT(limits_take(world.limits, &bucket, 2000, &clients[0].wait, &wait_ms), LIMITS_TAKEN);
+    /* The answer does not come. */
     world.away = false;
-    struct client client = {.wait.done = on_verdict};
-    struct limits_bucket bucket = {.name = "v00ff", .per_minute = 60, .burst = 10};
-    client.verdict = limits_take(world.limits, &bucket, 1000, &client.wait, &client.wait_ms);
-    CHECK_INT(client.verdict, LIMITS_WAITS);
-    limits_answer(world.question, ERR_UNAVAILABLE, 0, 0, 1100);
-    CHECK_INT(client.verdict, LIMITS_UNAVAILABLE);
+    for (int i = 0; i < 4; i++) {
+        clients[i] = (struct client){.wait.done = on_verdict};
+        clients[i].verdict =
+            limits_take(world.limits, &bucket, 9000, &clients[i].wait, &clients[i].wait_ms);
+        CHECK_INT(clients[i].verdict, LIMITS_WAITS);
+    }
+    limits_answer(world.question, ERR_UNAVAILABLE, 0, 0, 9100);
     world.question = NULL;
-    CHECK_INT(take(&world, "v00ff", 10, 1200).verdict, LIMITS_TAKEN);
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(clients[i].verdict, i < 2 ? LIMITS_TAKEN : LIMITS_REFUSED);
+    CHECK_INT(clients[3].wait_ms, 1000);
+    /* And when Redis is back it is Redis that counts. */
+    CHECK_INT(take(&world, "v00ff", 10, 9200).verdict, LIMITS_TAKEN);
+    CHECK_INT(world.left, 9);
     limits_destroy(&world.limits);
 }
 
@@ -284,7 +299,7 @@ int main(void)
     RUN(a_busy_client_seldom_asks_and_what_is_left_goes_back);
     RUN(a_small_bucket_is_never_taken_ahead);
     RUN(those_who_wait_are_served_in_order_and_the_rest_refused);
-    RUN(without_redis_nobody_is_let_in_or_left_waiting);
+    RUN(without_redis_we_count_for_ourselves);
     RUN(a_flood_of_clients_keeps_the_table_as_it_is);
     RUN(zero_means_no_limit);
     RUN(forwarded_for_is_believed_from_trusted_proxies_only);

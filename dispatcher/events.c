@@ -16,7 +16,9 @@
 #define POSITIONS_MS 1000
 /* Of one tick; a Redis that is busy with our questions serves nobody else. */
 #define MAX_READS 64
-#define MAX_POSITION_BATCHES 8
+/* Streams that one step of telling positions writes to, or a little more: between the steps the
+ * loop serves everybody else. */
+#define POSITIONS_STEP 256
 /* Of all shards together; 56 bytes each. */
 #define WINDOW_CHANGES 65536
 #define FIRST_EVENT_ID "0-0"
@@ -102,11 +104,11 @@ static void on_positions(int rc, const struct redis_reply *reply, void *data)
     free(batch);
 }
 
-static bool model_moved(const struct events *events, const char *name)
+static bool is_asked(const struct events *events, const char *name)
 {
     for (size_t i = 0; i < events->dispatcher->models.count; i++)
         if (strcmp(events->marks[i].name, name) == 0)
-            return events->marks[i].moved;
+            return events->marks[i].asked;
     return false;
 }
 
@@ -137,34 +139,46 @@ static bool put_position(struct events *events, struct position_batch **slot, co
     return batch->count == QUEUE_POSITIONS_MAX;
 }
 
-/* One round over the watches, or as far as MAX_POSITION_BATCHES reach; the next goes on there. */
+/* One round over the watches begins, for those models that something happened to since the last. */
+static void begin_positions(struct events *events)
+{
+    for (size_t i = 0; i < events->dispatcher->models.count; i++) {
+        events->marks[i].asked = events->marks[i].moved;
+        events->marks[i].moved = false;
+    }
+    events->position_bucket = 0;
+}
+
+/* Puts the waiting jobs of one bucket into batches, which are sent when they are full; gives the
+ * number of their streams. */
+static size_t put_bucket(struct events *events, struct position_batch **open, size_t bucket)
+{
+    size_t streams = 0;
+    for (struct watch *watch = events->watches.buckets[bucket]; watch; watch = watch->next) {
+        if (!watch->known || watch->job.state != JOB_QUEUED || !is_asked(events, watch->job.model))
+            continue;
+        for (const struct stream *stream = watch->streams; stream; stream = stream->next)
+            streams++;
+        struct position_batch **slot =
+            &open[id_public_shard(watch->job.public_id) % events->dispatcher->shards];
+        if (!put_position(events, slot, watch->job.public_id))
+            continue;
+        send_positions(*slot);
+        *slot = NULL;
+    }
+    return streams;
+}
+
+/* The next step of the round. */
 static void ask_positions(struct events *events)
 {
     struct position_batch *open[QUEUE_SHARDS_MAX] = {0};
-    unsigned shards = events->dispatcher->shards;
-    int batches = 0;
-    size_t visited;
-    for (visited = 0; visited < WATCH_BUCKETS && batches < MAX_POSITION_BATCHES; visited++) {
-        size_t bucket = (events->position_bucket + visited) % WATCH_BUCKETS;
-        for (struct watch *watch = events->watches.buckets[bucket]; watch; watch = watch->next) {
-            if (!watch->known || watch->job.state != JOB_QUEUED ||
-                !model_moved(events, watch->job.model))
-                continue;
-            struct position_batch **slot = &open[id_public_shard(watch->job.public_id) % shards];
-            if (!put_position(events, slot, watch->job.public_id))
-                continue;
-            send_positions(*slot);
-            *slot = NULL;
-            batches++;
-        }
-    }
-    for (unsigned shard = 0; shard < shards; shard++)
+    size_t streams = 0;
+    while (events->position_bucket < WATCH_BUCKETS && streams < POSITIONS_STEP)
+        streams += put_bucket(events, open, events->position_bucket++);
+    for (unsigned shard = 0; shard < events->dispatcher->shards; shard++)
         if (open[shard])
             send_positions(open[shard]);
-    events->position_bucket = (events->position_bucket + visited) % WATCH_BUCKETS;
-    if (visited == WATCH_BUCKETS) /* else the marks stay for those who had no turn */
-        for (size_t i = 0; i < events->dispatcher->models.count; i++)
-            events->marks[i].moved = false;
 }
 
 static bool any_moved(const struct events *events)
@@ -287,6 +301,7 @@ int events_create(struct dispatcher *dispatcher, void *epoll_tag, unsigned max_s
     }
     events->dispatcher = dispatcher;
     events->watches.dispatcher = dispatcher;
+    events->position_bucket = WATCH_BUCKETS;
     for (unsigned shard = 0; shard < dispatcher->shards; shard++)
         window_init(&events->windows[shard], WINDOW_CHANGES / dispatcher->shards);
     redis_command_init(&events->command, 32768);
@@ -336,6 +351,23 @@ void events_handle(struct events *events, uint32_t epoll_events)
         redis_async_handle(events->feeds[i].redis, epoll_events);
 }
 
+/* Returns when it wants to be called next. */
+static int64_t tell_positions(struct events *events, int64_t now_ms)
+{
+    if (events->position_batches > 0)
+        return INT64_MAX; /* their answers are the next event */
+    if (events->position_bucket == WATCH_BUCKETS) {
+        if (!any_moved(events))
+            return INT64_MAX;
+        if (now_ms < events->positions_ms)
+            return events->positions_ms;
+        events->positions_ms = now_ms + POSITIONS_MS;
+        begin_positions(events);
+    }
+    ask_positions(events);
+    return events->position_batches > 0 ? INT64_MAX : now_ms;
+}
+
 int64_t events_tick(struct events *events, int64_t now_ms)
 {
     int64_t sse_ms = sse_tick(events->sse, now_ms);
@@ -344,14 +376,8 @@ int64_t events_tick(struct events *events, int64_t now_ms)
     read_dirty(events);
     int64_t returning_ms = events_retry_returning(events, now_ms);
     int64_t next_ms = watches_write_comments(&events->watches, COMMENT_MS, now_ms);
-    bool positions = any_moved(events) && events->position_batches == 0;
-    if (positions && now_ms >= events->positions_ms) {
-        events->positions_ms = now_ms + POSITIONS_MS;
-        ask_positions(events);
-        positions = any_moved(events);
-    }
-    if (positions && events->positions_ms < next_ms)
-        next_ms = events->positions_ms;
+    int64_t positions_ms = tell_positions(events, now_ms);
+    next_ms = positions_ms < next_ms ? positions_ms : next_ms;
     struct watch *dirty = events->watches.dirty;
     if (dirty && !dirty->reading && dispatcher_redis_usable(events->dispatcher))
         next_ms = now_ms;

@@ -19,7 +19,8 @@ struct visit;
 
 struct model_mark {
     char name[JOB_MODEL_SIZE];
-    bool moved; /* something happened since positions were asked */
+    bool moved; /* something happened since the present round over the positions began */
+    bool asked; /* by that round */
 };
 
 /* A connection that waits for the events of some shards: of all, or in a cluster, where one command
@@ -44,7 +45,7 @@ struct events {
     bool ended;
     struct model_mark *marks; /* owned; one for each model */
     int64_t positions_ms;     /* when they are due */
-    size_t position_bucket;   /* where the next round goes on */
+    size_t position_bucket;   /* where the round goes on; WATCH_BUCKETS: it is over */
     int position_batches;     /* under way */
     struct redis_command command;
 };

@@ -277,6 +277,24 @@ static void a_model_says_how_long_inputs_and_results_are_kept(void)
     TICK_UNTIL(raw_int("ZCARD", "{q:00}done") == 0);
 }
 
+static void a_dead_letter_that_overflows_forgets_the_oldest(void)
+{
+    char id[ID_PUBLIC_SIZE], other[ID_PUBLIC_SIZE];
+    enum job_state state;
+    begin(30000);
+    struct queue_submit submit = job_of("alice", id);
+    submit.max_attempts = 1;
+    submit_job(&submit);
+    struct queue_claimed job = claim_one(WORKER);
+    CHECK_INT(fail_job(&job, true, &state), QUEUE_OK);
+    CHECK(get_job(id).dead);
+    RAW("EVAL", "for i = 1, 100000 do redis.call('ZADD', KEYS[1], 9e15, i) end", "1", "{q:00}dlq");
+    submit_to("alice", other); /* nobody waits for room in there */
+    TICK_UNTIL(raw_int("ZCARD", "{q:00}dlq") <= 100000);
+    CHECK_INT(queue_get(&queue, redis, id, CALL_MS, &(struct queue_job){0}, NULL), ERR_NOT_FOUND);
+    CHECK_TEXT(claim_one(WORKER).public_id, other);
+}
+
 int main(void)
 {
     fixture_start(NULL);
@@ -290,6 +308,7 @@ int main(void)
     RUN(a_death_that_is_known_needs_no_lease_to_run_out);
     RUN(ten_preemptions_leave_the_attempts_as_they_were);
     RUN(a_model_says_how_long_inputs_and_results_are_kept);
+    RUN(a_dead_letter_that_overflows_forgets_the_oldest);
     fixture_stop();
     return check_report();
 }

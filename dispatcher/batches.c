@@ -59,7 +59,7 @@ static void refuse(const struct visit *visit, int rc, const struct err *err)
 {
     if (rc == ERR_CORRUPT || rc == ERR_INTERNAL)
         log_event(LOG_ERROR, "batch.broken", "batch", LOG_S, visit->batch_id, "detail", LOG_S,
-                  err->text, NULL);
+                  err ? err->text : NULL, NULL);
     if (rc == ERR_NOT_FOUND)
         call_refuse(visit->call, PROBLEM_NOT_FOUND, "there is no such batch, or it has expired");
     else if (rc == ERR_UNAVAILABLE)

@@ -101,7 +101,8 @@ static void *run(void *argument)
          * at once, and a service that answers without waiting isn't asked in a frenzy. */
         int64_t next_ms = clock_ms() + spot->options.poll_ms;
         ask_once(spot);
-        int64_t left_ms = next_ms - clock_ms();
+        int64_t left_ms = spot->at_once ? 0 : next_ms - clock_ms();
+        spot->at_once = false;
         if (left_ms > 0)
             poll(&stop, 1, (int)left_ms);
     }

@@ -37,7 +37,8 @@ int spot_gcp_poll(struct spot *spot, struct spot_news *out_news, struct err *err
     static const struct http_header header = {"Metadata-Flavor", "Google"};
     struct http_request request = {.headers = &header, .header_count = 1};
     char path[256] = "/computeMetadata/v1/instance/preempted";
-    if (spot->gcp_etag[0]) {
+    bool waits = spot->gcp_etag[0];
+    if (waits) {
         snprintf(path, sizeof path,
                  "/computeMetadata/v1/instance/preempted?wait_for_change=true&timeout_sec=%d"
                  "&last_etag=%s",
@@ -54,6 +55,7 @@ int spot_gcp_poll(struct spot *spot, struct spot_news *out_news, struct err *err
         snprintf(out_news->detail, sizeof out_news->detail, "preempted");
     } else if (is_word(&spot->response.body, "FALSE")) {
         keep_etag(spot);
+        spot->at_once = !waits && spot->gcp_etag[0];
     } else {
         return err_set(err, ERR_INVALID, NULL, "instance/preempted is neither TRUE nor FALSE");
     }

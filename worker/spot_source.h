@@ -40,6 +40,7 @@ struct spot {
     char aws_token[257];
     int64_t aws_token_until_ms;
     char gcp_etag[65];
+    bool at_once; /* the next question waits by itself, and so need not be waited for */
     char azure_name[SPOT_ID_SIZE];  /* this machine's */
     char azure_event[SPOT_ID_SIZE]; /* to be acknowledged; "" */
 };

@@ -83,6 +83,14 @@ class Spot(unittest.TestCase):
             self.assertIn(f"spot.notice from={cloud}", worker.log)
             self.another_cloud()
 
+    def test_google_s_notice_comes_with_the_event_and_not_with_the_next_look(self):
+        worker = self.lab.worker_start("--model", "quick", "--device", DEVICE, "--spot", "gcp",
+                                       "--spot-endpoint", self.cloud.url, "--spot-poll-ms", "60000")
+        wait_until(lambda: self.cloud.asked("/computeMetadata/v1/instance/preempted?wait_for_change") == 1,
+                   "the question that waits")
+        self.cloud.interrupt()
+        self.gone(worker)
+
     def test_what_runs_is_finished_and_the_rest_runs_elsewhere_uncharged(self):
         worker = self.worker(*SLOW, "--depth", "4", "--fetchers", "1", cloud="aws")
         jobs = [self.submit(seed, "slow") for seed in range(8)]

@@ -34,6 +34,7 @@ class MetadataServer:
         self.requests = []      # (method, path)
         self.changed = threading.Condition()
         self.closing = False
+        self.hung = 0           # requests that were left hanging since breaks()
         handler = type("Handler", (Handler,), {"cloud": self})
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
@@ -59,7 +60,7 @@ class MetadataServer:
     def breaks(self, kind):
         """One of BROKEN from now on, or None: as it should be."""
         with self.changed:
-            self.broken = kind
+            self.broken, self.hung = kind, 0
             self.changed.notify_all()
 
     def asked(self, path=""):
@@ -128,6 +129,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(302, "", Location=self.cloud.url + "/elsewhere")
         else:
             with self.cloud.changed:
+                self.cloud.hung += 1
                 self.cloud.changed.wait_for(lambda: self.cloud.closing or self.cloud.broken != "hang", 60)
             self.close_connection = True
 

@@ -5,7 +5,8 @@
 #ifndef DARKROOM_COMMON_JSON_PLAIN_H
 #define DARKROOM_COMMON_JSON_PLAIN_H
 
-#include <jansson.h>
+#include "common/json.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 

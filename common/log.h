@@ -28,8 +28,8 @@ enum log_type {
  * `program` is borrowed for the life of the process. */
 void log_init(const char *program, enum log_level level);
 
-/* From now on lines below a warning wait for log_flush(), for a warning or for a full buffer: a loop
- * that handles many requests in a turn writes once. A crash loses the lines of one turn. */
+/* From now on lines below a warning wait for log_flush(), for a warning or for a full buffer: a
+ * loop that handles many requests in a turn writes once. A crash loses the lines of one turn. */
 void log_gather(void);
 /* Writes what waits. Harmless where nothing does. */
 void log_flush(void);

@@ -194,7 +194,7 @@ def kill_and_time(plant, run):
 
 def cancel_and_time(plant, dropped, answered):
     """A job of our own is cancelled while it runs: when the answer came, when its worker let go."""
-    tag = f"cancel-{len(answered)}"
+    tag = f"cancel-{time.monotonic_ns()}"
     job = plant.offer(tag, "tiny-128", 0, cancels=True)
     while not (name := plant.holder(job)) and plant.look(job)["state"] in ("queued", "running"):
         time.sleep(0.002)

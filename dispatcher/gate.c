@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define AGAIN_MS 5000 /* somebody may repair the server's configuration */
-#define LOOK_MS 100   /* for a shard that nobody serves */
+#define LOOK_MS 100   /* for a shard that nobody serves, or a server that is loading */
 /* Of maxmemory: from there no new jobs; and until it is below the other one. */
 #define FULL_PERMILLE 900
 #define OPEN_PERMILLE 880
@@ -65,7 +65,8 @@ static void on_answer(int rc, const struct redis_reply *reply, void *data)
     }
     gate->step = 0;
     gate->shard = 0;
-    gate->due_ms = clock_ms() + AGAIN_MS;
+    /* One that is loading its data is there in a moment. */
+    gate->due_ms = clock_ms() + (rc == ERR_UNAVAILABLE ? LOOK_MS : AGAIN_MS);
     if (rc != ERR_UNAVAILABLE)
         gate->dispatcher->redis_checked = false;
     if (rc != ERR_UNAVAILABLE)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What a power cut takes, worked out from logs made by hand; and that the store syncs what it must."""
+"""What a power cut takes, worked out from logs made by hand; that the store syncs what it must; and that
+the way back from one is short."""
 import pathlib
 import sys
 import tempfile
@@ -11,7 +12,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent / "support"))
 import power  # noqa: E402
-from darkroom import BUILD, Hand, Lab, main  # noqa: E402
+from darkroom import BUILD, Hand, Lab, main, wait_until  # noqa: E402
+from plant import Plant  # noqa: E402
+from wire import Wire  # noqa: E402
 
 
 class Durable(unittest.TestCase):
@@ -107,6 +110,27 @@ class Store(unittest.TestCase):
             log.write_text("\n".join(made) + "\n" + log.read_text())
             _, kept, _ = power.durable(log)
             self.assertTrue({result, result.parent, result.parent.parent} <= kept, kept)
+
+
+class Loading(unittest.TestCase):
+    def test_a_dispatcher_serves_soon_after_redis_has_loaded_its_data(self):
+        with tempfile.TemporaryDirectory(prefix="darkroom-wire-") as folder:
+            wire = Wire(folder)
+            self.addCleanup(wire.close)
+            with Plant(dispatchers=1, notifiers=0, workers=0, redis_proxy=wire) as plant:
+                answers = []
+
+                def loading(_, command):
+                    if command in ("client", "select", "auth", "hello", "info", "config", "ping"):
+                        return None  # which Redis answers all the same
+                    answers.append(command)
+                    return b"-LOADING Redis is loading the dataset in memory\r\n"
+                wire.on_reply = loading
+                wire.break_all()
+                wait_until(lambda: answers and plant.get("/readyz").status == 503, "a Redis that loads")
+                wire.on_reply = lambda *_: None
+                # Somebody may kill it again within the five seconds that it once waited.
+                wait_until(lambda: plant.get("/readyz").status == 200, "ready again", deadline_s=3)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@
     wire = Wire(folder)
     Plant(redis_proxy=wire, …)                         # every program gets a socket of its own
     wire.on_reply = lambda program, script: "cut"      # the command ran; its reply is never seen
+    wire.on_reply = lambda program, script: b"-LOADING …\r\n"       # or this is seen in its place
+    wire.break_all()                                   # every connection that is open now
     wire.on_command = lambda program, script: None     # may block: the command waits meanwhile
     wire.on_answer = lambda program, script, reply: None       # reply() parses it
 
@@ -34,6 +36,7 @@ class Wire:
         self.on_command = self.on_reply = self.on_answer = lambda *_: None
         self.cuts, self.seen = collections.Counter(), collections.Counter()
         self.lock = threading.Lock()
+        self.links = []
         self.closed = False
 
     def url_for(self, program, target):
@@ -67,7 +70,11 @@ class Wire:
                 client.close()
                 server.close()
                 continue
-            Link(self, program, client, server)
+            self.links = [link for link in self.links if not link.over] + [Link(self, program, client, server)]
+
+    def break_all(self):
+        for link in self.links:
+            link.cut()
 
     def name_of(self, command):
         """What a command that is whole is called."""
@@ -85,6 +92,7 @@ class Link:
 
     def __init__(self, wire, program, client, server):
         self.wire, self.program, self.client, self.server = wire, program, client, server
+        self.over = False
         self.waiting = collections.deque()  # names of commands whose replies are to come
         for work in (self.forth, self.back):
             threading.Thread(target=self.guarded, args=(work,), daemon=True).start()
@@ -97,6 +105,7 @@ class Link:
         self.cut()
 
     def cut(self):
+        self.over = True
         for one in (self.client, self.server):
             try:
                 one.shutdown(socket.SHUT_RDWR)
@@ -125,7 +134,11 @@ class Link:
                 name = self.waiting.popleft()
                 self.wire.seen[name] += 1
                 self.wire.on_answer(self.program, name, lambda at=at: parse(buffer, at)[0])
-                if self.wire.on_reply(self.program, name) == "cut":
+                answer = self.wire.on_reply(self.program, name)
+                if isinstance(answer, bytes):
+                    buffer[at:at + size] = answer
+                    size = len(answer)
+                elif answer == "cut":
                     if at > sent:
                         self.client.sendall(buffer[sent:at])
                     with self.wire.lock:

@@ -35,6 +35,7 @@ struct enqueue {
 struct batch {
     struct lane *lane; /* borrowed */
     struct list items;
+    struct enqueue_outcome *outcomes; /* owned; of the items, while replicas are waited for */
 };
 
 static void list_put(struct list *list, struct enqueue_item *item)
@@ -103,25 +104,92 @@ static void fail_all(struct list *list, bool unknown)
         item->done(item, &outcome);
 }
 
+static void read_outcome(int rc, const struct redis_reply *reply, size_t index,
+                         struct enqueue_outcome *out)
+{
+    *out = (struct enqueue_outcome){.rc = rc};
+    if (rc == 0) {
+        out->rc = queue_submit_reply(reply, index, &out->submitted, &out->err);
+        out->retry_ms = queue_submit_retry_ms(reply, index);
+        queue_submit_idem(reply, index, &out->idem);
+    } else {
+        redis_reply_check(reply, &out->err);
+    }
+}
+
+static void free_batch(struct batch *batch)
+{
+    free(batch->outcomes);
+    free(batch);
+}
+
+/* ---- replicas, for those who wait for them ---- */
+
+/* What too few replicas have heard of may be lost with the master: it counts as not accepted, and
+ * whoever asked for it takes it back. */
+static void on_replicated(int rc, const struct redis_reply *reply, void *data)
+{
+    struct batch *batch = data;
+    struct enqueue_item *item;
+    const struct settings *settings = batch->lane->enqueue->dispatcher->settings;
+    bool enough = rc == 0 && redis_reply_int(reply) >= settings->redis_wait_replicas;
+    batch->lane->calls--;
+    for (size_t i = 0; (item = list_take(&batch->items)); i++) {
+        struct enqueue_outcome *outcome = &batch->outcomes[i];
+        if (outcome->rc == 0 && !enough) {
+            *outcome = (struct enqueue_outcome){.rc = ERR_UNAVAILABLE, .unknown = true};
+            err_set(&outcome->err, ERR_UNAVAILABLE, NULL, "too few replicas have heard of the job");
+        }
+        item->done(item, outcome);
+    }
+    free_batch(batch);
+}
+
+/* WAIT counts what this connection has written; so it goes where the jobs went. False where the
+ * answers can be given at once: there is nothing to wait for. */
+static bool wait_for_replicas(struct batch *batch, const struct redis_reply *reply)
+{
+    struct dispatcher *dispatcher = batch->lane->enqueue->dispatcher;
+    const struct settings *settings = dispatcher->settings;
+    const struct list *items = &batch->items;
+    size_t count = 0;
+    if (settings->redis_wait_replicas == 0)
+        return false;
+    for (const struct enqueue_item *item = items->first; item; item = item->next)
+        count++;
+    batch->outcomes = calloc(count, sizeof *batch->outcomes);
+    for (size_t i = 0; batch->outcomes && i < count; i++)
+        read_outcome(0, reply, i, &batch->outcomes[i]);
+    redis_command_clear(&dispatcher->command);
+    redis_command_text(&dispatcher->command, "WAIT");
+    redis_command_int(&dispatcher->command, settings->redis_wait_replicas);
+    redis_command_int(&dispatcher->command, settings->redis_wait_ms);
+    dispatcher->command.slot = queue_slot(
+        dispatcher_queue(dispatcher, (unsigned)(batch->lane - batch->lane->enqueue->lanes)));
+    if (batch->outcomes && dispatcher_send(dispatcher, on_replicated, batch) == 0) {
+        batch->lane->calls++;
+    } else {
+        fail_all(&batch->items, true);
+        free_batch(batch);
+    }
+    return true;
+}
+
 static void on_submitted(int rc, const struct redis_reply *reply, void *data)
 {
     struct batch *batch = data;
     struct enqueue_item *item;
     batch->lane->calls--;
+    if (rc == 0 && wait_for_replicas(batch, reply))
+        return;
     if (!reply)
         fail_all(&batch->items, true);
     for (size_t i = 0; (item = list_take(&batch->items)); i++) {
-        struct enqueue_outcome outcome = {.rc = rc};
-        if (rc == 0) {
-            outcome.rc = queue_submit_reply(reply, i, &outcome.submitted, &outcome.err);
-            outcome.retry_ms = queue_submit_retry_ms(reply, i);
-            queue_submit_idem(reply, i, &outcome.idem);
-        } else {
-            redis_reply_check(reply, &outcome.err);
-        }
+        struct enqueue_outcome outcome;
+        read_outcome(rc, reply, i, &outcome);
         item->done(item, &outcome);
     }
-    free(batch);
+    free_batch(batch);
 }
 
 /* ---- calls ---- */
@@ -164,7 +232,7 @@ static void send(struct lane *lane)
         lane->calls++;
     } else {
         fail_all(&batch->items, false);
-        free(batch);
+        free_batch(batch);
     }
 }
 

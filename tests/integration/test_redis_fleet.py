@@ -202,6 +202,17 @@ class BehindSentinels(Fleet):
             fleet.wait_for_promotion("", old)
             self.works_again(lab, load)
 
+    def test_a_job_that_too_few_replicas_have_is_refused_and_withdrawn(self):
+        with Sentinels() as fleet, Lab(redis=fleet, dispatcher_options=(
+                "--redis-wait-replicas", 1, "--redis-wait-ms", 300)) as lab:
+            self.assertEqual(lab.submit().status, 202)
+            replica = next(node for node in fleet.nodes if node is not fleet.master())
+            replica.kill()
+            self.assertEqual(lab.submit().status, 503)
+            wait_until(lambda: lab.redis_cli("hget", "{q:00}c:", "queued") == "1", "the job is withdrawn")
+            replica.start()
+            wait_until(lambda: lab.submit().status == 202, "the replica is in step again")
+
     def test_a_master_that_became_a_replica_is_left(self):
         with Sentinels() as fleet, self.lab(fleet) as lab, Load(lab) as load:
             load.wait_for(20)

@@ -30,22 +30,51 @@ local function look_at_parents(extra, flow)
   return pending, bad
 end
 
-local function write(public_id, id, run_at, packed, extra, pending, batch, from)
+-- What jobs of a batch have alike is written once for all of them: batch → lists of arguments.
+local batches, models = {}, {}
+
+local function add_to_batch(batch, public_id, id, waits, due)
+  local b = batches[batch]
+  if not b then
+    b = {jobs = {}, kids = {}, delay = {}, need = {}}
+    batches[batch] = b
+  end
+  b.jobs[#b.jobs + 1] = sub(public_id, 3)
+  if waits then
+    b.kids[#b.kids + 1] = id
+    b.delay[#b.delay + 1], b.delay[#b.delay + 2] = due, id
+    b.need[#b.need + 1], b.need[#b.need + 2] = id, waits
+  end
+end
+
+local function write_batches()
+  for batch, b in pairs(batches) do
+    call('RPUSH', P .. 'bj:' .. batch, unpack(b.jobs))
+    call('HINCRBY', P .. 'b:' .. batch, 'left', #b.jobs)
+    call('ZADD', P .. 'open', 'XX', format('%d', now + OPEN_MS), batch)
+    if #b.kids > 0 then
+      call('RPUSH', P .. 'kids:' .. batch, unpack(b.kids))
+      call('ZADD', P .. 'delay', unpack(b.delay))
+      call('HSET', P .. 'need', unpack(b.need))
+    end
+  end
+end
+
+-- `bad`: it is about to fail, and waits for nobody.
+local function write(public_id, id, run_at, packed, extra, pending, bad, batch, from)
   local key = P .. 'j:' .. id
   call('SET', key, packed)
   call('SETRANGE', key, '1', 'D')
   call('SETRANGE', key, '8', struct.pack('>I6I5I6', now, 0, now))
-  call('ZADD', P .. 'delay', format('%d', FAR + run_at), id)
-  call('HSET', P .. 'need', id, #pending + (batch and 1 or 0))
-  for i = 1, #pending do
+  if batch then
+    add_to_batch(batch, public_id, id, not bad and format('%d', #pending + 1), format('%d', FAR + run_at))
+  elseif not bad then
+    call('ZADD', P .. 'delay', format('%d', FAR + run_at), id)
+    call('HSET', P .. 'need', id, #pending)
+  end
+  for i = 1, bad and 0 or #pending do
     call('RPUSH', P .. 'kids:' .. pending[i], id)
     call('SADD', P .. 'parents', pending[i])
-  end
-  if batch then
-    call('RPUSH', P .. 'kids:' .. batch, id)
-    call('RPUSH', P .. 'bj:' .. batch, sub(public_id, 3))
-    call('HINCRBY', P .. 'b:' .. batch, 'left', '1')
-    call('ZADD', P .. 'open', 'XX', format('%d', now + OPEN_MS), batch)
   end
   if from then
     call('SADD', P .. 'heirs:' .. from, id)
@@ -54,6 +83,14 @@ local function write(public_id, id, run_at, packed, extra, pending, batch, from)
   local deadline = string.match(extra, '\nd=(%d+)')
   if deadline then
     call('ZADD', P .. 'deadline', deadline, id)
+  end
+end
+
+local function note_model(model, packed)
+  if not models[model] then
+    models[model] = true
+    call('SADD', P .. 'models', model)
+    call('HSET', P .. 'c:' .. model, 'cost', (struct.unpack('>I3', packed, 32)))
   end
 end
 
@@ -87,21 +124,14 @@ local function adopt(i)
     end
     return {bad, 'Q', 0, -1, -1}
   end
-  write(public_id, id, run_at, packed, extra, pending, batch, from)
+  write(public_id, id, run_at, packed, extra, pending, bad, batch, from)
   index_add(id, flow, packed)
   room = room - 1
-  call('SADD', P .. 'models', model)
-  call('HSET', P .. 'c:' .. model, 'cost', (struct.unpack('>I3', packed, 32)))
+  note_model(model, packed)
   count(model, 'submitted', 1)
-  local r = load(id)
+  local r = parse(id, packed)
+  r.state, r.created, r.updated = 'D', now, now
   count_state(r, 1)
-  local of_flow, of_address = index_names(flow, address_of(r))
-  if of_flow then
-    call('RPUSH', P .. of_flow, id)
-  end
-  if of_address then
-    call('RPUSH', P .. of_address, id)
-  end
   if bad then
     verbs.fail(r, bad.id, bad.state)
   elseif #pending == 0 and not batch then
@@ -121,6 +151,7 @@ for i = 5, 4 + 6 * ARGV[4], 6 do
   end
   replies[#replies + 1] = reply
 end
+write_batches()
 settle_own_kin(retain_ms)
 finish()
 idem_finish()

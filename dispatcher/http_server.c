@@ -37,13 +37,15 @@ struct http_server {
     int fd;                             /* the daemon's epoll */
     int listen_fd;                      /* ours again once quiesced, else -1 */
     uint16_t port;
-    bool resumed; /* a connection waits to be taken up again */
-    size_t awake; /* requests that wait for their answer without sleeping */
+    bool resumed;             /* a connection waits to be taken up again */
+    size_t awake;             /* requests that wait for their answer without sleeping */
+    struct exchange *orphans; /* answered after their clients had left */
 };
 
 struct exchange {
     struct http_server *server;        /* borrowed */
-    struct MHD_Connection *connection; /* borrowed */
+    struct MHD_Connection *connection; /* borrowed; NULL once the client has left too early */
+    struct exchange *next_orphan;
     enum method method;
     const char *method_name; /* borrowed from the connection */
     char *target;            /* owned: path '\0' raw query */
@@ -259,6 +261,20 @@ static enum MHD_Result on_access(void *context, struct MHD_Connection *connectio
     return queue_response(exchange);
 }
 
+static void finish(struct exchange *exchange)
+{
+    const struct exchange_handlers *callbacks = &exchange->server->callbacks;
+    bool sent = exchange->queued || exchange->detached;
+    if (exchange->opened)
+        callbacks->done(callbacks->context, exchange, sent ? exchange->status : 0,
+                        clock_ms() - exchange->started_ms);
+    drop_response(exchange);
+    for (unsigned i = 0; i < exchange->header_count; i++)
+        free(exchange->headers[i].value);
+    free(exchange->target);
+    free(exchange);
+}
+
 static void on_completed(void *context, struct MHD_Connection *connection, void **slot,
                          enum MHD_RequestTerminationCode code)
 {
@@ -267,16 +283,23 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     *slot = NULL;
     end_awake(exchange);
-    const struct exchange_handlers *callbacks = &exchange->server->callbacks;
-    if (exchange->opened)
-        callbacks->done(callbacks->context, exchange,
-                        exchange->queued || exchange->detached ? exchange->status : 0,
-                        clock_ms() - exchange->started_ms);
-    drop_response(exchange);
-    for (unsigned i = 0; i < exchange->header_count; i++)
-        free(exchange->headers[i].value);
-    free(exchange->target);
-    free(exchange);
+    if (!exchange->completed || exchange_answered(exchange)) {
+        finish(exchange);
+        return;
+    }
+    /* The client left while its request was awake, and whoever owes the answer still holds it. */
+    exchange->connection = NULL;
+    exchange->method_name = "-";
+}
+
+/* The last word on those whose answers came after their clients had left. */
+static void bury_orphans(struct http_server *server)
+{
+    while (server->orphans) {
+        struct exchange *exchange = server->orphans;
+        server->orphans = exchange->next_orphan;
+        finish(exchange);
+    }
 }
 
 /* ---- the server ---- */
@@ -330,6 +353,7 @@ void http_server_close(struct http_server **slot)
     *slot = NULL;
     if (!server)
         return;
+    bury_orphans(server);
     if (server->daemon)
         MHD_stop_daemon(server->daemon);
     if (server->listen_fd >= 0)
@@ -350,6 +374,7 @@ uint16_t http_server_port(const struct http_server *server)
 int http_server_run(struct http_server *server)
 {
     MHD_UNSIGNED_LONG_LONG timeout = 0;
+    bury_orphans(server);
     for (int turn = 0; turn < MAX_TURNS; turn++) {
         server->resumed = false;
         MHD_run(server->daemon);
@@ -398,6 +423,8 @@ const char *exchange_path(const struct exchange *exchange)
 const char *exchange_header(const struct exchange *exchange, const char *name)
 {
     const char *value = NULL;
+    if (!exchange->connection)
+        return NULL;
     /* By size first: most headers are told apart without looking at them. */
     MHD_lookup_connection_value_n(exchange->connection, MHD_HEADER_KIND, name, strlen(name), &value,
                                   NULL);
@@ -448,7 +475,9 @@ int64_t exchange_body_size(const struct exchange *exchange)
 const struct sockaddr *exchange_peer(const struct exchange *exchange)
 {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        exchange->connection
+            ? MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
+            : NULL;
     return info ? info->client_addr : NULL;
 }
 
@@ -478,10 +507,17 @@ bool exchange_answered(const struct exchange *exchange)
 
 static void wake(struct exchange *exchange)
 {
+    struct http_server *server = exchange->server;
+    if (!exchange->connection) {
+        /* Not from within the call that answers, which may still look at the request. */
+        exchange->next_orphan = server->orphans;
+        server->orphans = exchange;
+        return;
+    }
     if (!exchange->suspended || exchange->holds > 0)
         return;
     exchange->suspended = false;
-    exchange->server->resumed = true;
+    server->resumed = true;
     MHD_resume_connection(exchange->connection);
 }
 
@@ -579,10 +615,11 @@ static int put_head(const struct exchange *exchange, unsigned status, const char
 int exchange_detach(struct exchange *exchange, unsigned status, const char *const *headers,
                     struct buf *head, int *out_fd)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *info = NULL;
     if (exchange_answered(exchange))
         return ERR_CONFLICT;
+    if (exchange->connection)
+        info = MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     int rc = put_head(exchange, status, headers, head);
     int fd = rc == 0 && info ? fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 0) : -1;
     if (fd < 0)

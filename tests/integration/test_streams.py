@@ -5,7 +5,9 @@ what is on the wire."""
 import pathlib
 import re
 import socket
+import struct
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
@@ -135,6 +137,33 @@ class ComingBack(unittest.TestCase):
                 back.read_until(told)
                 self.assertEqual(back.what(), [("running", 400)])
                 back.close()
+
+
+class Leaving(unittest.TestCase):
+    def test_a_client_that_resets_while_its_answer_is_owed(self):
+        with Lab() as lab:
+            job = lab.submit().json
+            target = f"/v1/jobs/{job['id']}?token={job['tokens']['view']}"
+            requests = [f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n",
+                        f"GET {target.replace('?', '/events?')} HTTP/1.1\r\nHost: x\r\n\r\n",
+                        "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                        "Content-Length: 2\r\n\r\n{}"]
+            for round_ in range(300):
+                connections = []
+                for _ in range(9):
+                    connection = socket.create_connection(("127.0.0.1", lab.port), timeout=DEADLINE_S)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    connections.append(connection)
+                for i, connection in enumerate(connections):
+                    connection.sendall(requests[i % 3].encode())
+                # From at once to 3 ms later, so that some leave in each stage of their request.
+                leave = time.perf_counter() + round_ / 100000
+                while time.perf_counter() < leave:
+                    pass
+                for connection in connections:
+                    connection.close()
+            self.assertEqual(lab.get(target).status, 200)
+            self.assertEqual(lab.stop("dispatcher"), 0)
 
 
 class OnTheWire(unittest.TestCase):

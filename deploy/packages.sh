@@ -16,7 +16,7 @@ PACKAGES_RUN=(gcc libc6-dev meson ninja-build pkg-config python3-minimal
 
 # What the tests need beyond that: compilers and checkers, a browser, an SMTP and an S3 server,
 # PyTorch as the independent reference.
-PACKAGES_TEST=(git g++ clang libclang-rt-14-dev clang-format cppcheck curl openssl
+PACKAGES_TEST=(git g++ clang libclang-rt-14-dev clang-format cppcheck lua5.1 curl openssl
     nodejs npm chromium python3-aiosmtpd python3-torch python3-numpy python3-pil
     radosgw ceph-mon ceph-osd ceph-common)
 

@@ -114,6 +114,8 @@ static void read_outcome(int rc, const struct redis_reply *reply, size_t index,
         queue_submit_idem(reply, index, &out->idem);
     } else {
         redis_reply_check(reply, &out->err);
+        /* Refusals of Redis' own come before a script begins; this one stopped within it. */
+        out->unknown = rc == ERR_CORRUPT || rc == ERR_INTERNAL;
     }
 }
 

@@ -56,13 +56,30 @@ def fold(path, parts, script, usual):
             "setmetatable(rest, nil)\n" + made + "\nreturn rest[name]\nend})", script)
 
 
-def assemble(path):
+def gather(path):
+    """Base, the other parts in one, and the script itself."""
     script = path.read_text()
-    lines = script.split("\n")
-    if not lines[1].startswith("-- @use base"):
+    if not script.split("\n")[1].startswith("-- @use base"):
         sys.exit(f"{path}: the second line must be `-- @use base PART...`")
-    base, *parts = ((path.parent / f"{name}.lua").read_text() for name in lines[1].split()[2:])
-    parts = "\n".join(parts)
+    base, *parts = ((path.parent / f"{name}.lua").read_text() for name in script.split("\n")[1].split()[2:])
+    return base, "\n".join(parts), script
+
+
+def reachable(path):
+    """The script with those functions of its parts that it can call: what a checker should read."""
+    base, parts, script = gather(path)
+    blocks = re.split(FUNCTION, parts)
+    named = {re.match(r"local function (\w+)", block).group(1): block for block in blocks[1::2]}
+    kept, text = set(), "".join(blocks[::2]) + script
+    while found := {name for name in named if name not in kept and re.search(rf"\b{name}\b", strip(text))}:
+        kept |= found
+        text += "".join(named[name] for name in found)
+    return "\n".join([base, *(b for b in blocks if b not in named.values() or b in map(named.get, kept)), script])
+
+
+def assemble(path):
+    base, parts, script = gather(path)
+    lines = script.split("\n")
     if lines[2].startswith("-- @usual "):
         parts, script = fold(path, parts, script, set(lines[2].split()[2:]))
     explain = (path.parent / "explain.lua").read_text()
@@ -92,4 +109,5 @@ def main():
     pathlib.Path(out_h).write_text("\n".join(header))
 
 
-main()
+if __name__ == "__main__":
+    main()

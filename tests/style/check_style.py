@@ -4,6 +4,7 @@
 
 Each rule is a function that yields one line for each place that breaks it."""
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -152,9 +153,35 @@ def clang_format_agrees(files):
         yield "%s:%s: clang-format -i" % (path, min((int(n) for p, n in faults if p == path)))
 
 
+# What Redis gives a script, and Lua 5.1's own.
+LUA_GLOBALS = {"redis", "struct", "KEYS", "ARGV", "string", "table", "math", "pcall", "error", "tonumber",
+               "tostring", "unpack", "ipairs", "pairs", "next", "setmetatable", "type", "cmsgpack"}
+
+
+def lua_scripts_call_only_what_they_have(files):
+    """A part that a script forgot to @use would fail only when Redis gets there."""
+    luac = shutil.which("luac5.1")
+    if not luac:
+        yield "luac5.1 is not installed"
+        return
+    sys.path.insert(0, "common/lua")
+    sys.dont_write_bytecode = True
+    from embed import reachable  # noqa: E402
+    for path in files:
+        if not re.fullmatch(r"common/lua/\w+\.lua", path) or "\n-- @use base" not in read(path)[:200]:
+            continue
+        run = subprocess.run([luac, "-l", "-p", "-"], input=reachable(pathlib.Path(path)), text=True,
+                             capture_output=True, check=False)
+        if run.returncode:
+            yield "%s: %s" % (path, run.stderr.strip())
+        for name in sorted(set(re.findall(r"[GS]ETGLOBAL.*; (\w+)", run.stdout)) - LUA_GLOBALS):
+            yield "%s: %s is nowhere among its parts" % (path, name)
+
+
 RULES = [no_banned_functions, layers_only_look_down, each_library_has_one_home,
          a_licence_stands_first, no_path_of_one_machine, no_open_ends, files_stay_readable,
-         macros_do_not_hide_jumps, structs_have_no_typedef, clang_format_agrees]
+         macros_do_not_hide_jumps, structs_have_no_typedef, clang_format_agrees,
+         lua_scripts_call_only_what_they_have]
 
 
 def main():

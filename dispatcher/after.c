@@ -80,7 +80,7 @@ int after_read(const json_t *members, struct after *out, struct err *err)
 }
 
 int after_permit(const struct after *after, const struct token_keys *tokens, bool has_key,
-                 struct err *err)
+                 unsigned shard, struct err *err)
 {
     for (size_t i = 0; i < after->count; i++) {
         const struct after_job *job = &after->jobs[i];
@@ -90,6 +90,9 @@ int after_permit(const struct after *after, const struct token_keys *tokens, boo
             return err_set(err, ERR_DENIED, i == after->input ? "input" : "after",
                            "a job is named only with its view or manage token, or with the API key "
                            "of its account");
+        if (id_public_shard(job->public_id) != shard)
+            return err_set(err, ERR_INVALID, i == after->input ? "input" : "after",
+                           "there is no such job of this owner, or it is past its retention");
     }
     return 0;
 }

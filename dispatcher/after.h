@@ -3,7 +3,7 @@
  * The jobs that a submission waits for, and whether whoever asks may name them.
  *
  *     rc = after_read(members, &after, &err);                    // "after" and an "input" of
- * {"job"} rc = after_permit(&after, tokens, has_key, &err);          // ERR_DENIED
+ * {"job"} rc = after_permit(&after, tokens, has_key, shard, &err);
  *     after_apply(&after, parents, &submit);
  *
  * An account names jobs of its own. A visitor is no more than an address, so a visitor proves each
@@ -33,8 +33,9 @@ struct after {
  * "…"}, and `input`, where it is such an object; its job is waited for, named in `after` or not. */
 int after_read(const json_t *members, struct after *out, struct err *err);
 
+/* `shard` is the child's: a job of another is of another flow. ERR_DENIED, ERR_INVALID. */
 int after_permit(const struct after *after, const struct token_keys *tokens, bool has_key,
-                 struct err *err);
+                 unsigned shard, struct err *err);
 
 /* Fills the members of *submit that are about it; both arrays are borrowed until it is sent. */
 void after_apply(const struct after *after, const char *parents[QUEUE_PARENTS_MAX],

@@ -49,7 +49,8 @@ static int check_item(struct batch_build *build, const json_t *defaults, json_t 
         return err_set(err, ERR_INVALID, "webhook",
                        "jobs of a batch bring no webhook: register an endpoint");
     if ((rc = timing_permit(&item->intake.timing, build->identity->ceiling, err)) < 0 ||
-        (rc = after_permit(&item->intake.after, dispatcher->tokens, true, err)) < 0)
+        (rc = after_permit(&item->intake.after, dispatcher->tokens, true,
+                           id_public_shard(item->public_id), err)) < 0)
         return rc;
     if (!item->intake.email[0])
         return 0;

@@ -161,7 +161,8 @@ static void check(struct submission *submission)
         return;
     submission->checked = true;
     submission->rc = after_permit(&submission->intake.after, submission->call->dispatcher->tokens,
-                                  submission->call->identity.has_key, &submission->refusal.err);
+                                  submission->call->identity.has_key,
+                                  id_public_shard(submission->public_id), &submission->refusal.err);
     if (submission->rc == 0)
         submission->rc =
             timing_permit(&submission->intake.timing, submission->call->identity.ceiling,

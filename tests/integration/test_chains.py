@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import Hand, Lab, main, wait_until  # noqa: E402
+from darkroom import Hand, Lab, data_url, main, wait_until  # noqa: E402
 from workbench import DEVICE, Workbench, noise_png  # noqa: E402
 
 QUICK = ("--model", "quick", "--device", DEVICE)
@@ -148,6 +148,18 @@ class Chains(unittest.TestCase):
         self.lab.request("DELETE", f"/v1/jobs/{first['id']}", token=first["tokens"]["delete"])
         self.assertIn("retention", self.refused(422, "after", after=[named(first)])["detail"])
         self.assertIn("retention", self.refused(422, input=named(first))["detail"])
+
+    def test_a_job_of_another_shard_is_of_another_owner(self):
+        key = self.lab.key()["key"]
+        for parents in (["05" + "00" * 16], ["00" * 17]):
+            answer = self.lab.submit(noise_png(20, 20, 1), "quick", after=parents)
+            self.assertEqual(answer.status, 403, answer)
+            body = {"model": "quick", "input": data_url(noise_png(20, 20, 1)), "after": parents}
+            answer = self.lab.request("POST", "/v1/jobs", body, token=key)
+            self.assertEqual((answer.status, answer.problem["field"]), (422, "after"), answer)
+            answer = self.lab.request("POST", "/v1/batches", {"jobs": [body]}, token=key)
+            self.assertEqual(answer.status, 422, answer)
+            self.assertIn("after", answer.problem["field"])
 
     def test_members_that_make_no_sense_are_refused(self):
         first = self.submit()

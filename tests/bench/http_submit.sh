@@ -38,6 +38,8 @@ JSON
 redis= server=
 # start_redis FSYNC: an empty one.
 start_redis() {
+    stop "$server"
+    server=
     stop "$redis"
     rm -rf "$DIR/redis"
     mkdir "$DIR/redis"

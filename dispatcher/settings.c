@@ -73,7 +73,7 @@ static const struct config_option options[] = {
     {"submits-burst", CONFIG_INT, AT(submits_burst), "120", 1, 1000000, NULL,
      .help = "submissions that may come at once"},
     {"connections", CONFIG_INT, AT(connections), "16384", 8, 1000000, NULL,
-     .help = "open connections"},
+     .help = "open connections; besides them, as many event streams"},
     {"idle-seconds", CONFIG_INT, AT(idle_seconds), "30", 1, 3600, "s",
      .help = "a silent connection is closed"},
     {"store-threads", CONFIG_INT, AT(store_threads), "4", 1, 16, NULL,

@@ -39,10 +39,10 @@ local function retry_after(field, guess)
   return left > interval / 10 and left or floor(max(interval / 10, -left)) + 1
 end
 
--- Of the shard: none at all while tick finds the server nearly full.
+-- Of the shard.
 local function room_for_jobs(max_queued)
-  local about = call('HMGET', P .. 'c:', 'queued', 'delayed', 'memory')
-  return about[3] == '1' and 0 or max_queued - (tonumber(about[1]) or 0) - (tonumber(about[2]) or 0)
+  local about = call('HMGET', P .. 'c:', 'queued', 'delayed')
+  return max_queued - (tonumber(about[1]) or 0) - (tonumber(about[2]) or 0)
 end
 
 local function guess_of(model, set)

@@ -5,7 +5,6 @@
 -- ARGV  lease ms, retain ms
 -- Reply {expired, promoted, forgotten, buried, 1 if there is more to do now, 1 if a gap was found}
 local LIMIT = 64
-local MEMORY_TIGHT = 0.9
 local DEAD_MAX = 100000 -- the oldest dead letters beyond so many are forgotten before their time
 local HEIRS_LOOK_MS = 600000
 local lease_ms, retain_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -61,18 +60,6 @@ local function wake_waiting()
   end
 end
 
--- Submits stop before Redis has to refuse them, so that there is room for what was accepted.
-local function look_at_memory()
-  local info = call('INFO', 'memory')
-  local used, most = string.match(info, 'used_memory:(%d+)'), string.match(info, 'maxmemory:(%d+)')
-  local tight = tonumber(most or 0) > 0 and used / most >= MEMORY_TIGHT
-  if tight then
-    call('HSET', P .. 'c:', 'memory', 1)
-  else
-    call('HDEL', P .. 'c:', 'memory')
-  end
-end
-
 -- Batches whose submitter died on the way: nobody was promised anything.
 local function drop_open_batches()
   local open = call('ZRANGEBYSCORE', P .. 'open', '-inf', now, 'LIMIT', 0, LIMIT)
@@ -83,7 +70,6 @@ end
 
 local forgotten = forget()
 forget_dead()
-look_at_memory()
 call('ZREMRANGEBYSCORE', P .. 'rated', '-inf', now)
 drop_open_batches()
 local kin = settle_kin(KIN_LIMIT, retain_ms, erase)

@@ -331,26 +331,6 @@ static void before_anything_is_known_the_wait_is_what_a_job_takes(void)
     CHECK_INT(try_submit("alice"), 100); /* two flows share the two slots */
 }
 
-static void a_server_that_is_nearly_full_takes_no_more(void)
-{
-    struct queue_claimed job;
-    struct redis_reply *info;
-    char most[32];
-    begin(30000);
-    submit_many("alice", 1);
-    info = raw("INFO", "memory", NULL);
-    const char *used = strstr(redis_reply_text(info), "used_memory:");
-    CHECK(used != NULL);
-    snprintf(most, sizeof most, "%lld", strtoll(used + strlen("used_memory:"), NULL, 10) * 21 / 20);
-    redis_reply_free(&info);
-    RAW("CONFIG", "SET", "maxmemory", most);
-    TICK_UNTIL(try_submit("alice") > 0);
-    job = claim_one(WORKER);
-    CHECK_INT(complete_job(&job), QUEUE_OK);
-    RAW("CONFIG", "SET", "maxmemory", "0");
-    TICK_UNTIL(try_submit("alice") == 0);
-}
-
 int main(void)
 {
     fixture_start(NULL);
@@ -367,7 +347,6 @@ int main(void)
     RUN(a_full_flow_is_told_when_there_is_room);
     RUN(a_full_queue_is_told_when_there_is_room);
     RUN(before_anything_is_known_the_wait_is_what_a_job_takes);
-    RUN(a_server_that_is_nearly_full_takes_no_more);
     fixture_stop();
     return check_report();
 }

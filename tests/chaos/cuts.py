@@ -55,7 +55,6 @@ def cuts(run):
         run.figures.update(cuts=sum(wire.cuts.values()), scripts=len(SCRIPTS), fewest=min(wire.cuts[s] for s in SCRIPTS))
         wire.on_reply = lambda *_: None
         run.judge(plant.finish(stop=True))
-        run.keep(plant)
         run.figures["leases_lost"] = places.counter(plant, "lost")
         run.expect(not missing, f"never {each} cuts after {missing}")
 

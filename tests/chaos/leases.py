@@ -47,7 +47,6 @@ def frozen(run):
         enough.set()
         checker = plant.finish(stop=True)
         run.judge(checker)
-        run.keep(plant)
         taken = sum(verdicts.values()) - verdicts[4]
         run.figures.update(late_completions=sum(verdicts.values()), refused=verdicts[4])
         run.expect(taken == 0, f"late completions were taken: {dict(verdicts)}")
@@ -72,7 +71,6 @@ def clocks(run):
         plant.kill_some(lambda: not plant.clients_busy(), ("worker",), plant.at_random_times(0.4))
         run.judge(plant.finish())
         run.figures["kills"] = plant.kills
-        run.keep(plant)
 
 
 @scenario("flush")
@@ -87,7 +85,6 @@ def script_flush(run):
                 flushes += 1
                 time.sleep(0.02)
         run.judge(plant.finish())
-        run.keep(plant)
         lost, charged = places.counter(plant, "lost"), places.charged(plant)
         run.figures.update(flushes=flushes, leases_lost=lost)
         run.expect(flushes > 10 and lost == 0 and not charged, f"{flushes} flushes, {lost} lost, charged {charged[:3]}")
@@ -127,7 +124,6 @@ def poison_once(run, how):
         run.expect("three" in reason and ("signal 11 " in reason) == (how == signal.SIGSEGV), f"the reason: {reason}")
         # The first time it may have been in company, which does not count.
         run.expect(3 <= len(deaths) <= 4 and len(set(deaths)) == len(deaths), f"it killed {deaths}")
-        run.keep(plant)
 
 
 @scenario("preempt")
@@ -148,7 +144,6 @@ def preempt(run):
             run.expect((final["state"], final["attempts"]) == ("succeeded", 0), f"{job['id']}: {final}")
         run.judge(plant.finish())
         run.figures["preemptions"] = 10
-        run.keep(plant)
 
 
 @scenario("latency")
@@ -164,7 +159,6 @@ def latency(run):
         for _ in range(run.scale(5, 100)):
             cancel_and_time(plant, dropped, answered)
         run.judge(plant.finish(stop=True, deadline_s=240))
-        run.keep(plant)
         run.figures.update(lease_ms=lease_ms, elsewhere_s=quantiles(elsewhere), cancel_answered_s=quantiles(answered),
                            cancel_reached_the_worker_s=quantiles(dropped))
 

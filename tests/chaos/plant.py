@@ -435,7 +435,7 @@ class Plant(Lab):
         result = subprocess.run(
             [BUILD / "dispatcher" / "darkroom", "fsck", "--shards", str(self.shards), "--redis", self.redis_url,
              *self.store_options, "--secret-file", self.secret_file],
-            capture_output=True, text=True, timeout=120, check=False)
+            capture_output=True, text=True, timeout=1200, check=False)
         lines = (result.stdout + result.stderr).splitlines()
         # The last line is the sum.
         return lines[:-1][:50] if result.returncode == 1 else lines if result.returncode else []

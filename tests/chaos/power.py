@@ -105,7 +105,6 @@ def power_cuts(run, policy):
         checker = plant.finish(stop=True)
         run.figures.update(log_bytes_cut=log_bytes, files_cut=files)
         run.judge(checker)
-        run.keep(plant)
 
 
 @scenario("power-always")
@@ -133,7 +132,6 @@ def redis_kills(run):
             plant.redis_begin(*plant.redis_given)
         run.judge(plant.finish(stop=True))
         run.figures["redis_kills"] = kills
-        run.keep(plant)
 
 
 @scenario("outage")
@@ -149,7 +147,6 @@ def outage(run):
             plant.resume("redis")
         checker = plant.finish(stop=True)
         run.judge(checker)
-        run.keep(plant)
         run.figures.update(outages=times, leases_lost=places.counter(plant, "lost"))
         charged = places.charged(plant)
         run.expect(not charged, f"{len(charged)} jobs were charged: {charged[:3]}")
@@ -167,7 +164,6 @@ def promote(run):
             time.sleep(1.5)
             taken += promote_once(plant)
         run.judge(plant.finish(stop=True))
-        run.keep(plant)
     run.figures["consuming_after_s"] = quantiles(taken)
     # A deadline of the protocol, with room for a busy machine; what it takes is among the figures.
     run.expect(taken and max(taken) < 10, f"a worker took {max(taken, default=0):.1f} s")

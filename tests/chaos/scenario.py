@@ -49,8 +49,15 @@ class Run:
     def scale(self, short, long):
         return long if self.options.long else short
 
+    @contextlib.contextmanager
     def plant(self, **options):
-        return Plant(seed=self.seed, **options)
+        """A plant whose history is kept, however the run ends, where --keep asks for that."""
+        with Plant(seed=self.seed, **options) as plant:
+            try:
+                yield plant
+            finally:
+                if self.options.keep:
+                    shutil.copytree(plant.history, pathlib.Path(self.options.keep) / self.name, dirs_exist_ok=True)
 
     @contextlib.contextmanager
     def plant_with_sync_log(self, policy, **options):
@@ -81,10 +88,6 @@ class Run:
             if count:
                 self.figures[name] = self.figures.get(name, 0) + count
         self.figures["violations"] = len(self.violations)
-
-    def keep(self, plant):
-        if self.options.keep:
-            shutil.copytree(plant.history, pathlib.Path(self.options.keep) / self.name, dirs_exist_ok=True)
 
     def expect(self, condition, text):
         if not condition:

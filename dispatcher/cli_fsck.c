@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define TIMEOUT_MS 10000
-#define PAGE 100
+#define PAGE 1000 /* what S3 gives at most; a page of a local store reads the whole folder */
 #define MAX_ORPHANS 100000
 /* Younger ones may belong to a job that is about to be submitted or completed. */
 #define MIN_AGE_MS (3600 * 1000)

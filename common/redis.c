@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/redis_route.h"
+#include "common/redis_tls.h"
 #include "common/redis_wire.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ struct connection {
     struct connection *next;
     struct redis_target target; /* a REDIS_ONE */
     redisContext *context;      /* owned; NULL while disconnected */
+    struct ssl_st *session;     /* the context's; NULL without TLS */
     int64_t timeout_ms;         /* that the socket has now; 0: none was set */
 };
 
@@ -47,8 +49,12 @@ int redis_create(const struct redis_target *target, struct redis **out_redis, st
         return err_set(err, ERR_NOMEM, NULL, "no memory for a Redis connection");
     redis->target = *target;
     buf_init(&redis->wire, REDIS_WIRE_MAX);
-    *out_redis = redis;
-    return 0;
+    int rc = redis_tls_open(&redis->target, err);
+    if (rc < 0)
+        free(redis);
+    else
+        *out_redis = redis;
+    return rc;
 }
 
 static void disconnect(struct connection *connection)
@@ -56,6 +62,7 @@ static void disconnect(struct connection *connection)
     if (connection->context)
         redisFree(connection->context);
     connection->context = NULL;
+    connection->session = NULL;
     connection->timeout_ms = 0;
 }
 
@@ -74,6 +81,7 @@ void redis_destroy(struct redis **redis)
         (*redis)->connections = connection->next;
         free_connection(connection);
     }
+    redis_tls_close(&(*redis)->target);
     redis_topology_fini(&(*redis)->topology);
     buf_fini(&(*redis)->wire);
     free(*redis);
@@ -116,7 +124,13 @@ static void set_timeout(struct connection *connection, int64_t timeout_ms)
 /* Says why, closes, and gives ERR_TIMEOUT or ERR_UNAVAILABLE. */
 static int broken(struct connection *connection, struct err *err)
 {
+    char reason[200];
     const redisContext *context = connection->context;
+    if (redis_tls_reason(connection->session, reason, sizeof reason)) {
+        err_set(err, ERR_UNAVAILABLE, "redis", "%s", reason);
+        disconnect(connection);
+        return ERR_UNAVAILABLE;
+    }
     bool late = context->err == REDIS_ERR_IO &&
                 (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT);
     int rc = late ? ERR_TIMEOUT : ERR_UNAVAILABLE;
@@ -133,6 +147,7 @@ static int exchange(struct connection *connection, struct buf *wire,
     size_t got = 0;
     int rc = 0;
     buf_clear(wire);
+    redis_tls_forget(connection->session);
     for (size_t i = 0; i < count && rc == 0; i++)
         rc = redis_wire_append(wire, commands[i], with_body);
     if (rc < 0)
@@ -168,6 +183,8 @@ static int handshake(struct connection *connection, struct buf *wire, struct err
         redis_reply_free(&reply);
     }
     redis_command_fini(&command);
+    if (rc == ERR_UNAVAILABLE && !connection->context && err)
+        redis_tls_guess(&connection->target, err->text, sizeof err->text);
     /* A refused AUTH or SELECT leaves a connection that must not be used. */
     if (rc < 0)
         disconnect(connection);
@@ -195,6 +212,13 @@ static int connect_once(struct connection *connection, struct buf *wire, int64_t
     if (!target->path[0])
         redisEnableKeepAlive(connection->context);
     set_timeout(connection, timeout_ms);
+    int rc = target->secure
+                 ? redis_tls_start(target, connection->context, &connection->session, err)
+                 : 0;
+    if (rc < 0) {
+        disconnect(connection);
+        return rc;
+    }
     return handshake(connection, wire, err);
 }
 

@@ -37,6 +37,7 @@
 
 #include "common/buf.h"
 
+struct crypto_tls;
 struct err;
 struct redis;
 struct redis_reply;
@@ -52,6 +53,11 @@ struct redis_address {
     int port;
 };
 
+/* PEM; NULL: the system's authorities, no certificate of our own. */
+struct redis_tls_files {
+    char *ca_file, *cert_file, *key_file;
+};
+
 /* A value; holds the password, so keep it out of logs and dumps. */
 struct redis_target {
     enum redis_kind kind;
@@ -61,9 +67,12 @@ struct redis_target {
     size_t seed_count;
     char master[65]; /* REDIS_SENTINEL: its name there */
     int database;
-    char user[65];      /* ACL user, or "" */
-    char password[257]; /* or "" */
-    bool master_only;   /* a server that turns out to be a replica is no use */
+    char user[65];                /* ACL user, or "" */
+    char password[257];           /* or "" */
+    bool master_only;             /* a server that turns out to be a replica is no use */
+    bool secure;                  /* rediss: everything goes over TLS */
+    struct redis_tls_files files; /* borrowed, by whatever is made from this target, too */
+    struct crypto_tls *tls;       /* of the connection whose copy this is; owned by that */
 };
 
 /* Reads one of
@@ -71,12 +80,19 @@ struct redis_target {
  *     redis://[user@]host[:port][/db]
  *     redis+cluster://[user@]host[:port],host[:port],…
  *     redis+sentinel://[user@]host[:port],host[:port],…/master[/db]
+ * or the same with `rediss` in place of `redis`: over TLS, sentinels too, with certificates that
+ * are checked against the hosts as they are named here or by cluster and sentinels;
  * and the password from the first line of `password_file` (nullable). A password inside the URL is
  * refused: it would be seen in the process list. Ports are 6379, of sentinels 26379, where they are
  * left out; user and password are the servers', sentinels are asked without. ERR_INVALID names what
  * is wrong, ERR_IO / ERR_NOT_FOUND for the file. */
 int redis_target_init(struct redis_target *target, const char *url, const char *password_file,
                       struct err *err);
+
+/* Other files than the defaults; their texts are borrowed by the target and its copies. They are
+ * read, as always, when a connection is created. ERR_INVALID where they cannot be of use. */
+int redis_target_secure(struct redis_target *target, const struct redis_tls_files *files,
+                        struct err *err);
 
 /* ---- commands ------------------------------------------------------------------------------- */
 

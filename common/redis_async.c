@@ -11,6 +11,7 @@
 #include "common/redis_link.h"
 #include "common/redis_route.h"
 #include "common/redis_sentinel.h"
+#include "common/redis_tls.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -50,8 +51,10 @@ int redis_async_create(const struct redis_target *target, int epoll_fd, void *ep
     redis->target = *target;
     redis->epoll_fd = epoll_fd;
     redis->inner_fd = -1;
-    int rc = target->kind == REDIS_ONE
-                 ? redis_link_create(target, epoll_fd, epoll_tag, &redis->link, err)
+    int rc = redis_tls_open(&redis->target, err);
+    if (rc == 0)
+        rc = target->kind == REDIS_ONE
+                 ? redis_link_create(&redis->target, epoll_fd, epoll_tag, &redis->link, err)
                  : open_inner(redis, epoll_fd, epoll_tag, err);
     if (rc < 0) {
         redis_async_destroy(&redis);
@@ -70,6 +73,7 @@ void redis_async_destroy(struct redis_async **slot)
     redis_link_destroy(&redis->link);
     redis_sentinel_destroy(&redis->sentinel);
     redis_cluster_destroy(&redis->cluster);
+    redis_tls_close(&redis->target);
     if (redis->inner_fd >= 0)
         close(redis->inner_fd); /* which takes it out of the caller's */
     free(redis);

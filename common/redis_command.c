@@ -4,6 +4,7 @@
 #include "common/redis.h"
 
 #include "common/err.h"
+#include "common/redis_tls.h"
 #include "common/redis_wire.h"
 
 #include <hiredis/hiredis.h>
@@ -149,19 +150,28 @@ static int parse_sentinel(struct redis_target *target, const char *rest, struct 
     return name[length] ? parse_database(target, name + length + 1, err) : 0;
 }
 
-/* The forms with hosts. */
+/* The forms with hosts, behind `redis` or `rediss`. */
 static const struct {
     const char *scheme;
     int (*parse)(struct redis_target *target, const char *rest, struct err *err);
 } schemes[] = {
-    {"redis://", parse_tcp},
-    {"redis+cluster://", parse_cluster},
-    {"redis+sentinel://", parse_sentinel},
+    {"://", parse_tcp},
+    {"+cluster://", parse_cluster},
+    {"+sentinel://", parse_sentinel},
 };
 
 static int parse_hosts(struct redis_target *target, const char *url, struct err *err)
 {
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+    static const char word[] = "redis";
+    bool known = strncmp(url, word, sizeof word - 1) == 0;
+    url += known ? sizeof word - 1 : 0;
+    target->secure = known && *url == 's';
+    url += target->secure;
+    if (target->secure && !redis_tls_built_in())
+        return err_set(err, ERR_INVALID, "redis",
+                       "TLS is not built in, which takes hiredis 1.0 or later with hiredis_ssl: "
+                       "lead redis:// through a tunnel such as stunnel");
+    for (size_t i = 0; known && i < sizeof schemes / sizeof schemes[0]; i++) {
         size_t length = strlen(schemes[i].scheme);
         if (strncmp(url, schemes[i].scheme, length) != 0)
             continue;
@@ -169,12 +179,9 @@ static int parse_hosts(struct redis_target *target, const char *url, struct err 
         int rc = parse_user(target, &rest, err);
         return rc == 0 ? schemes[i].parse(target, rest, err) : rc;
     }
-    if (strncmp(url, "rediss", 6) == 0)
-        return err_set(err, ERR_INVALID, "redis",
-                       "TLS is not built in: lead redis:// through a tunnel such as stunnel");
     return err_set(err, ERR_INVALID, "redis",
                    "must be unix:/path[?db=N], redis://[user@]host[:port][/db], "
-                   "redis+cluster://host,… or redis+sentinel://host,…/master");
+                   "redis+cluster://host,… or redis+sentinel://host,…/master; rediss for TLS");
 }
 
 static int read_password(struct redis_target *target, const char *file, struct err *err)
@@ -207,6 +214,22 @@ int redis_target_init(struct redis_target *target, const char *url, const char *
     if (rc == 0 && password_file && *password_file)
         rc = read_password(target, password_file, err);
     return rc;
+}
+
+int redis_target_secure(struct redis_target *target, const struct redis_tls_files *files,
+                        struct err *err)
+{
+    const char *field = files->ca_file     ? "redis-ca-file"
+                        : files->cert_file ? "redis-cert-file"
+                                           : "redis-key-file";
+    /* Whoever names them believes that the connection is safe. */
+    if (!target->secure && (files->ca_file || files->cert_file || files->key_file))
+        return err_set(err, ERR_INVALID, field, "is of use with rediss:// only");
+    if (!files->cert_file != !files->key_file)
+        return err_set(err, ERR_INVALID, files->cert_file ? "redis-key-file" : "redis-cert-file",
+                       "a certificate and its key are given together");
+    target->files = *files;
+    return 0;
 }
 
 /* ---- commands ------------------------------------------------------------------------------- */
@@ -318,6 +341,11 @@ bool redis_handshake(const struct redis_target *target, int step, struct redis_c
     }
     if (target->master_only && step-- == 0) {
         redis_command_text(command, "ROLE");
+        return true;
+    }
+    /* Only an answer proves that the server is who it should be. */
+    if (target->secure && step-- == 0) {
+        redis_command_text(command, "PING");
         return true;
     }
     return false;

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/redis.h"
+#include "common/redis_tls.h"
 #include "common/redis_wire.h"
 
 #include <hiredis/async.h>
@@ -29,6 +30,7 @@ struct redis_link {
     int epoll_fd;
     void *epoll_tag;
     redisAsyncContext *context; /* hiredis'; NULL while disconnected */
+    struct ssl_st *session;     /* the context's; NULL without TLS */
     bool ready;                 /* connected and through the handshake */
     bool want_write;            /* hiredis has bytes to write */
     bool registered;
@@ -105,11 +107,16 @@ static void on_cleanup(void *data)
     link->armed = 0;
     link->ready = false;
     link->want_write = false;
-    if (link->context->errstr && link->context->errstr[0])
-        say(link, link->context->errstr);
-    else if (!link->reason[0])
-        say(link, "the connection was closed");
+    if (!redis_tls_reason(link->session, link->reason, sizeof link->reason)) {
+        if (link->context->errstr && link->context->errstr[0])
+            say(link, link->context->errstr);
+        else if (!link->reason[0])
+            say(link, "the connection was closed");
+        if (link->session && link->handshake_step == 0)
+            redis_tls_guess(&link->target, link->reason, sizeof link->reason);
+    }
     link->context = NULL;
+    link->session = NULL;
     /* A quarter of jitter, so that a fleet does not come back in step. */
     link->jitter = link->jitter * 1103515245u + 12345u;
     link->reconnect_ms =
@@ -173,6 +180,13 @@ static void on_connected(const redisAsyncContext *context, int status)
     struct redis_link *link = context->data;
     if (status != REDIS_OK)
         return; /* hiredis cleans up by itself */
+    struct err err = {0};
+    if (link->target.secure &&
+        redis_tls_start(&link->target, &link->context->c, &link->session, &err) < 0) {
+        say(link, err.text);
+        redisAsyncDisconnect(link->context);
+        return;
+    }
     link->handshake_step = 0;
     handshake_next(link);
 }
@@ -341,6 +355,7 @@ int redis_link_send(struct redis_link *link, const struct redis_command *command
 
 static void flush(struct redis_link *link)
 {
+    redis_tls_forget(link->session);
     if (link->context && link->want_write && !(link->armed & EPOLLOUT))
         redisAsyncHandleWrite(link->context);
     if (!link->context)
@@ -352,6 +367,7 @@ static void flush(struct redis_link *link)
 void redis_link_handle(struct redis_link *link, uint32_t events)
 {
     bool connected = link->context && (link->context->c.flags & REDIS_CONNECTED);
+    redis_tls_forget(link->session);
     /* An error while connecting shows in either handler; the write one reports it best. */
     if (link->context && (events & EPOLLOUT || (!connected && events & (EPOLLERR | EPOLLHUP))))
         redisAsyncHandleWrite(link->context);
@@ -371,7 +387,7 @@ static void drop(struct redis_link *link, const char *reason)
 int64_t redis_link_tick(struct redis_link *link, int64_t now_ms)
 {
     if (link->context && !link->ready && now_ms - link->connecting_ms >= CONNECT_LIMIT_MS)
-        drop(link, "no connection in time");
+        drop(link, link->session ? REDIS_TLS_SILENCE : "no connection in time");
     else if (link->ready && link->pending && link->timeout_ms &&
              now_ms - link->progress_ms >= link->timeout_ms)
         drop(link, "no answer in time");

@@ -75,7 +75,11 @@ void redis_target_of_node(const struct redis_target *target, const struct redis_
 void redis_target_of_sentinel(const struct redis_target *target, size_t index,
                               struct redis_target *out)
 {
-    *out = (struct redis_target){.kind = REDIS_ONE, .node = target->seeds[index]};
+    *out = (struct redis_target){.kind = REDIS_ONE,
+                                 .node = target->seeds[index],
+                                 .secure = target->secure,
+                                 .files = target->files,
+                                 .tls = target->tls};
 }
 
 /* ---- clusters ---- */

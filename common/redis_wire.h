@@ -27,8 +27,8 @@ bool redis_reply_is_noscript(const struct redis_reply *reply);
 /* True for an error that says that this server is not the one to talk to any more. */
 bool redis_reply_is_demoted(const struct redis_reply *reply);
 
-/* The commands that follow a connect, AUTH, SELECT and ROLE: `step` counts from 0; false past the
- * last. */
+/* The commands that follow a connect, AUTH, SELECT, ROLE and PING: `step` counts from 0; false past
+ * the last. */
 bool redis_handshake(const struct redis_target *target, int step, struct redis_command *command);
 /* 0 where the reply to one of them lets us go on. ERR_UNAVAILABLE also for a replica. */
 int redis_handshake_check(const struct redis_reply *reply, struct err *err);

@@ -7,6 +7,7 @@
 #include "common/err.h"
 #include "common/http_client.h"
 #include "common/queue_limits.h"
+#include "common/redis_options.h"
 #include "common/secret.h"
 #include "common/stop.h"
 
@@ -55,6 +56,8 @@
         "redis-password-file", CONFIG_TEXT, AT(redis_password_file),                               \
             .help = "file with Redis' password"                                                    \
     }
+
+#define REDIS_TLS REDIS_TLS_OPTIONS(AT(redis_tls))
 
 static const struct config_option submit_options[] = {
     {"model", CONFIG_TEXT, AT(model), .help = "which one; `darkroom models` lists them",
@@ -128,12 +131,17 @@ static const struct config_option keys_create_options[] = {
     JSON,
     REDIS,
     REDIS_PASSWORD,
+    REDIS_TLS,
 };
 static const struct config_option keys_list_options[] = {
-    {"account", CONFIG_TEXT, AT(account), .help = "only its keys"}, JSON, REDIS, REDIS_PASSWORD};
+    {"account", CONFIG_TEXT, AT(account), .help = "only its keys"},
+    JSON,
+    REDIS,
+    REDIS_PASSWORD,
+    REDIS_TLS};
 static const struct config_option keys_limit_options[] = {CONCURRENCY, MAX_QUEUED, REDIS,
-                                                          REDIS_PASSWORD};
-static const struct config_option keys_revoke_options[] = {REDIS, REDIS_PASSWORD};
+                                                          REDIS_PASSWORD, REDIS_TLS};
+static const struct config_option keys_revoke_options[] = {REDIS, REDIS_PASSWORD, REDIS_TLS};
 
 static const struct config_option fsck_options[] = {
     {"mend", CONFIG_BOOL, AT(mend), "false", .help = "put right what can be put right"},
@@ -150,6 +158,7 @@ static const struct config_option fsck_options[] = {
     JSON,
     REDIS,
     REDIS_PASSWORD,
+    REDIS_TLS,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])

@@ -20,6 +20,7 @@
 #include "common/config.h"
 #include "common/id.h"
 #include "common/json.h"
+#include "common/redis.h"
 #include "dispatcher/cli_view.h"
 
 #include <stdbool.h>
@@ -46,6 +47,7 @@ struct cli_settings {
     int64_t timeout_s, limit;
     bool wait, json;
     char *redis, *redis_password_file;
+    struct redis_tls_files redis_tls;
     char *store, *secret_file, *s3_endpoint, *s3_region, *s3_credentials_file; /* of fsck */
     bool s3_virtual_host, mend;
     int64_t shards;

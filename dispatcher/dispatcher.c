@@ -218,6 +218,8 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
                                      settings->redis_password_file, err),
                    "redis", err);
     if (rc == 0)
+        rc = redis_target_secure(&dispatcher->redis_target, &settings->redis_tls, err);
+    if (rc == 0)
         rc = check_redis(dispatcher, out_present, err);
     if (rc == 0)
         rc = redis_async_create(&dispatcher->redis_target, dispatcher->epoll_fd, &redis_tag,

@@ -14,7 +14,7 @@
 #include "common/manifest.h"
 #include "common/network.h"
 #include "common/queue_outbox.h"
-#include "common/redis.h"
+#include "common/redis_options.h"
 #include "common/secret.h"
 #include "common/smtp.h"
 #include "common/stop.h"
@@ -40,6 +40,7 @@
 #define DRAIN_MS 5000 /* what a stop leaves to requests under way */
 
 struct settings {
+    struct redis_tls_files redis_tls;
     char *redis, *redis_password_file, *public_url, *models, *secret_file;
     char *mail_from, *smtp, *smtp_user, *smtp_password_file, *smtp_ca_file, *outbox;
     char *webhook_allow, *webhook_ca_file;
@@ -54,6 +55,7 @@ struct settings {
 static const struct config_option options[] = {
     {"redis", CONFIG_TEXT, AT(redis), "redis://127.0.0.1:6379/0", .help = "server of the queue"},
     {"redis-password-file", CONFIG_TEXT, AT(redis_password_file), .help = "its password"},
+    REDIS_TLS_OPTIONS(AT(redis_tls)),
     {"shards", CONFIG_INT, AT(shards), "1", 1, QUEUE_SHARDS_MAX, NULL,
      "over which the jobs are spread; every program of a Redis is told the same"},
     {"public-url", CONFIG_TEXT, AT(public_url), "http://127.0.0.1:8080",
@@ -233,6 +235,8 @@ static int open_all(struct program *program, struct err *err)
     if (rc == 0)
         rc = redis_target_init(&program->target, settings->redis, settings->redis_password_file,
                                err);
+    if (rc == 0)
+        rc = redis_target_secure(&program->target, &settings->redis_tls, err);
     if (rc == 0)
         rc = redis_create(&program->target, &program->mail_redis, err);
     if (rc == 0)

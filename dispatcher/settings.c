@@ -2,6 +2,7 @@
 #include "dispatcher/settings.h"
 
 #include "common/queue_limits.h"
+#include "common/redis_options.h"
 
 #define AT(member) offsetof(struct settings, member)
 
@@ -16,6 +17,7 @@ static const struct config_option options[] = {
      .help = "unix:/path[?db=N], redis://, redis+sentinel:// or redis+cluster://"},
     {"redis-password-file", CONFIG_TEXT, AT(redis_password_file), NULL,
      .help = "file with Redis' password"},
+    REDIS_TLS_OPTIONS(AT(redis_tls)),
     {"redis-wait-replicas", CONFIG_INT, AT(redis_wait_replicas), "0", 0, 16, NULL,
      .help = "a job is accepted only once so many replicas have it"},
     {"redis-wait-ms", CONFIG_INT, AT(redis_wait_ms), "500", 1, 10000, "ms",

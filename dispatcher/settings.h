@@ -5,6 +5,7 @@
 #define DARKROOM_DISPATCHER_SETTINGS_H
 
 #include "common/config.h"
+#include "common/redis.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 struct settings {
     char *listen, *port_file, *public_url, *web, *log;
     char *redis, *redis_password_file;
+    struct redis_tls_files redis_tls;
     char *store, *s3_endpoint, *s3_region, *s3_credentials_file;
     bool s3_virtual_host, store_sync;
     char *models, *secret_file, *worker_token_file;

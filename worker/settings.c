@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/queue.h"
+#include "common/redis_options.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ static const struct config_option options[] = {
      .help = "unix:/path[?db=N], redis://, redis+sentinel:// or redis+cluster://"},
     {"redis-password-file", CONFIG_TEXT, FIELD(texts.redis_password_file), NULL,
      .help = "file whose first line is the password"},
+    REDIS_TLS_OPTIONS(FIELD(texts.redis_tls)),
     {"shards", CONFIG_INT, FIELD(shards), "1", 1, QUEUE_SHARDS_MAX, NULL,
      "over which the jobs are spread; every program of a Redis is told the same"},
     {"dispatcher", CONFIG_TEXT, FIELD(texts.dispatcher), "http://127.0.0.1:8080",
@@ -134,6 +136,8 @@ int settings_load(int argc, char **argv, struct settings *out_settings, enum con
         return rc;
     const struct settings_texts *texts = &out_settings->texts;
     rc = redis_target_init(&out_settings->redis, texts->redis, texts->redis_password_file, err);
+    if (rc == 0)
+        rc = redis_target_secure(&out_settings->redis, &texts->redis_tls, err);
     if (rc == 0)
         rc = read_token(out_settings, err);
     if (rc == 0)

@@ -21,6 +21,7 @@ struct err;
 /* What the options spell. */
 struct settings_texts {
     char *redis, *redis_password_file;
+    struct redis_tls_files redis_tls;
     char *dispatcher, *worker_token_file;
     char *models;
     struct config_list model;

@@ -10,7 +10,8 @@
         fleet.kill_master()
 
 `url` is what --redis takes; `node.cli(...)` runs redis-cli there. Ports are the kernel's choice. Timings are
-those of a test: a master counts as dead after half a second to a second.
+those of a test: a master counts as dead after half a second to a second. With tls=Certificates(...) there are
+no ports without TLS.
 """
 import pathlib
 import re
@@ -32,16 +33,20 @@ def free_port():
 class Node:
     """One redis-server with a folder and a log of its own."""
 
-    def __init__(self, path, name, *options, config=None, kind="redis-server"):
+    def __init__(self, path, name, *options, config=None, kind="redis-server", tls=None):
         self.port, self.name, self.kind = free_port(), name, kind
         self.path = path / name
         self.path.mkdir(parents=True, exist_ok=True)
         self.options = ["--port", self.port, "--bind", "127.0.0.1", "--dir", self.path, "--logfile",
                         self.path / "log", *options]
+        self.credentials = []
+        if tls:
+            self.options += ["--port", 0, "--tls-port", self.port, "--tls-replication", "yes", "--tls-cluster", "yes",
+                             *tls.server_options()]
+            self.credentials = tls.cli_options()
         self.config = self.path / "redis.conf"
         self.config.write_text(config or "")
         self.process = None
-        self.credentials = []
 
     def start(self):
         self.process = subprocess.Popen(["redis-server", str(self.config), *map(str, self.options)],
@@ -95,8 +100,9 @@ class Fleet:
 
 
 class Cluster(Fleet):
-    def __init__(self, path=None, masters=3, replicas=0, node_timeout_ms=1000):
+    def __init__(self, path=None, masters=3, replicas=0, node_timeout_ms=1000, tls=None):
         super().__init__(path)
+        self.scheme = "rediss" if tls else "redis"
         bus = {}
         try:
             for i in range(masters * (1 + replicas)):
@@ -105,7 +111,7 @@ class Cluster(Fleet):
                     self.path, f"node{i}", "--cluster-enabled", "yes", "--cluster-node-timeout", node_timeout_ms,
                     "--cluster-port", bus[i], "--appendonly", "yes", "--save", "", "--maxmemory-policy",
                     "noeviction", "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0",
-                    "--cluster-replica-validity-factor", "0").start())
+                    "--cluster-replica-validity-factor", "0", tls=tls).start())
             for i, node in enumerate(self.nodes):
                 if i < masters:
                     first, last = SLOTS * i // masters, SLOTS * (i + 1) // masters - 1
@@ -129,7 +135,7 @@ class Cluster(Fleet):
 
     @property
     def url(self):
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:3])
+        return self.scheme + "+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:3])
 
     def whole(self):
         alive = [node for node in self.nodes if node.running()]
@@ -203,24 +209,25 @@ class Cluster(Fleet):
 
 
 class Sentinels(Fleet):
-    def __init__(self, path=None, replicas=1, sentinels=3, name="lab", down_after_ms=500):
+    def __init__(self, path=None, replicas=1, sentinels=3, name="lab", down_after_ms=500, tls=None):
         super().__init__(path)
+        self.scheme = "rediss" if tls else "redis"
         self.name, self.sentinels = name, []
         server = ["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction",
                   "--repl-diskless-sync-delay", "0"]
         try:
-            master = Node(self.path, "server0", *server).start()
+            master = Node(self.path, "server0", *server, tls=tls).start()
             self.nodes.append(master)
             for i in range(replicas):
                 self.nodes.append(Node(self.path, f"server{i + 1}", *server, "--replicaof",
-                                       f"127.0.0.1 {master.port}").start())
+                                       f"127.0.0.1 {master.port}", tls=tls).start())
             wait_until(lambda: all("master_link_status:up" in node.cli("info", "replication")
                                    for node in self.nodes[1:]), "the replicas are in step")
             for i in range(sentinels):
                 self.sentinels.append(Node(self.path, f"sentinel{i}", "--sentinel", config=(
                     f"sentinel monitor {name} 127.0.0.1 {master.port} {sentinels // 2 + 1}\n"
                     f"sentinel down-after-milliseconds {name} {down_after_ms}\n"
-                    f"sentinel failover-timeout {name} 3000\n")).start())
+                    f"sentinel failover-timeout {name} 3000\n"), tls=tls).start())
             wait_until(lambda: all(
                 f"slaves={replicas},sentinels={sentinels}" in node.cli("info", "sentinel")
                 for node in self.sentinels), "the sentinels know each other")
@@ -230,7 +237,7 @@ class Sentinels(Fleet):
 
     @property
     def url(self):
-        return ("redis+sentinel://" + ",".join(f"127.0.0.1:{node.port}" for node in self.sentinels)
+        return (self.scheme + "+sentinel://" + ",".join(f"127.0.0.1:{node.port}" for node in self.sentinels)
                 + f"/{self.name}")
 
     def master(self):

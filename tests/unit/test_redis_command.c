@@ -2,6 +2,7 @@
 #include "common/err.h"
 #include "common/queue_record.h"
 #include "common/redis.h"
+#include "common/redis_tls.h"
 #include "common/redis_wire.h"
 #include "tests/unit/check.h"
 
@@ -52,7 +53,9 @@ static void bad_addresses_are_refused(void)
                                       "redis+sentinel:///lab",
                                       "redis+sentinel://a/lab/x",
                                       "redis+other://a",
-                                      "rediss://a",
+                                      "rediss:/a",
+                                      "redisss://a",
+                                      "redi://a",
                                       "unix:relative",
                                       "unix:/path?x=1",
                                       "unix:/path?db="};
@@ -64,6 +67,49 @@ static void bad_addresses_are_refused(void)
         CHECK_INT(err.code, ERR_INVALID);
         CHECK_TEXT(err.field, "redis");
     }
+}
+
+static void tls_is_for_builds_that_have_it(void)
+{
+    static const char *const urls[] = {"rediss://op@a:1/2", "rediss+cluster://op@a,b",
+                                       "rediss+sentinel://op@a/lab/2"};
+    struct redis_target target;
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        struct err err = {0};
+        int rc = redis_target_init(&target, urls[i], NULL, &err);
+        CHECK_INT(rc, redis_tls_built_in() ? 0 : ERR_INVALID);
+        if (rc == 0) {
+            CHECK(target.secure);
+            CHECK_TEXT(target.user, "op");
+        } else {
+            CHECK_HAS(err.text, "TLS is not built in");
+        }
+    }
+    CHECK_INT(redis_target_init(&target, "redis://a", NULL, NULL), 0);
+    CHECK(!target.secure);
+}
+
+static void certificates_are_for_tls_only(void)
+{
+    struct redis_target target;
+    struct err err = {0};
+    char ca[] = "ca.pem", cert[] = "cert.pem", key[] = "key.pem";
+    CHECK_INT(redis_target_init(&target, "redis://a", NULL, NULL), 0);
+    CHECK_INT(redis_target_secure(&target, &(struct redis_tls_files){0}, &err), 0);
+    CHECK_INT(redis_target_secure(&target, &(struct redis_tls_files){.ca_file = ca}, &err),
+              ERR_INVALID);
+    CHECK_TEXT(err.field, "redis-ca-file");
+    target.secure = true;
+    err = (struct err){0};
+    CHECK_INT(redis_target_secure(&target, &(struct redis_tls_files){.cert_file = cert}, &err),
+              ERR_INVALID);
+    CHECK_TEXT(err.field, "redis-key-file");
+    err = (struct err){0};
+    CHECK_INT(redis_target_secure(&target, &(struct redis_tls_files){.key_file = key}, &err),
+              ERR_INVALID);
+    CHECK_TEXT(err.field, "redis-cert-file");
+    CHECK_INT(redis_target_secure(&target, &(struct redis_tls_files){ca, cert, key}, &err), 0);
+    CHECK_TEXT(target.files.key_file, "key.pem");
 }
 
 static void a_password_in_the_url_is_refused_and_not_repeated(void)
@@ -280,6 +326,8 @@ int main(void)
 {
     RUN(addresses_are_read);
     RUN(bad_addresses_are_refused);
+    RUN(tls_is_for_builds_that_have_it);
+    RUN(certificates_are_for_tls_only);
     RUN(a_password_in_the_url_is_refused_and_not_repeated);
     RUN(a_password_file_must_have_a_line);
     RUN(commands_are_binary_safe);

@@ -30,7 +30,7 @@ void answer_header(struct answer *answer, const char *name, const char *value);
 /* Free of controls, as a header's value has to be? */
 bool answer_value_clean(const char *value);
 
-/* For http_server.c: a struct answer is MHD's, under a name of ours. */
+/* For http_exchange.c: a struct answer is MHD's, under a name of ours. */
 struct MHD_Response *answer_unwrap(struct answer *answer);
 
 #endif

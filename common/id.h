@@ -6,7 +6,7 @@
  * in links and object keys; knowing it gives no right. Inside Redis a job goes by a small integer,
  * the first 48 of those bits: no counter that could roll back after a failover and hand one
  * person's link to another, and no second index. A collision is refused at submit.
- * Any thread. */
+ * Any thread; a forked child does nothing but exec, or it would hand out its parent's names. */
 #ifndef DARKROOM_COMMON_ID_H
 #define DARKROOM_COMMON_ID_H
 

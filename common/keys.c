@@ -19,6 +19,11 @@
 #define MAX_RATE 1000000000
 #define DIGITS_HEX "0123456789abcdef"
 
+int keys_slot(void)
+{
+    return redis_key_slot(PREFIX, sizeof PREFIX - 1);
+}
+
 /* ---- texts ----------------------------------------------------------------------------------- */
 
 static const struct {

@@ -31,6 +31,9 @@ struct redis_reply;
 #define KEY_NAME_SIZE 65
 #define KEY_ORIGINS_SIZE 1025
 
+/* Where a cluster keeps them, see redis_async_use(). */
+int keys_slot(void);
+
 /* In place of a limit of an account: what it has, or for a new one none. */
 #define KEYS_AS_IT_WAS (-1)
 

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/err.h"
+#include "common/keys.h"
 #include "common/log.h"
 #include "common/secret.h"
 #include "common/stop.h"
@@ -227,6 +228,7 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
     if (rc < 0)
         return rc;
     redis_async_set_timeout(dispatcher->redis, settings->redis_timeout_ms);
+    redis_async_use(dispatcher->redis, keys_slot());
     for (unsigned shard = 0; shard < dispatcher->shards; shard++)
         redis_async_use(dispatcher->redis, queue_slot(dispatcher_queue(dispatcher, shard)));
     rc = gate_create(dispatcher, &dispatcher->gate);

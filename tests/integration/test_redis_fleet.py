@@ -170,6 +170,14 @@ class OnACluster(Fleet):
             self.all_succeed(lab, load.accepted)
 
 
+    def test_the_first_request_with_a_key_finds_a_node_that_has_no_shard(self):
+        with Cluster(masters=2) as cluster:
+            cluster.migrate(cluster.slot_of("{k}"), next(
+                node for node in cluster.nodes if node is not cluster.node_of("{q:00}")))
+            with Lab(redis=cluster) as lab:
+                key = lab.key()
+                self.assertEqual(lab.submit(token=key["key"]).status, 202)
+
     def test_keys_limits_and_idempotency_hold_on_every_shard(self):
         with self.lab(self.cluster) as lab:
             for _ in range(6): # accounts of other shards, whose keys are all in one place

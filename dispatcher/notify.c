@@ -217,7 +217,9 @@ static int deliver_to_folder(void *context, const char *id, const char *from, co
     *out_everyone = true;
     if ((size_t)snprintf(path, sizeof path, "%s/%s.eml", folder, id) >= sizeof path)
         return err_set(err, ERR_UNAVAILABLE, "outbox", "the path of the outbox is too long");
-    return file_write(path, message, size, 0600, err);
+    int rc = file_write(path, message, size, 0600, err);
+    *out_everyone = rc < 0;
+    return rc;
 }
 
 struct notify_courier notify_folder_courier(const char *folder)

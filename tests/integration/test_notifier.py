@@ -143,6 +143,7 @@ class NotifierTest(unittest.TestCase):
         notifier = self.notifier()
         jobs = {self.end_job() for _ in range(3)}
         self.settled(notifier, "mail.sent", 3)
+        self.assertNotIn("mail.away", notifier.log)
         files = list(self.lab.outbox.iterdir())
         self.assertEqual({path.name.split("-")[0] for path in files}, jobs)
         for path in files:

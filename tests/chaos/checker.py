@@ -320,6 +320,8 @@ class Checker:
             job = self.jobs.get(job_id)
             if job is None:
                 strangers.add(job_id)
+                if kind == "inputs":  # whoever it was of, it has ended, or never began
+                    self.violate("orphan", f"{key}: of a job that nobody knows")
             elif kind == "results" and "succeeded" in job.ends and job.erased_t is None:
                 results[job_id] += 1
             elif kind == "inputs" and "failed" in job.ends and job.erased_t is None:

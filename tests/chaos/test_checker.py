@@ -257,6 +257,10 @@ class Verdicts(unittest.TestCase):
     def test_a_result_of_an_erased_job_is_found(self):
         self.bad(Story().done().add("erase", id="1").add("erased", id="1").objects("results/1/1/result.png"), "orphan")
 
+    def test_an_input_of_an_unanswered_submit_is_found(self):
+        story = Story().done().add("submit", tag="u", expect=RIGHT).add("unknown", tag="u")
+        self.bad(story.objects("results/1/1/result.png", "inputs/2"), "orphan")
+
     def test_an_object_of_nobody_is_found(self):
         self.bad(Story().done().objects("results/1/1/result.png", "inputs/2"), "orphan")
 

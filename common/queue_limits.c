@@ -38,8 +38,7 @@ void queue_model_command(const struct queue *queue, const struct queue_model *mo
         int64_t ms;
     } fields[] = {{"past_due", model->past_due_ms ? model->past_due_ms : PAST_DUE_MS},
                   {"input", model->input_ms},
-                  {"result", model->result_ms},
-                  {"crop", model->keep_crop}};
+                  {"result", model->result_ms}};
     queue_begin(queue, command, &queue_script_model);
     redis_command_text(command, model->model);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {

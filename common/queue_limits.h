@@ -34,7 +34,6 @@ struct queue_model {
     int64_t past_due_ms; /* a job that waits longer brings its model to the front; 0: 30 s */
     int64_t input_ms;    /* an input is kept so long after its job has ended; 0: not at all */
     int64_t result_ms;   /* a finished job is kept so long; 0: as the queue's retain_ms says */
-    bool keep_crop;      /* workers leave a crop beside each result, which goes with it */
 };
 void queue_model_command(const struct queue *queue, const struct queue_model *model,
                          struct redis_command *command);

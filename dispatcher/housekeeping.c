@@ -103,8 +103,7 @@ static void tell_shard(struct ticker *ticker, const struct queue *queue)
                             &(struct queue_model){.model = model->name,
                                                   .past_due_ms = model->past_due_ms,
                                                   .input_ms = 1000 * model->input_s,
-                                                  .result_ms = 1000 * model->result_s,
-                                                  .keep_crop = model->keep_crop},
+                                                  .result_ms = 1000 * model->result_s},
                             &dispatcher->command);
     }
     if (dispatcher_send(dispatcher, NULL, NULL) == 0)

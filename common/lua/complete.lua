@@ -18,10 +18,9 @@ local function sweep(r, public_id, epoch, extension)
   local mine = r and public_id_of(r) == public_id and epoch <= r.epoch and
     not (r.state == 'S' and r.epoch == epoch)
   if mine or (r == nil and string.match(public_id, '^%x+$') and string.match(extension, '^%w+$')) then
-    throw_away('results/' .. public_id .. '/' .. epoch .. '/result.' .. extension, now)
-    if not r or keeps_crop(r.model) then
-      throw_away('results/' .. public_id .. '/' .. epoch .. '/crop.png', now)
-    end
+    local folder = 'results/' .. public_id .. '/' .. epoch
+    throw_away(folder .. '/result.' .. extension, now)
+    throw_away(folder .. '/crop.png', now)
   end
 end
 

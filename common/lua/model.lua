@@ -3,7 +3,7 @@
 -- model: what a model's manifest says to the queue, kept until it says something else.
 --
 -- ARGV  model, then pairs of field and ms: past_due, input and result (how long an input and a finished
---       job are kept); crop, 1 where a crop lies beside each result
+--       job are kept)
 -- Reply 1 if that changed anything, else 0
 local changed = 0
 for i = 2, #ARGV, 2 do

@@ -174,25 +174,14 @@ local function throw_away(key, due)
   trash[#trash + 1] = key
 end
 
--- Does the worker leave the picture as its network saw it beside the result?
-local crops = {}
-
-local function keeps_crop(model)
-  if crops[model] == nil then
-    crops[model] = call('HGET', P .. 'm:' .. model, 'crop') == '1'
-  end
-  return crops[model]
-end
-
--- The results of epochs first … last, which somebody may still be uploading.
+-- The results of epochs first … last, which somebody may still be uploading, and the pictures as the network
+-- saw them, which some models leave beside: whether this one did is not asked, as its manifest may have changed.
 local function throw_away_results(r, first, last, due)
   local public_id, extension = public_id_of(r), extension_of(r)
   for epoch = max(first, last - 31), last do
     local folder = 'results/' .. public_id .. '/' .. epoch
     throw_away(folder .. '/result.' .. extension, due)
-    if keeps_crop(r.model) then
-      throw_away(folder .. '/crop.png', due)
-    end
+    throw_away(folder .. '/crop.png', due)
   end
 end
 

@@ -7,6 +7,7 @@ to where its last fsync began, and of the object store stays what was synced, na
 synced what is noted by sync_log.c, preloaded into redis-server and the dispatchers.
 """
 import pathlib
+import shutil
 import time
 
 import places
@@ -57,9 +58,11 @@ def cut_objects(plant, log_path):
         if not there(path) or sizes.get(path, 0) != path.stat().st_size:
             path.unlink()
             gone += 1
-    # A folder that is not there either; what is made in its place later is another one.
+    # A folder that is not there either, with folders in it that were made as the power went; what is made
+    # in its place later is another one.
     for path in sorted((path for path in named if path.is_dir() and not there(path)), reverse=True):
-        path.rmdir()
+        if path.is_dir():
+            shutil.rmtree(path)
     return gone
 
 

@@ -24,6 +24,7 @@ struct ticker {
     unsigned shard;
     int64_t due_ms;
     size_t tell; /* what its queue is told next: 0 the visitors' limits, then each model's */
+    bool told;   /* all of it, once */
     bool asked;
 };
 
@@ -88,9 +89,10 @@ static void on_ticked(int rc, const struct redis_reply *reply, void *data)
                   "forgotten", LOG_I, (int64_t)ticked.forgotten, NULL);
 }
 
-/* One thing with each tick, and round again for ever: whoever emptied Redis or wrote other limits
- * into it is put right. Nothing depends on an answer. */
-static void tell_shard(struct ticker *ticker, const struct queue *queue)
+/* All at first, ahead of the first job. Then one thing with each tick, and round again for ever:
+ * whoever emptied Redis or wrote other limits into it is put right. Nothing depends on an answer.
+ */
+static int tell_next(struct ticker *ticker, const struct queue *queue)
 {
     struct dispatcher *dispatcher = ticker->housekeeping->dispatcher;
     const struct settings *settings = dispatcher->settings;
@@ -106,8 +108,11 @@ static void tell_shard(struct ticker *ticker, const struct queue *queue)
                                                   .result_ms = 1000 * model->result_s},
                             &dispatcher->command);
     }
-    if (dispatcher_send(dispatcher, NULL, NULL) == 0)
+    int rc = dispatcher_send(dispatcher, NULL, NULL);
+    if (rc == 0)
         ticker->tell = (ticker->tell + 1) % (dispatcher->models.count + 1);
+    ticker->told |= rc == 0 && ticker->tell == 0;
+    return rc;
 }
 
 /* Returns when the next one is due. */
@@ -115,12 +120,14 @@ static int64_t tick_shard(struct ticker *ticker, int64_t now_ms)
 {
     struct dispatcher *dispatcher = ticker->housekeeping->dispatcher;
     const struct queue *queue = dispatcher_queue(dispatcher, ticker->shard);
+    while (!ticker->told && tell_next(ticker, queue) == 0)
+        ;
     if (!ticker->asked && now_ms >= ticker->due_ms) {
         ticker->due_ms = now_ms + (queue->lease_ms / 3 < TICK_MS ? queue->lease_ms / 3 : TICK_MS);
         queue_tick_command(queue, &dispatcher->command);
         ticker->asked = dispatcher_send(dispatcher, on_ticked, ticker) == 0;
         if (ticker->asked)
-            tell_shard(ticker, queue);
+            tell_next(ticker, queue);
     }
     return ticker->asked ? INT64_MAX : ticker->due_ms;
 }

@@ -75,10 +75,9 @@ static json_t *read_number(struct reader *reader)
     while (reader->at < reader->end && *reader->at >= '0' && *reader->at <= '9' &&
            reader->at - start < 18)
         value = value * 10 + (*reader->at++ - '0');
-    bool padded = *start == '0' && reader->at - start > 1;
-    /* A fraction, an exponent, more digits, or no number at all. */
-    if (reader->at == start || padded || reader->at == reader->end ||
-        !strchr(",]} \n\t\r", *reader->at) || !*reader->at)
+    /* A fraction, an exponent, more digits, or no number at all; and what begins with a zero. */
+    if (reader->at == start || reader->at == reader->end || !strchr(",]} \n\t\r", *reader->at) ||
+        !*reader->at || (*start == '0' && reader->at - start > 1))
         return NULL;
     return json_integer(negative ? -value : value);
 }

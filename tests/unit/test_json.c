@@ -80,8 +80,8 @@ static void the_short_way_and_jansson_agree(void)
         "{\"\":\"\",\"a.b\":{\"c\":{\"d\":[]}}}",
         "[[1],[2,[3]],{\"k\":[{}]}]",
         "{\"b\":1,\"a\":{\"d\":1,\"c\":2,\"cc\":3,\"C\":4},\"\":5,\"ab\":6}",
-        "{\"q\":1,\"p\":1,\"o\":1,\"n\":1,\"m\":1,\"l\":1,\"k\":1,\"j\":1,\"i\":1,\"h\":1,\"g\":1,"
-        "\"f\":1,\"e\":1,\"d\":1,\"c\":1,\"b\":1,\"a\":1}",
+        ("{\"q\":1,\"p\":1,\"o\":1,\"n\":1,\"m\":1,\"l\":1,\"k\":1,\"j\":1,\"i\":1,\"h\":1,\"g\":1,"
+         "\"f\":1,\"e\":1,\"d\":1,\"c\":1,\"b\":1,\"a\":1}"),
         "{\"a_name_that_is_longer_than_the_short_way_allows_a_name_to_be_at_all\":1}",
         "[\"\x7f\",\"/\",\"<script>\"]",
     };
@@ -117,6 +117,28 @@ static void near_misses_of_the_short_way_are_refused(void)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         check_refused(texts[i], strlen(texts[i]), ERR_INVALID);
     check_refused("{}\0", 3, ERR_INVALID);
+}
+
+/* In a copy of its own each, so that the sanitizer sees a byte read beyond. */
+static void no_beginning_of_a_document_is_read_beyond_its_end(void)
+{
+    static const char text[] = "{\"a\":[-12,0,\"b c\",true,null,{\"d\":-0.5e1}],\"e\\u0041\":1}";
+    for (size_t size = 0; size < sizeof text; size++) {
+        char *copy = malloc(size ? size : 1);
+        json_t *value = NULL;
+        memcpy(copy, text, size);
+        int rc = json_parse(copy, size, limits, &value, NULL);
+        json_decref(value);
+        free(copy);
+        CHECK_INT(rc, size == sizeof text - 1 ? 0 : ERR_INVALID);
+    }
+    static const char *const ends[] = {"[-", "[", "{", "[0", "{\"", "{\"a\":", "-", "t", "[nul"};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        char *copy = malloc(strlen(ends[i]));
+        memcpy(copy, ends[i], strlen(ends[i]));
+        check_refused(copy, strlen(ends[i]), ERR_INVALID);
+        free(copy);
+    }
 }
 
 static void an_error_never_quotes_the_document(void)
@@ -219,6 +241,7 @@ int main(void)
     RUN(depth_and_size_are_limited);
     RUN(the_short_way_and_jansson_agree);
     RUN(near_misses_of_the_short_way_are_refused);
+    RUN(no_beginning_of_a_document_is_read_beyond_its_end);
     RUN(an_error_never_quotes_the_document);
     RUN(getters_read_what_is_there);
     RUN(a_bad_member_is_named_with_its_limit);

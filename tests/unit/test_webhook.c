@@ -61,8 +61,8 @@ static void everything_else_is_refused(void)
         "https://example.org/\n",
         "https://exa\tmple.org/",
         "https://example.org/\x7f",
-        "https://b\xc3\xbc"
-        "cher.example/",
+        ("https://b\xc3\xbc"
+         "cher.example/"),
         "https://example.org:0/",
         "https://example.org:22/",
         "https://example.org:80/",

@@ -74,14 +74,8 @@ static void open_body(struct call *call)
     struct dispatcher *dispatcher = call->dispatcher;
     size_t max_bytes = (size_t)dispatcher->settings->max_batch_bytes;
     int64_t size = exchange_body_size(call->exchange);
-    if (size > (int64_t)max_bytes) {
-        problem_send_too_large(call->exchange, (int64_t)max_bytes);
+    if (!call_admit_body(call, max_bytes))
         return;
-    }
-    if (!dispatcher_redis_usable(dispatcher)) {
-        call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
-        return;
-    }
     struct batch *batch = calloc(1, sizeof *batch);
     if (!batch) {
         call_refuse(call, PROBLEM_UNAVAILABLE, NULL);

@@ -76,6 +76,17 @@ bool call_has_right(const struct call *call, const struct call_right *right, con
     return right->by_token || identity_owns(&call->identity, flow, right->scope);
 }
 
+bool call_admit_body(struct call *call, size_t max_bytes)
+{
+    if (exchange_body_size(call->exchange) > (int64_t)max_bytes)
+        problem_send_too_large(call->exchange, (int64_t)max_bytes);
+    else if (!dispatcher_redis_usable(call->dispatcher))
+        call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+    else
+        return true;
+    return false;
+}
+
 bool call_reserve(struct call *call, size_t bytes)
 {
     struct dispatcher *dispatcher = call->dispatcher;

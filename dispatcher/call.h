@@ -63,6 +63,10 @@ bool call_ask_right(struct call *call, enum token_right right, const char *publi
 /* May it, now that the job's flow is known? */
 bool call_has_right(const struct call *call, const struct call_right *right, const char *flow);
 
+/* Of a request that hands in jobs: may its body come? False: it is larger than max_bytes, or the
+ * queue is away, and 413 or 503 was answered. */
+bool call_admit_body(struct call *call, size_t max_bytes);
+
 /* Sets memory for a body aside until the call ends. False: too much is in use, 503 was answered. */
 bool call_reserve(struct call *call, size_t bytes);
 

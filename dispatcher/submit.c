@@ -94,14 +94,8 @@ static void open_body(struct call *call)
     size_t max_bytes = (size_t)dispatcher->settings->max_body_bytes;
     int64_t size = exchange_body_size(call->exchange);
     struct err err = {0};
-    if (size > (int64_t)max_bytes) {
-        problem_send_too_large(call->exchange, (int64_t)max_bytes);
+    if (!call_admit_body(call, max_bytes))
         return;
-    }
-    if (!dispatcher_redis_usable(dispatcher)) {
-        call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
-        return;
-    }
     struct submission *submission = calloc(1, sizeof *submission);
     if (!submission) {
         call_refuse(call, PROBLEM_UNAVAILABLE, NULL);

@@ -4,7 +4,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "dispatcher/dispatcher.h"
-#include "dispatcher/http_server.h"
+#include "dispatcher/http/server.h"
 
 #include <string.h>
 #include <strings.h>

@@ -11,10 +11,10 @@
 #include "common/id.h"
 #include "common/json.h"
 #include "common/token.h"
-#include "dispatcher/identity.h"
-#include "dispatcher/problem.h"
-#include "dispatcher/router.h"
-#include "dispatcher/throttle.h"
+#include "dispatcher/access/identity.h"
+#include "dispatcher/access/throttle.h"
+#include "dispatcher/http/problem.h"
+#include "dispatcher/http/router.h"
 
 #include <stdbool.h>
 #include <stddef.h>

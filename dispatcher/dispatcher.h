@@ -17,7 +17,7 @@
 #include "common/store.h"
 #include "common/token.h"
 #include "common/webhook.h"
-#include "dispatcher/client.h"
+#include "dispatcher/access/client.h"
 #include "dispatcher/settings.h"
 
 #include <stdbool.h>

@@ -5,7 +5,7 @@
  *     embed PREFIX FILE... > out.c
  *
  * Each FILE becomes `const char PREFIX_<name>[]`, zero-terminated, where <name> is the file's own
- * name with '_' for what an identifier cannot hold: mail/failed.txt → mail_failed_txt. */
+ * name with '_' for what an identifier cannot hold: templates/failed.txt → mail_failed_txt. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>

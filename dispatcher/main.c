@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "common/stop.h"
 #include "dispatcher/dispatcher.h"
-#include "dispatcher/http_server.h"
+#include "dispatcher/http/server.h"
 
 #include <inttypes.h>
 #include <malloc.h>

@@ -8,7 +8,7 @@
 #include "common/manifest.h"
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
-#include "dispatcher/http_server.h"
+#include "dispatcher/http/server.h"
 #include "dispatcher/routes.h"
 
 #include <dirent.h>

@@ -3,11 +3,11 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "dispatcher/access/cors.h"
 #include "dispatcher/call.h"
-#include "dispatcher/cors.h"
 #include "dispatcher/dispatcher.h"
-#include "dispatcher/http_server.h"
-#include "dispatcher/metrics.h"
+#include "dispatcher/http/server.h"
+#include "dispatcher/operate/metrics.h"
 
 #include <stdlib.h>
 

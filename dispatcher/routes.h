@@ -6,7 +6,7 @@
 #ifndef DARKROOM_DISPATCHER_ROUTES_H
 #define DARKROOM_DISPATCHER_ROUTES_H
 
-#include "dispatcher/router.h"
+#include "dispatcher/http/router.h"
 
 #include <stddef.h>
 

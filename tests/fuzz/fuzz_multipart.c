@@ -3,7 +3,7 @@
  * A Content-Type up to the first newline, then a body: it means the same in one piece and in any
  * other pieces. */
 #include "common/err.h"
-#include "dispatcher/multipart.h"
+#include "dispatcher/http/multipart.h"
 
 #include "tests/fuzz/target.h"
 

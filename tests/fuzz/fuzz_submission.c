@@ -5,8 +5,8 @@
 #include "common/err.h"
 #include "common/job.h"
 #include "common/manifest.h"
-#include "dispatcher/form.h"
-#include "dispatcher/intake.h"
+#include "dispatcher/jobs/form.h"
+#include "dispatcher/jobs/intake.h"
 
 #include "tests/fuzz/target.h"
 

@@ -23,7 +23,7 @@ HOMES = [
     (r"webp/", r"common/picture_webp\.c"),
     (r"libheif/", r"common/picture_heif\.c"),
     (r"openssl/", r"common/crypto\w*\.c"),
-    (r"microhttpd\.h", r"dispatcher/http_\w+\.[ch]"),
+    (r"microhttpd\.h", r"dispatcher/http/\w+\.[ch]"),
     (r"(oneapi/dnnl/)?dnnl\w*\.h", r"gpu/cpu/\w+\.[ch]"),
     (r"cuda\w*\.h|mma\.h", r"gpu/cuda/\w+\.(h|cu|cuh)"),
 ]

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "dispatcher/cli.h"
+#include "dispatcher/cli/cli.h"
 
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/file.h"
-#include "dispatcher/cli_events.h"
-#include "dispatcher/cli_state.h"
+#include "dispatcher/cli/events.h"
+#include "dispatcher/cli/state.h"
 #include "tests/unit/check.h"
 
 #include <sys/stat.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "dispatcher/limits.h"
+#include "dispatcher/access/limits.h"
 
 #include "common/err.h"
-#include "dispatcher/client.h"
-#include "dispatcher/http_list.h"
+#include "dispatcher/access/client.h"
+#include "dispatcher/http/list.h"
 #include "tests/unit/check.h"
 
 #include <arpa/inet.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "dispatcher/mail.h"
+#include "dispatcher/notifier/mail.h"
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "dispatcher/mime.h"
+#include "dispatcher/notifier/mime.h"
 #include "tests/unit/check.h"
 
 #define AT 1795262530000 /* Sat, 21 Nov 2026 12:02:10 UTC */

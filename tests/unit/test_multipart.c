@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dispatcher/multipart.h"
+#include "dispatcher/http/multipart.h"
 
 #include "common/err.h"
 #include "tests/unit/check.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dispatcher/problem.h"
+#include "dispatcher/http/problem.h"
 
 #include "common/buf.h"
 #include "common/err.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "dispatcher/router.h"
+#include "dispatcher/http/router.h"
 
 #include "common/err.h"
-#include "dispatcher/http_uri.h"
+#include "dispatcher/http/uri.h"
 #include "tests/unit/check.h"
 
 static const struct route routes[] = {

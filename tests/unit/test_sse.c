@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dispatcher/sse.h"
+#include "dispatcher/http/sse.h"
 
 #include "common/err.h"
 #include "tests/unit/check.h"

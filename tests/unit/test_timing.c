@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dispatcher/timing.h"
+#include "dispatcher/jobs/timing.h"
 
 #include "common/clock.h"
 #include "common/err.h"

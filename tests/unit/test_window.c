@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dispatcher/window.h"
+#include "dispatcher/events/window.h"
 
 #include "tests/unit/check.h"
 

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What server.c, which libmicrohttpd calls, and exchange.c, which routes call, know of
+ * the server and of a request under way. For these two alone. */
+#ifndef DARKROOM_DISPATCHER_HTTP_EXCHANGE_H
+#define DARKROOM_DISPATCHER_HTTP_EXCHANGE_H
+
+#include "dispatcher/http/server.h"
+
+#include <microhttpd.h>
+
+struct http_server {
+    struct MHD_Daemon *daemon; /* owned */
+    struct exchange_handlers callbacks;
+    struct http_server_options options; /* without the text */
+    int fd;                             /* the daemon's epoll */
+    int listen_fd;                      /* ours again once quiesced, else -1 */
+    uint16_t port;
+    bool resumed;             /* a connection waits to be taken up again */
+    size_t awake;             /* requests that wait for their answer without sleeping */
+    struct exchange *orphans; /* answered after their clients had left */
+};
+
+struct exchange {
+    struct http_server *server;        /* borrowed */
+    struct MHD_Connection *connection; /* borrowed; NULL once the client has left too early */
+    struct exchange *next_orphan;
+    enum method method;
+    const char *method_name; /* borrowed from the connection */
+    char *target;            /* owned: path '\0' raw query */
+    const char *query;       /* inside target; NULL without one */
+    void *user;
+    exchange_sink *sink;
+    size_t max_body, body_seen;
+    int64_t started_ms;
+    bool opened;    /* headers() was called */
+    bool completed; /* complete() was called */
+    bool suspended;
+    unsigned awake; /* for so many runs more */
+    bool held;      /* it sleeps, or slept, in MHD's first call */
+    unsigned holds; /* exchange_hold() without exchange_go_on() */
+    bool queued;
+    bool shared; /* the answer is borrowed */
+    unsigned status;
+    struct MHD_Response *answer; /* owned until queued, unless shared */
+    bool detached;               /* the socket is somebody else's now */
+    unsigned header_count;
+    struct {
+        const char *name; /* borrowed */
+        char *value;      /* owned */
+    } headers[EXCHANGE_MAX_HEADERS];
+};
+
+/* Refuses a body that is too large; called once it is known how large it may be. */
+void exchange_check_size(struct exchange *exchange);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatcher/jobs/accept.h"
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "dispatcher/call.h"
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/http/server.h"
+#include "dispatcher/jobs/intake.h"
+#include "dispatcher/jobs/job_hook.h"
+#include "dispatcher/jobs/job_view.h"
+
+#include <string.h>
+
+#define MAX_KEY 255
+/* How long a client is asked to wait before it looks at its job, at most. */
+#define MAX_RETRY_AFTER_S 30
+
+/* ---- the key --------------------------------------------------------------------------------- */
+
+bool accept_read_key(struct call *call, char out[QUEUE_IDEM_HASH_SIZE])
+{
+    const char *key = exchange_header(call->exchange, "Idempotency-Key");
+    out[0] = 0;
+    if (!key)
+        return true;
+    size_t size = strlen(key);
+    if (size >= 2 && key[0] == '"' && key[size - 1] == '"') { /* as the draft writes it */
+        key++;
+        size -= 2;
+    }
+    bool fine = size > 0 && size <= MAX_KEY;
+    for (size_t i = 0; fine && i < size; i++)
+        fine = key[i] >= ' ' && key[i] < 0x7f;
+    if (!fine) {
+        problem_send(call->exchange,
+                     &(struct problem){.kind = PROBLEM_MALFORMED,
+                                       .detail = "the key must be 1 to 255 printable characters",
+                                       .field = "Idempotency-Key",
+                                       .limit = MAX_KEY});
+        return false;
+    }
+    if (queue_idem_hash(key, size, out) == 0)
+        return true;
+    call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
+    return false;
+}
+
+/* ---- 202 ------------------------------------------------------------------------------------- */
+
+int accept_send(struct call *call, const struct queue_job *job, bool replayed)
+{
+    const struct dispatcher *dispatcher = call->dispatcher;
+    char retry_after[BUF_INT_SIZE + 1], secret[WEBHOOK_SECRET_SIZE];
+    struct buf body, location;
+    buf_init(&body, JOB_VIEW_MAX);
+    bool hooked = job_hook_secret(dispatcher, job, secret);
+    int rc = job_view_write_hooked(job, dispatcher->public_url, dispatcher->tokens,
+                                   hooked ? secret : NULL, &body);
+    if (rc < 0) {
+        buf_fini(&body);
+        return rc;
+    }
+    int64_t wait_s = job->eta_ms < 0 ? 5 : 1 + job->eta_ms / 1000;
+    wait_s = wait_s < MAX_RETRY_AFTER_S ? wait_s : MAX_RETRY_AFTER_S;
+    retry_after[buf_int_text(wait_s, retry_after)] = 0;
+    buf_init(&location, 1024);
+    buf_join(&location, dispatcher->public_url, "/v1/jobs/", job->public_id, NULL);
+    size_t size;
+    void *data = buf_steal(&body, &size);
+    struct answer *answer = answer_take(data, size);
+    answer_header(answer, "Content-Type", "application/json");
+    answer_header(answer, "Cache-Control", "no-store");
+    answer_header(answer, "X-Content-Type-Options", "nosniff");
+    answer_header(answer, "Location", buf_text(&location));
+    answer_header(answer, "Retry-After", retry_after);
+    if (replayed)
+        answer_header(answer, "Idempotency-Replayed", "true");
+    buf_fini(&location);
+    exchange_respond(call->exchange, 202, answer);
+    log_event(LOG_INFO, replayed ? "job.replayed" : "job.accepted", "job", LOG_S, job->public_id,
+              "model", LOG_S, job->model, "position", LOG_I, job->position, NULL);
+    return 0;
+}
+
+void accept_refuse(struct call *call, int rc, const struct intake_refusal *refusal)
+{
+    if (refusal->malformed)
+        call_refuse(call, PROBLEM_MALFORMED, refusal->err.text);
+    else if (problem_of(rc) == PROBLEM_INVALID)
+        problem_send(call->exchange, &(struct problem){.kind = PROBLEM_INVALID,
+                                                       .detail = refusal->err.text,
+                                                       .field = refusal->err.field,
+                                                       .limit = refusal->limit});
+    else
+        problem_send_err(call->exchange, rc, &refusal->err, NULL);
+}
+
+/* ---- a second request with the same key ------------------------------------------------------ */
+
+static void on_original(int rc, const struct redis_reply *reply, void *data)
+{
+    struct call *call = data;
+    struct queue_job job;
+    if (rc == 0)
+        rc = queue_get_reply(reply, &job, NULL);
+    if (rc == 0)
+        rc = accept_send(call, &job, true);
+    if (rc == ERR_NOT_FOUND)
+        problem_send(call->exchange,
+                     &(struct problem){.kind = PROBLEM_CONFLICT,
+                                       .detail = "the job of this key was deleted or has expired",
+                                       .field = "Idempotency-Key"});
+    else if (rc < 0)
+        call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+}
+
+static void replay(struct call *call, const char *public_id)
+{
+    struct dispatcher *dispatcher = call->dispatcher;
+    queue_get_command(dispatcher_queue_of_id(dispatcher, public_id), public_id,
+                      &dispatcher->command);
+    if (dispatcher_send(dispatcher, on_original, call) < 0)
+        call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+}
+
+void accept_again(struct call *call, const struct queue_idem_found *found)
+{
+    switch (found->state) {
+    case QUEUE_IDEM_DONE: replay(call, found->public_id); break;
+    case QUEUE_IDEM_OTHER_BODY:
+        problem_send(call->exchange,
+                     &(struct problem){.kind = PROBLEM_KEY_REUSED, .field = "Idempotency-Key"});
+        break;
+    case QUEUE_IDEM_IN_FLIGHT:
+        problem_send(call->exchange,
+                     &(struct problem){.kind = PROBLEM_IN_FLIGHT, .field = "Idempotency-Key"});
+        break;
+    case QUEUE_IDEM_FREE: call_refuse(call, PROBLEM_UNAVAILABLE, NULL); break;
+    }
+}

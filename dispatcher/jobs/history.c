@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * GET /v1/jobs: the jobs of the key's account, the newest first. Filters are applied to what Redis
+ * gives, page by page, so a page may be short and yet not the last: its `next` tells. */
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/queue_list.h"
+#include "dispatcher/call.h"
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/http/server.h"
+#include "dispatcher/jobs/job_view.h"
+#include "dispatcher/routes.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_LIMIT 20
+/* Questions for one answer: with a filter that fits nothing it ends, too. */
+#define MAX_ROUNDS 20
+
+struct history {
+    struct call *call;   /* borrowed; valid until the answer */
+    enum job_state only; /* 0: any */
+    char model[JOB_MODEL_SIZE];
+    int64_t cursor, limit, found;
+    int rounds;
+    struct buf body;
+};
+
+static void free_history(void *state)
+{
+    struct history *history = state;
+    buf_fini(&history->body);
+    free(history);
+}
+
+/* ---- what is asked for ----------------------------------------------------------------------- */
+
+static bool refuse(struct call *call, const char *field, const char *detail, int64_t limit)
+{
+    problem_send(call->exchange,
+                 &(struct problem){
+                     .kind = PROBLEM_INVALID, .detail = detail, .field = field, .limit = limit});
+    return false;
+}
+
+/* A number of the query within [min, max]; false: there is one, and it is not. */
+static bool read_number(struct call *call, const char *name, int64_t min, int64_t max, int64_t *out)
+{
+    char text[24], *end;
+    int rc = exchange_query(call->exchange, name, text, sizeof text);
+    if (rc == ERR_NOT_FOUND)
+        return true;
+    if (rc < 0 || strspn(text, "0123456789") != strlen(text) || !text[0])
+        return false;
+    long long value = strtoll(text, &end, 10);
+    if (value < min || value > max)
+        return false;
+    *out = value;
+    return true;
+}
+
+static bool read_state(struct call *call, enum job_state *out)
+{
+    char text[16];
+    int rc = exchange_query(call->exchange, "state", text, sizeof text);
+    if (rc == ERR_NOT_FOUND)
+        return true;
+    for (enum job_state state = JOB_QUEUED; rc == 0 && state <= JOB_CANCELLED; state++)
+        if (strcmp(job_state_name(state), text) == 0) {
+            *out = state;
+            return true;
+        }
+    return false;
+}
+
+static bool read_query(struct call *call, struct history *history)
+{
+    int rc = exchange_query(call->exchange, "model", history->model, sizeof history->model);
+    if (rc == ERR_NOT_FOUND)
+        history->model[0] = 0;
+    else if (rc < 0 || !job_model_valid(history->model))
+        return refuse(call, "model", "there is no model of this name", 0);
+    if (!read_state(call, &history->only))
+        return refuse(call, "state", "state is one of a job's states", 0);
+    if (!read_number(call, "limit", 1, QUEUE_LIST_MAX, &history->limit))
+        return refuse(call, "limit", "limit is the number of jobs of a page", QUEUE_LIST_MAX);
+    if (!read_number(call, "cursor", 0, INT64_MAX / 2, &history->cursor))
+        return refuse(call, "cursor", "cursor is what the page before gave as next", 0);
+    return true;
+}
+
+/* ---- pages ----------------------------------------------------------------------------------- */
+
+static bool is_wanted(const struct history *history, const struct queue_job *job)
+{
+    return (!history->only || job->state == history->only) &&
+           (!history->model[0] || strcmp(job->model, history->model) == 0);
+}
+
+static int add_job(struct history *history, const struct queue_job *job)
+{
+    const struct dispatcher *dispatcher = history->call->dispatcher;
+    int rc = history->found++ ? buf_append_text(&history->body, ",") : 0;
+    return rc == 0 ? job_view_write(job, dispatcher->public_url, dispatcher->tokens, false,
+                                    &history->body)
+                   : rc;
+}
+
+static int add_page(struct history *history, const struct queue *queue,
+                    const struct redis_reply *reply)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < queue_list_count(reply); i++) {
+        struct queue_job job;
+        struct err err = {0};
+        int read = queue_list_reply(queue, reply, i, &job, &err);
+        if (read < 0)
+            log_event(LOG_ERROR, "job.corrupt", "code", LOG_S, err_name(read), "detail", LOG_S,
+                      err.text, NULL);
+        else if (is_wanted(history, &job))
+            rc = add_job(history, &job);
+    }
+    return rc;
+}
+
+static void answer(struct history *history)
+{
+    struct buf *body = &history->body;
+    int rc = buf_append_text(body, "],\"next\":");
+    if (rc == 0 && history->cursor >= 0) {
+        rc = buf_append_text(body, "\"");
+        if (rc == 0)
+            rc = buf_append_int(body, history->cursor);
+        if (rc == 0)
+            rc = buf_append_text(body, "\"");
+    } else if (rc == 0) {
+        rc = buf_append_text(body, "null");
+    }
+    if (rc == 0)
+        rc = buf_append_text(body, "}");
+    if (rc == 0)
+        call_send_json(history->call, 200, body);
+    else
+        call_refuse(history->call, PROBLEM_UNAVAILABLE, NULL);
+}
+
+static void ask(struct history *history);
+
+static void on_page(int rc, const struct redis_reply *reply, void *data)
+{
+    struct history *history = data;
+    struct call *call = history->call;
+    if (rc == 0) {
+        rc = add_page(history, dispatcher_queue_of_flow(call->dispatcher, call->identity.flow),
+                      reply);
+        history->cursor = queue_list_next(reply);
+    }
+    if (rc < 0)
+        call_refuse(call, rc == ERR_CORRUPT ? PROBLEM_INTERNAL : PROBLEM_UNAVAILABLE, NULL);
+    else if (history->cursor >= 0 && history->found < history->limit &&
+             ++history->rounds < MAX_ROUNDS)
+        ask(history);
+    else
+        answer(history);
+}
+
+/* No more than are still wanted, so that `next` begins right behind the last one shown. */
+static void ask(struct history *history)
+{
+    struct call *call = history->call;
+    struct dispatcher *dispatcher = call->dispatcher;
+    const char *flow = call->identity.flow;
+    queue_list_command(dispatcher_queue_of_flow(dispatcher, flow), flow, history->cursor,
+                       history->limit - history->found, &dispatcher->command);
+    if (dispatcher_send(dispatcher, on_page, history) < 0)
+        call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+}
+
+void jobs_list(struct dispatcher *dispatcher, struct call *call)
+{
+    if (!identity_require(call, SCOPE_READ))
+        return;
+    struct history *history = calloc(1, sizeof *history);
+    if (!history) {
+        call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
+        return;
+    }
+    history->call = call;
+    history->cursor = -1;
+    history->limit = DEFAULT_LIMIT;
+    buf_init(&history->body, (QUEUE_LIST_MAX + 1) * JOB_VIEW_MAX);
+    call->state = history;
+    call->free_state = free_history;
+    if (!read_query(call, history))
+        return;
+    if (buf_append_text(&history->body, "{\"jobs\":[") == 0)
+        ask(history);
+    else
+        call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
+}

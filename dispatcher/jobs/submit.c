@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * POST /v1/jobs. On its way a submission passes:
+ *
+ *     headers   limit of the client, Redis up, media type, room for the body      (loop)
+ *     body      into a form, piece by piece                                       (loop)
+ *     check     against the model's manifest; a small body here and now           (loop or thread)
+ *     reserve   its Idempotency-Key, where it has one and there is a picture      (Redis)
+ *     store     the picture, where the model takes one                            (thread)
+ *     enqueue   the submit script, with the others that come now: enqueue.h       (Redis)
+ *     answer    202 only when the script said so
+ *
+ * What was stored for a job that is not accepted is deleted again. If the connection to Redis
+ * breaks before the script's answer came, the job may or may not be there, and the client is told
+ * 503; then the id is disowned, so that nothing happens that the client was told would not. But not
+ * under an Idempotency-Key: the client that asks again with it gets that very job, if it is there,
+ * so job and picture are left alone; a picture without a job is for the sweep. */
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/webhook_endpoint.h"
+#include "dispatcher/call.h"
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/http/server.h"
+#include "dispatcher/jobs/accept.h"
+#include "dispatcher/jobs/disowned.h"
+#include "dispatcher/jobs/enqueue.h"
+#include "dispatcher/jobs/form.h"
+#include "dispatcher/jobs/intake.h"
+#include "dispatcher/jobs/job_hook.h"
+#include "dispatcher/offload.h"
+#include "dispatcher/routes.h"
+#include "dispatcher/upkeep/gate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_BYTES_HERE 4096
+/* A picture is stored meanwhile; who takes longer, or is dead, lets the next one try. */
+#define PREPARE_MS 30000
+
+struct submission {
+    struct call *call; /* borrowed; valid until the answer */
+    struct form *form; /* owned */
+    char public_id[ID_PUBLIC_SIZE];
+    char input_key[JOB_KEY_SIZE];
+    struct intake intake; /* filled once `checked` */
+    struct intake_refusal refusal;
+    struct enqueue_item item;
+    const char *parents[QUEUE_PARENTS_MAX];
+    char sealed[ADDRESS_SEALED_SIZE], address_hash[ADDRESS_HASH_SIZE];
+    struct queue_idem idem; /* its key "" where the client sent none */
+    struct buf extra;       /* lines for the record; empty for most */
+    bool checked, reserved;
+    bool hook_found; /* the endpoint that it names is its account's */
+    int rc;          /* of the thread's work */
+};
+
+static void free_submission(void *state)
+{
+    struct submission *submission = state;
+    form_destroy(&submission->form);
+    if (submission->checked)
+        intake_fini(&submission->intake);
+    buf_fini(&submission->extra);
+    free(submission);
+}
+
+/* ---- headers and body ---- */
+
+static void on_body(void *context, struct exchange *exchange, const void *data, size_t size)
+{
+    struct call *call = exchange_user(exchange);
+    struct submission *submission = call->state;
+    struct err err = {0};
+    int rc = form_feed(submission->form, data, size, &err);
+    if (rc == ERR_INVALID && !err.field[0])
+        call_refuse(call, PROBLEM_MALFORMED, err.text);
+    else if (rc == ERR_LIMIT && err.field[0])
+        problem_send(exchange, &(struct problem){.kind = PROBLEM_INVALID,
+                                                 .detail = err.text,
+                                                 .field = err.field,
+                                                 .limit = FORM_MAX_TEXT});
+    else if (rc == ERR_LIMIT)
+        call_refuse(call, PROBLEM_MALFORMED, err.text);
+    else if (rc < 0)
+        problem_send_err(exchange, rc, &err, NULL);
+}
+
+static void open_body(struct call *call)
+{
+    struct dispatcher *dispatcher = call->dispatcher;
+    size_t max_bytes = (size_t)dispatcher->settings->max_body_bytes;
+    int64_t size = exchange_body_size(call->exchange);
+    struct err err = {0};
+    if (!call_admit_body(call, max_bytes))
+        return;
+    struct submission *submission = calloc(1, sizeof *submission);
+    if (!submission) {
+        call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
+        return;
+    }
+    submission->call = call;
+    buf_init(&submission->extra, QUEUE_EXTRA_MAX);
+    call->state = submission;
+    call->free_state = free_submission;
+    if (!accept_read_key(call, submission->idem.key))
+        return;
+    int rc = form_create(exchange_header(call->exchange, "Content-Type"), max_bytes,
+                         &submission->form, &err);
+    if (rc == ERR_UNSUPPORTED)
+        call_refuse(call, PROBLEM_MEDIA_TYPE, "send application/json or multipart/form-data");
+    else if (rc == ERR_INVALID)
+        call_refuse(call, PROBLEM_MALFORMED, err.text);
+    else if (rc < 0)
+        problem_send_err(call->exchange, rc, &err, NULL);
+    else if (call_reserve(call, size < 0 ? max_bytes : (size_t)size))
+        exchange_set_body(call->exchange, max_bytes, on_body);
+}
+
+void submit_headers(struct dispatcher *dispatcher, struct call *call)
+{
+    if (identity_permit(call, SCOPE_SUBMIT))
+        throttle_take(call, open_body);
+}
+
+/* ---- the input goes to the store ---- */
+
+static void forget_input(struct dispatcher *dispatcher, struct submission *submission)
+{
+    /* Nobody but us knows of this object yet. */
+    if (submission->intake.has_picture)
+        disowned_add_object(dispatcher->disowned, submission->input_key);
+}
+
+/* The job will not be: whoever asks again with this key need not wait. */
+static void release(const struct submission *submission)
+{
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    const char *flow = submission->call->identity.flow;
+    if (!submission->reserved)
+        return;
+    queue_idem_release_command(dispatcher_queue_of_flow(dispatcher, flow), flow, &submission->idem,
+                               submission->public_id, &dispatcher->command);
+    dispatcher_send(dispatcher, NULL, NULL); /* if not, it expires */
+}
+
+static void check(struct submission *submission)
+{
+    submission->rc = intake_check(&submission->call->dispatcher->models, submission->form,
+                                  submission->public_id, &submission->intake, &submission->refusal);
+    form_destroy(&submission->form);
+    if (submission->rc < 0)
+        return;
+    submission->checked = true;
+    submission->rc = after_permit(&submission->intake.after, submission->call->dispatcher->tokens,
+                                  submission->call->identity.has_key,
+                                  id_public_shard(submission->public_id), &submission->refusal.err);
+    if (submission->rc == 0)
+        submission->rc =
+            timing_permit(&submission->intake.timing, submission->call->identity.ceiling,
+                          &submission->refusal.err);
+    if (submission->rc == 0 && submission->intake.webhook)
+        submission->rc = job_hook_check(submission->call->dispatcher, &submission->call->identity,
+                                        submission->intake.webhook, &submission->refusal.err);
+    if (submission->rc < 0) {
+        intake_fini(&submission->intake);
+        submission->checked = false;
+    }
+    if (submission->checked && submission->idem.key[0])
+        submission->rc =
+            intake_fingerprint(&submission->intake, submission->public_id, submission->idem.body);
+}
+
+/* Before a picture is stored twice. Without one the submit script alone decides. */
+static bool must_reserve(const struct submission *submission)
+{
+    return submission->idem.key[0] && submission->intake.has_picture && !submission->reserved;
+}
+
+/* On a thread. */
+static void check_and_store(void *task)
+{
+    struct submission *submission = task;
+    const struct dispatcher *dispatcher = submission->call->dispatcher;
+    if (!submission->checked)
+        check(submission);
+    if (submission->rc < 0 || !submission->intake.has_picture || must_reserve(submission))
+        return;
+    const struct buf *input = &submission->intake.input;
+    submission->rc = store_put(dispatcher->store, submission->input_key, input->data, input->size,
+                               submission->intake.input_type, &submission->refusal.err);
+    buf_fini(&submission->intake.input);
+}
+
+static void enqueue(struct submission *submission);
+static void reserve(struct submission *submission);
+
+static void on_stored(void *task)
+{
+    struct submission *submission = task;
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    if (submission->rc == 0 && must_reserve(submission)) {
+        reserve(submission);
+    } else if (submission->rc == 0) {
+        enqueue(submission);
+    } else if (!submission->checked) {
+        accept_refuse(submission->call, submission->rc, &submission->refusal);
+    } else {
+        log_event(LOG_WARN, "store.failed", "job", LOG_S, submission->public_id, "code", LOG_S,
+                  err_name(submission->rc), "detail", LOG_S, submission->refusal.err.text, NULL);
+        /* Half an upload may have arrived. */
+        forget_input(dispatcher, submission);
+        release(submission);
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the picture cannot be stored");
+    }
+}
+
+static void store(struct submission *submission)
+{
+    if (offload_submit(submission->call->dispatcher->offload, check_and_store, on_stored,
+                       submission) == 0)
+        return;
+    release(submission);
+    call_refuse(submission->call, PROBLEM_UNAVAILABLE, "too many uploads at once");
+}
+
+void submit(struct dispatcher *dispatcher, struct call *call)
+{
+    struct submission *submission = call->state;
+    struct err err = {0};
+    if (form_finish(submission->form, &err) < 0) {
+        call_refuse(call, PROBLEM_MALFORMED, err.text);
+        return;
+    }
+    if (!identity_flow(call))
+        return;
+    unsigned shard = dispatcher_queue_of_flow(dispatcher, call->identity.flow)->shard;
+    if (gate_is_full(dispatcher->gate, shard)) {
+        call_refuse(call, PROBLEM_UNAVAILABLE, "the queue's memory is nearly full");
+        return;
+    }
+    id_public_create(shard, submission->public_id);
+    job_input_key(submission->public_id, submission->input_key);
+    /* What is this small is checked sooner than it is handed to a thread. */
+    if (form_bytes(submission->form) <= MAX_BYTES_HERE) {
+        check(submission);
+        if (submission->rc < 0 || !submission->intake.has_picture || must_reserve(submission)) {
+            on_stored(submission);
+            return;
+        }
+    }
+    store(submission);
+}
+
+/* ---- the key is reserved ---- */
+
+static void on_reserved(int rc, const struct redis_reply *reply, void *data)
+{
+    struct submission *submission = data;
+    struct queue_idem_found found;
+    struct err err = {0};
+    if (rc == 0)
+        rc = queue_idem_reserve_reply(reply, &found, &err);
+    if (rc < 0 && reply)
+        log_event(LOG_ERROR, "idempotency.unreadable", "code", LOG_S, err_name(rc), "detail", LOG_S,
+                  err.text, NULL);
+    if (rc < 0) {
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+    } else if (found.state == QUEUE_IDEM_FREE) {
+        submission->reserved = true;
+        store(submission);
+    } else {
+        accept_again(submission->call, &found);
+    }
+}
+
+static void reserve(struct submission *submission)
+{
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    const char *flow = submission->call->identity.flow;
+    queue_idem_reserve_command(dispatcher_queue_of_flow(dispatcher, flow), flow, &submission->idem,
+                               submission->public_id, PREPARE_MS, &dispatcher->command);
+    if (dispatcher_send(dispatcher, on_reserved, submission) < 0)
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+}
+
+/* ---- the job goes to the queue ---- */
+
+static void accept(struct submission *submission, const struct queue_submitted *submitted)
+{
+    struct queue_job job = {.state = submitted->state,
+                            .created_ms = submitted->created_ms,
+                            .updated_ms = submitted->created_ms,
+                            .position = submitted->position,
+                            .eta_ms = submitted->eta_ms};
+    memcpy(job.public_id, submission->public_id, sizeof job.public_id);
+    snprintf(job.model, sizeof job.model, "%s", submission->intake.model->name);
+    char text[AFTER_TEXT_SIZE];
+    after_text(&submission->intake.after, text);
+    int rc = text[0] ? buf_printf(&submission->extra, "p=%s\n", text) : 0;
+    job.extra = buf_text(&submission->extra);
+    job.extra_size = submission->extra.size;
+    if (job.state == JOB_FAILED) /* before it could begin */
+        snprintf(job.error_code, sizeof job.error_code, "parent_failed");
+    if (rc == 0 && accept_send(submission->call, &job, false) == 0)
+        return;
+    /* Accepted, but we cannot say how to reach it: as good as lost, unless it is asked for again.
+     */
+    if (!submission->idem.key[0])
+        disowned_add_job(submission->call->dispatcher->disowned, submission->public_id);
+    call_refuse(submission->call, PROBLEM_UNAVAILABLE, NULL);
+}
+
+/* Its flow or the queue is full: when should there be room? */
+static void refuse_for_now(struct call *call, const struct enqueue_outcome *outcome)
+{
+    bool flow = outcome->rc == ERR_LIMIT;
+    const struct identity *identity = &call->identity;
+    int64_t limit = call->dispatcher->settings->max_flow_queued;
+    if (identity->max_queued)
+        limit = identity->max_queued;
+    problem_send(call->exchange,
+                 &(struct problem){.kind = flow ? PROBLEM_RATE_LIMITED : PROBLEM_UNAVAILABLE,
+                                   .detail = flow ? "too many jobs of yours are waiting"
+                                                  : "the queue takes no jobs now",
+                                   .limit = flow ? limit : 0,
+                                   .retry_after_s = (outcome->retry_ms + 999) / 1000});
+}
+
+static void on_enqueued(struct enqueue_item *item, const struct enqueue_outcome *outcome)
+{
+    struct submission *submission = item->data;
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    bool has_key = submission->idem.key[0];
+    if (outcome->rc == 0) {
+        accept(submission, &outcome->submitted);
+        return;
+    }
+    log_event(LOG_WARN, "job.refused", "job", LOG_S, submission->public_id, "code", LOG_S,
+              err_name(outcome->rc), "detail", LOG_S, outcome->err.text, NULL);
+    if (outcome->unknown && !has_key)
+        disowned_add_job(dispatcher->disowned, submission->public_id);
+    if (!outcome->unknown || !has_key)
+        forget_input(dispatcher, submission);
+    if (outcome->idem.state != QUEUE_IDEM_FREE)
+        accept_again(submission->call, &outcome->idem);
+    else if (outcome->rc == ERR_NOT_FOUND || outcome->rc == ERR_INVALID)
+        problem_send(submission->call->exchange, &(struct problem){.kind = PROBLEM_INVALID,
+                                                                   .detail = outcome->err.text,
+                                                                   .field = outcome->err.field});
+    else if (outcome->unknown)
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+    else
+        refuse_for_now(submission->call, outcome);
+}
+
+static int seal_address(struct submission *submission)
+{
+    const struct address_keys *keys = submission->call->dispatcher->addresses;
+    const char *email = submission->intake.email;
+    if (!email[0])
+        return 0;
+    int rc = address_seal(keys, email, submission->public_id, submission->sealed);
+    return rc == 0 ? address_hash(keys, email, submission->address_hash) : rc;
+}
+
+static int write_extra(struct submission *submission)
+{
+    const struct call *call = submission->call;
+    char line[QUEUE_IDEM_LINE_SIZE];
+    int rc = 0;
+    if (submission->idem.key[0]) {
+        queue_idem_line(&submission->idem, line);
+        rc = buf_append_text(&submission->extra, line);
+    }
+    if (rc == 0 && submission->intake.webhook)
+        rc = job_hook_line(call->dispatcher, call->identity.flow, submission->public_id,
+                           submission->intake.webhook, &submission->extra);
+    return rc;
+}
+
+static void on_endpoint(int rc, const struct redis_reply *reply, void *data)
+{
+    struct submission *submission = data;
+    struct err err = {0};
+    if (rc == 0)
+        rc = job_hook_found(submission->call, reply, submission->intake.webhook, &err);
+    submission->hook_found = rc == 0;
+    if (rc == 0) {
+        enqueue(submission);
+        return;
+    }
+    forget_input(submission->call->dispatcher, submission);
+    release(submission);
+    if (rc == ERR_INVALID)
+        problem_send(
+            submission->call->exchange,
+            &(struct problem){.kind = PROBLEM_INVALID, .detail = err.text, .field = err.field});
+    else
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+}
+
+/* True where an answer of Redis has to come first. */
+static bool asks_for_endpoint(struct submission *submission)
+{
+    const char *webhook = submission->intake.webhook;
+    return webhook && !submission->hook_found && endpoint_id_valid(webhook) &&
+           job_hook_find(submission->call, webhook, on_endpoint, submission) == 0;
+}
+
+static void enqueue(struct submission *submission)
+{
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    const struct intake *intake = &submission->intake;
+    if (asks_for_endpoint(submission))
+        return;
+    int rc = seal_address(submission);
+    if (rc == 0)
+        rc = write_extra(submission);
+    submission->item = (struct enqueue_item){.done = on_enqueued, .data = submission};
+    struct queue_submit *job = &submission->item.job;
+    intake_submit(intake, &submission->call->identity, submission->public_id, job);
+    job->wants_position = true;
+    job->notify_address = submission->address_hash;
+    job->notify_blob = submission->sealed;
+    job->notify_blob_size = strlen(submission->sealed);
+    job->extra = buf_text(&submission->extra);
+    job->extra_size = submission->extra.size;
+    after_apply(&intake->after, submission->parents, job);
+    if (rc == 0)
+        rc = enqueue_add(dispatcher->enqueue, &submission->item, NULL);
+    if (rc < 0) { /* certainly not sent */
+        forget_input(dispatcher, submission);
+        release(submission);
+        call_refuse(submission->call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+    }
+}

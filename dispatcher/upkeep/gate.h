@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * May we use the Redis at the other end? Every new connection is asked what kind of server it
+ * leads to before anything else is sent; one that evicts keys is never used. In a cluster that goes
+ * for each shard's node, and again when another node has taken over. Loop's thread only. */
+#ifndef DARKROOM_DISPATCHER_UPKEEP_GATE_H
+#define DARKROOM_DISPATCHER_UPKEEP_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct dispatcher;
+struct gate;
+
+int gate_create(struct dispatcher *dispatcher, struct gate **out);
+void gate_destroy(struct gate **gate);
+
+/* True while the shard's server has so little memory left that no more jobs are accepted: what was
+ * accepted must still be able to end. */
+bool gate_is_full(const struct gate *gate, unsigned shard);
+
+/* Keeps dispatcher->redis_checked right. Returns when it wants to be called again. */
+int64_t gate_tick(struct gate *gate, int64_t now_ms);
+
+#endif

@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/crypto.h"
 #include "common/err.h"
+#include "common/manifest_texts.h"
 #include "common/params.h"
 
 #include <dirent.h>
@@ -14,16 +15,17 @@
 
 enum { MAX_MANIFEST_BYTES = 65536, MAX_DEPTH = 8, MAX_MODELS = 1000 };
 
-static const char *const members[] = {"name",      "title",      "description", "architecture",
-                                      "variant",   "weights",    "input",       "params",
-                                      "output",    "batch",      "cost_ms",     "max_attempts",
-                                      "retry",     "timeout_ms", "deadline_ms", "past_due_ms",
-                                      "retention", "license",    "training",    NULL};
+static const char *const members[] = {
+    "name",     "title",        "description", "architecture", "variant",   "weights",
+    "input",    "params",       "output",      "batch",        "cost_ms",   "max_attempts",
+    "retry",    "timeout_ms",   "deadline_ms", "past_due_ms",  "retention", "license",
+    "training", "translations", NULL};
 
 /* What GET /v1/models shows: everything that a visitor may want to know before sending a
  * picture, nothing about how it is run. */
-static const char *const public_members[] = {"name",   "title",   "description", "input", "params",
-                                             "output", "license", "training",    NULL};
+static const char *const public_members[] = {"name",     "title",  "description", "translations",
+                                             "input",    "params", "output",      "license",
+                                             "training", NULL};
 
 bool manifest_name_is_valid(const char *name)
 {
@@ -86,10 +88,28 @@ static int check_kind(const json_t *object, const char *path, struct err *err)
     return rc;
 }
 
+/* [width, height] of the part of a picture that people are asked to choose; a square without. */
+static int read_aspect(const json_t *input, struct manifest *manifest, struct err *err)
+{
+    json_t *aspect = NULL;
+    manifest->aspect_width = manifest->aspect_height = 1;
+    int rc = json_opt_array(input, "input.aspect", 2, &aspect, err);
+    if (rc < 0 || !aspect)
+        return rc;
+    json_int_t width = json_integer_value(json_array_get(aspect, 0));
+    json_int_t height = json_integer_value(json_array_get(aspect, 1));
+    if (json_array_size(aspect) != 2 || width < 1 || width > 64 || height < 1 || height > 64)
+        return err_set(err, ERR_INVALID, "input.aspect",
+                       "input.aspect must be two integers of 1 to 64: width and height");
+    manifest->aspect_width = (int)width;
+    manifest->aspect_height = (int)height;
+    return 0;
+}
+
 static int read_picture(const json_t *input, struct manifest *manifest, struct err *err)
 {
-    static const char *const names[] = {"kind",     "max_bytes", "max_megapixels",
-                                        "max_side", "size",      NULL};
+    static const char *const names[] = {"kind",   "max_bytes", "max_megapixels", "max_side", "size",
+                                        "aspect", NULL};
     int64_t max_bytes = 0, max_side = 16384, size = 0;
     double megapixels = 0;
     int rc = json_check_members(input, "input", names, err);
@@ -111,7 +131,7 @@ static int read_picture(const json_t *input, struct manifest *manifest, struct e
                                                .max_side = (int)max_side};
     manifest->size = (int)size;
     manifest->has_input = true;
-    return 0;
+    return read_aspect(input, manifest, err);
 }
 
 /* {"kind": "none"} and nothing else, or a picture's limits. */
@@ -221,9 +241,9 @@ static int read_texts(const json_t *document, struct manifest *manifest, struct 
     if (rc == 0)
         snprintf(manifest->name, sizeof manifest->name, "%s", name);
     if (rc == 0)
-        rc = json_get_text(document, "title", 100, &manifest->title, err);
+        rc = json_get_text(document, "title", MANIFEST_MAX_TITLE, &manifest->title, err);
     if (rc == 0)
-        rc = json_get_text(document, "description", 2000, &text, err);
+        rc = json_get_text(document, "description", MANIFEST_MAX_DESCRIPTION, &text, err);
     if (rc == 0)
         rc = json_get_text(document, "architecture", 32, &manifest->architecture, err);
     if (rc == 0)
@@ -239,8 +259,9 @@ static int make_view(struct manifest *manifest, struct err *err)
 {
     manifest->view = json_object();
     for (int i = 0; public_members[i]; i++) {
-        json_t *value = json_deep_copy(json_object_get(manifest->document, public_members[i]));
-        if (json_object_set_new(manifest->view, public_members[i], value) < 0)
+        const json_t *member = json_object_get(manifest->document, public_members[i]);
+        json_t *value = json_deep_copy(member);
+        if (member && json_object_set_new(manifest->view, public_members[i], value) < 0)
             return err_set(err, ERR_NOMEM, NULL, "no memory for a manifest's public view");
     }
     return 0;
@@ -262,6 +283,8 @@ static int read_document(const json_t *document, const char *folder, struct mani
         rc = json_get_object(document, "params", &manifest->params, err);
     if (rc == 0)
         rc = params_check_schema(manifest->params, err);
+    if (rc == 0)
+        rc = manifest_texts_check(document, err);
     if (rc == 0)
         rc = read_running(document, manifest, err);
     return rc;

@@ -16,12 +16,16 @@
  *
  *     {"name": "portrait-drawing", "title": "…", "description": "…",
  *      "architecture": "ugatit", "variant": "pytorch",
- *      "weights": {"file": "portrait-drawing.safetensors", "sha256": "…"},    sha256 may be left
- * out "input": {"kind": "image", "max_bytes": 20971520, "max_megapixels": 50, "max_side": 16384,
- * "size": 256},                           max_side may be left out "params": {"type": "object",
- * "properties": {}},                      see params.h "output": {"kind": "image", "content_type":
- * "image/png"}, "batch": {"max": 8}, "cost_ms": 400, "max_attempts": 3, "timeout_ms": 60000,
- *      "license": "…", "training": "…"} */
+ *      "weights": {"file": "portrait-drawing.safetensors", "sha256": "…"},
+ *      "input": {"kind": "image", "max_bytes": 20971520, "max_megapixels": 50, "max_side": 16384,
+ *                "size": 256, "aspect": [1, 1]},
+ *      "params": {"type": "object", "properties": {}},                            see params.h
+ *      "output": {"kind": "image", "content_type": "image/png"}, "batch": {"max": 8},
+ *      "cost_ms": 400, "max_attempts": 3, "timeout_ms": 60000,
+ *      "license": "…", "training": "…",
+ *      "translations": {"nl": {"title": "…"}}}                            see manifest_texts.h
+ *
+ * weights.sha256, input.max_side, input.aspect and translations may be left out. */
 #ifndef DARKROOM_COMMON_MANIFEST_H
 #define DARKROOM_COMMON_MANIFEST_H
 
@@ -42,6 +46,7 @@ struct manifest {
     bool has_input;                  /* false: a job brings only parameters */
     struct picture_limits limits;    /* what the input may be at most */
     int size;                        /* the square side that the network takes; 0: no input */
+    int aspect_width, aspect_height; /* of what people are asked to choose; 1, 1: a square */
     int batch_max;                   /* the most jobs in one run */
     int max_attempts;
     int64_t cost_ms;           /* of one job on a usual worker, for estimates */

@@ -146,9 +146,9 @@ static int check_property(const json_t *property, const char *field, struct err 
                                              : numeric,
                                 err);
     if (rc == 0)
-        rc = json_opt_text(property, "title", 80, &text, err);
+        rc = json_opt_text(property, "title", PARAMS_MAX_TITLE, &text, err);
     if (rc == 0)
-        rc = json_opt_text(property, "description", 500, &text, err);
+        rc = json_opt_text(property, "description", PARAMS_MAX_DESCRIPTION, &text, err);
     if (rc == 0 && is_string)
         rc = json_opt_int(property, "maxLength", 1, PARAMS_MAX_TEXT, &max_length, err);
     if (rc == 0 && is_string && !max_length && !json_object_get(property, "enum"))

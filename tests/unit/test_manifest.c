@@ -3,6 +3,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/manifest_texts.h"
 #include "tests/unit/check.h"
 
 #include <sys/stat.h>
@@ -108,6 +109,119 @@ static void every_member_is_demanded_and_checked(void)
     check_bad(NULL, "retention", "{\"result_s\":0}", "retention.result_s");
     check_bad(NULL, "retention", "{\"crop\":1}", "retention.crop");
     check_bad(NULL, "title", "\"a\\nb\"", "title");
+    check_bad("input", "aspect", "[1]", "input.aspect");
+    check_bad("input", "aspect", "[0, 1]", "input.aspect");
+    check_bad("input", "aspect", "[1, 65]", "input.aspect");
+    check_bad("input", "aspect", "\"1:1\"", "input.aspect");
+}
+
+/* `sound`, with a choice among its parameters and the given translations. */
+static char *translated(const char *translations)
+{
+    json_t *document = json_loads(sound, 0, NULL);
+    json_t *properties = json_object_get(json_object_get(document, "params"), "properties");
+    json_object_set_new(properties, "paper",
+                        json_loads("{\"type\":\"string\",\"title\":\"Paper\",\"enum\":[\"white\","
+                                   "\"a.b\"]}",
+                                   0, NULL));
+    json_object_set_new(document, "translations", json_loads(translations, JSON_DECODE_ANY, NULL));
+    char *text = json_dumps(document, 0);
+    json_decref(document);
+    return text;
+}
+
+static const char *text_at(const json_t *view, const char *param, const char *member)
+{
+    const json_t *properties = json_object_get(json_object_get(view, "params"), "properties");
+    return json_string_value(json_object_get(json_object_get(properties, param), member));
+}
+
+static void texts_are_shown_in_a_language_and_what_is_missing_as_it_is(void)
+{
+    struct manifest manifest;
+    struct err err = {0};
+    json_t *view = NULL;
+    char *text =
+        translated("{\"nl\":{\"title\":\"Kop\",\"params\":{\"paper\":{\"title\":\"Papier\","
+                   "\"choices\":{\"white\":\"wit\"}}}},"
+                   "\"en\":{\"params\":{\"paper\":{\"choices\":{\"white\":\"White\","
+                   "\"a.b\":\"Other\"}}}}}");
+    CHECK_INT(manifest_parse(text, strlen(text), "models", &manifest, &err), 0);
+    free(text);
+    CHECK(json_is_object(json_object_get(manifest.view, "translations")));
+    CHECK_INT(manifest_texts_view(&manifest, "nl", &view, &err), 0);
+    CHECK(json_object_get(view, "translations") == NULL);
+    CHECK_TEXT(json_string_value(json_object_get(view, "title")), "Kop");
+    CHECK_TEXT(json_string_value(json_object_get(view, "description")), "D");
+    CHECK_TEXT(text_at(view, "paper", "title"), "Papier");
+    CHECK(text_at(view, "n", "title") == NULL);
+    json_decref(view);
+    CHECK_INT(manifest_texts_view(&manifest, "zh", &view, &err), 0);
+    CHECK_TEXT(json_string_value(json_object_get(view, "title")), "T");
+    CHECK_TEXT(text_at(view, "paper", "title"), "Paper");
+    const json_t *paper =
+        json_object_get(json_object_get(json_object_get(view, "params"), "properties"), "paper");
+    CHECK_TEXT(json_string_value(json_object_get(json_object_get(paper, "labels"), "a.b")),
+               "Other");
+    json_decref(view);
+    /* The schema that requests are checked against has not got them. */
+    CHECK(json_object_get(json_object_get(json_object_get(manifest.params, "properties"), "paper"),
+                          "labels") == NULL);
+    manifest_fini(&manifest);
+}
+
+static void check_bad_texts(const char *translations, const char *field)
+{
+    char *text = translated(translations);
+    struct manifest manifest;
+    struct err err = {0};
+    CHECK(manifest_parse(text, strlen(text), "models", &manifest, &err) < 0);
+    printf("# %s\n", err.text);
+    CHECK_TEXT(err.field, field);
+    free(text);
+}
+
+static void translations_are_checked_as_strictly(void)
+{
+    check_bad_texts("[]", "translations");
+    check_bad_texts("{\"NL\":{}}", "translations");
+    check_bad_texts("{\"dutch\":{}}", "translations");
+    check_bad_texts("{\"n\":{}}", "translations");
+    check_bad_texts("{\"nl\":3}", "translations.nl");
+    check_bad_texts("{\"nl\":{\"licence\":\"x\"}}", "translations.nl.licence");
+    check_bad_texts("{\"nl\":{\"title\":\"a\\nb\"}}", "translations.nl.title");
+    check_bad_texts("{\"nl\":{\"params\":{\"ink\":{}}}}", "translations.nl.params");
+    check_bad_texts("{\"nl\":{\"params\":{\"n\":{\"title\":\"N\"},\"ink\":{}}}}",
+                    "translations.nl.params");
+    check_bad_texts("{\"nl\":{\"params\":{\"n\":{\"default\":1}}}}",
+                    "translations.nl.params.n.default");
+    check_bad_texts("{\"nl\":{\"params\":{\"n\":{\"choices\":{\"1\":\"one\"}}}}}",
+                    "translations.nl.params.n.choices");
+    check_bad_texts("{\"nl\":{\"params\":{\"paper\":{\"choices\":{\"white\":1}}}}}",
+                    "translations.nl.params.paper.choices");
+    check_bad_texts(
+        "{\"aa\":{},\"ab\":{},\"ac\":{},\"ad\":{},\"ae\":{},\"af\":{},\"ag\":{},\"ah\":{},"
+        "\"ai\":{},\"aj\":{},\"ak\":{},\"al\":{},\"am\":{},\"an\":{},\"ao\":{},\"ap\":{},"
+        "\"aq\":{}}",
+        "translations");
+}
+
+static void the_aspect_of_a_picture_is_a_square_or_what_the_manifest_says(void)
+{
+    struct manifest manifest;
+    json_t *document = json_loads(sound, 0, NULL);
+    CHECK_INT(manifest_parse(sound, strlen(sound), "models", &manifest, NULL), 0);
+    CHECK_INT(manifest.aspect_width, 1);
+    CHECK_INT(manifest.aspect_height, 1);
+    manifest_fini(&manifest);
+    json_object_set_new(json_object_get(document, "input"), "aspect", json_pack("[i, i]", 3, 4));
+    char *text = json_dumps(document, 0);
+    CHECK_INT(manifest_parse(text, strlen(text), "models", &manifest, NULL), 0);
+    CHECK_INT(manifest.aspect_width, 3);
+    CHECK_INT(manifest.aspect_height, 4);
+    manifest_fini(&manifest);
+    free(text);
+    json_decref(document);
 }
 
 static void a_model_may_take_no_input_at_all(void)
@@ -275,6 +389,15 @@ static void the_shipped_manifests_are_sound(void)
         printf("# %s\n", err.text);
     CHECK_INT(rc, 0);
     CHECK(manifest_set_find(&set, "portrait-drawing") != NULL);
+    static const char *const languages[] = {"nl", "ru", "zh"};
+    for (size_t i = 0; i < set.count; i++)
+        for (size_t l = 0; l < sizeof languages / sizeof languages[0]; l++) {
+            const json_t *translations = json_object_get(set.items[i].view, "translations");
+            bool has = json_object_get(translations, languages[l]) != NULL;
+            if (!has)
+                printf("# %s has no translations.%s\n", set.items[i].name, languages[l]);
+            CHECK(has);
+        }
     manifest_set_fini(&set);
 }
 
@@ -284,6 +407,9 @@ int main(void)
     RUN(every_prefix_is_refused);
     RUN(the_public_view_tells_nothing_about_the_machine);
     RUN(every_member_is_demanded_and_checked);
+    RUN(texts_are_shown_in_a_language_and_what_is_missing_as_it_is);
+    RUN(translations_are_checked_as_strictly);
+    RUN(the_aspect_of_a_picture_is_a_square_or_what_the_manifest_says);
     RUN(a_model_may_take_no_input_at_all);
     RUN(a_name_is_lower_case_digits_and_dashes);
     RUN(weights_stay_below_the_manifest);

@@ -5,7 +5,9 @@
 #include "common/queue_record.h"
 #include "common/queue_scripts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- pause ----------------------------------------------------------------------------------- */
 
@@ -27,6 +29,8 @@ int queue_pause_reply(const struct redis_reply *reply, bool *out_changed, struct
 
 /* ---- workers --------------------------------------------------------------------------------- */
 
+#define WORKER_FIELDS 8 /* before its jobs */
+
 void queue_workers_command(const struct queue *queue, struct redis_command *command)
 {
     queue_begin(queue, command, &queue_script_workers);
@@ -36,6 +40,24 @@ void queue_workers_command(const struct queue *queue, struct redis_command *comm
 size_t queue_workers_count(const struct redis_reply *reply)
 {
     return redis_reply_count(reply);
+}
+
+/* `public id, progress, claimed at, model` */
+static int parse_worker_job(const char *text, struct queue_worker_job *out)
+{
+    char *end = NULL;
+    struct queue_worker_job job;
+    if (strlen(text) < ID_PUBLIC_SIZE || text[ID_PUBLIC_SIZE - 1] != ' ')
+        return ERR_CORRUPT;
+    memcpy(job.public_id, text, ID_PUBLIC_SIZE - 1);
+    job.public_id[ID_PUBLIC_SIZE - 1] = 0;
+    job.progress = (int)strtol(text + ID_PUBLIC_SIZE, &end, 10);
+    job.claimed_ms = *end == ' ' ? strtoll(end + 1, &end, 10) : 0;
+    if (*end != ' ' || !job_model_valid(end + 1) || !id_public_valid(job.public_id))
+        return ERR_CORRUPT;
+    snprintf(job.model, sizeof job.model, "%s", end + 1);
+    *out = job;
+    return 0;
 }
 
 int queue_workers_reply(const struct redis_reply *reply, size_t index, struct queue_worker *out,
@@ -48,11 +70,17 @@ int queue_workers_reply(const struct redis_reply *reply, size_t index, struct qu
         .left_ms = redis_reply_int(redis_reply_at(fields, 4)),
         .draining = redis_reply_int(redis_reply_at(fields, 5)) == 1,
         .running = (int)redis_reply_int(redis_reply_at(fields, 6)),
+        .heard_ms = redis_reply_int(redis_reply_at(fields, 7)),
     };
-    if (redis_reply_count(fields) != 7 ||
+    size_t count = redis_reply_count(fields);
+    if (count < WORKER_FIELDS ||
         queue_copy(worker.worker, sizeof worker.worker, redis_reply_at(fields, 0)) < 0 ||
         queue_copy(worker.device, sizeof worker.device, redis_reply_at(fields, 2)) < 0)
         return queue_bad_reply("workers", err);
+    for (size_t i = WORKER_FIELDS; i < count && worker.job_count < QUEUE_WORKER_JOBS_MAX; i++)
+        if (parse_worker_job(redis_reply_text(redis_reply_at(fields, i)),
+                             &worker.jobs[worker.job_count]) == 0)
+            worker.job_count++;
     *out = worker;
     return 0;
 }

@@ -20,6 +20,7 @@
 #define QUEUE_WORKER_SIZE 65
 #define QUEUE_DEVICE_SIZE 65
 #define QUEUE_HISTORY_MAX 16
+#define QUEUE_WORKER_JOBS_MAX 16 /* of a worker, in one shard */
 
 /* Jobs that run go on; submits are accepted. Positions stay, ETAs are unknown while paused. */
 void queue_pause_command(const struct queue *queue, const char *model, bool paused,
@@ -34,9 +35,17 @@ struct queue_worker {
     char device[QUEUE_DEVICE_SIZE];
     const char *models; /* "model,model…", borrowed from the reply */
     int slots;
-    int running;     /* jobs in hand; -1: so many run in all that they were not counted */
-    int64_t left_ms; /* until it counts as gone, unless it is heard again */
-    bool draining;   /* was told to stop claiming */
+    int running;      /* jobs in hand; -1: so many run in all that they were not counted */
+    int64_t left_ms;  /* until it counts as gone, unless it is heard again */
+    int64_t heard_ms; /* since its last sign */
+    bool draining;    /* was told to stop claiming */
+    size_t job_count; /* of `running`, those that are told */
+    struct queue_worker_job {
+        char public_id[ID_PUBLIC_SIZE];
+        char model[JOB_MODEL_SIZE];
+        int progress;       /* per mille */
+        int64_t claimed_ms; /* since 1970 */
+    } jobs[QUEUE_WORKER_JOBS_MAX];
 };
 void queue_workers_command(const struct queue *queue, struct redis_command *command);
 size_t queue_workers_count(const struct redis_reply *reply);

@@ -78,7 +78,9 @@ static void workers_are_listed_with_what_they_hold(void)
     begin(30000);
     CHECK_INT(queue_hello(&queue, redis, &hello, CALL_MS, &err), 0);
     submit_to("alice", id);
-    claim_one(WORKER);
+    int64_t before_ms = clock_wall_ms() - 1000;
+    struct queue_claimed claimed = claim_one(WORKER);
+    CHECK_INT(beat(WORKER, &claimed, 250), QUEUE_OK);
     RAW("SET", "{q:00}drain:" WORKER, "1");
 
     queue_workers_command(&queue, &operate_command);
@@ -92,6 +94,39 @@ static void workers_are_listed_with_what_they_hold(void)
     CHECK_INT(worker.running, 1);
     CHECK(worker.draining);
     CHECK(worker.left_ms > 0);
+    CHECK(worker.heard_ms >= 0 && worker.heard_ms < 30000);
+    CHECK_INT(worker.job_count, 1);
+    CHECK_TEXT(worker.jobs[0].public_id, id);
+    CHECK_TEXT(worker.jobs[0].model, FIXTURE_MODEL);
+    CHECK_INT(worker.jobs[0].progress, 250);
+    CHECK(worker.jobs[0].claimed_ms >= before_ms &&
+          worker.jobs[0].claimed_ms <= clock_wall_ms() + 1000);
+    redis_reply_free(&reply);
+}
+
+static void a_job_without_a_record_is_counted_and_not_described(void)
+{
+    const char *models[] = {FIXTURE_MODEL};
+    const struct queue_hello hello = {
+        .worker = WORKER, .models = models, .model_count = 1, .slots = 20, .device = "cpu"};
+    struct queue_worker worker = {0};
+    char ids[20][ID_PUBLIC_SIZE], key[64];
+    begin(30000);
+    CHECK_INT(queue_hello(&queue, redis, &hello, CALL_MS, &err), 0);
+    for (int i = 0; i < 20; i++)
+        submit_to("alice", ids[i]);
+    struct queue_claim claim = claim_up_to(WORKER, 20);
+    CHECK_INT(claim.count, 20);
+    queue_claim_fini(&claim);
+    for (int i = 0; i < 19; i++) {
+        snprintf(key, sizeof key, "{q:00}j:%.12s", ids[i] + 2);
+        RAW("DEL", key);
+    }
+    queue_workers_command(&queue, &operate_command);
+    struct redis_reply *reply = operate();
+    CHECK_INT(queue_workers_reply(reply, 0, &worker, &err), 0);
+    CHECK_INT(worker.running, 20);
+    CHECK(worker.job_count <= 1);
     redis_reply_free(&reply);
 }
 
@@ -192,6 +227,7 @@ int main(void)
     RUN(nobody_claims_a_paused_model_until_it_is_resumed);
     RUN(resuming_wakes_a_worker_that_waits);
     RUN(workers_are_listed_with_what_they_hold);
+    RUN(a_job_without_a_record_is_counted_and_not_described);
     RUN(the_dead_letter_shows_why_and_when_newest_first);
     RUN(a_dead_letter_is_replayed_once_with_all_its_attempts);
     RUN(only_what_is_in_the_dead_letter_is_replayed);

@@ -5,7 +5,7 @@
  *     embed PREFIX FILE... > out.c
  *
  * Each FILE becomes `const char PREFIX_<name>[]`, zero-terminated, where <name> is the file's own
- * name with '_' for what an identifier cannot hold: templates/failed.txt → mail_failed_txt. */
+ * name with '_' for what an identifier cannot hold: embed text en.json → text_en_json. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s PREFIX FILE...\n", argv[0]);
         return EXIT_FAILURE;
     }
-    puts("/* Made by dispatcher/embed.c. */");
+    puts("/* Made by common/embed.c. */");
     for (int i = 2; i < argc; i++)
         if (embed(argv[1], argv[i]) < 0)
             return EXIT_FAILURE;

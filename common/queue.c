@@ -46,7 +46,7 @@ static bool is_extra(const char *text, size_t size)
         char c = text[i];
         if (c == '\n' ? column < 2
                       : (unsigned char)c < ' ' ||
-                            (column == 0 && (c < 'a' || c > 'z' || strchr("bdfp", c))) ||
+                            (column == 0 && (c < 'a' || c > 'z' || strchr("bdfmp", c))) ||
                             (column == 1 && c != '='))
             return false;
         column = c == '\n' ? 0 : column + 1;
@@ -73,6 +73,13 @@ static int check_limits(const struct queue_submit *job, struct err *err)
         return err_set(err, ERR_INVALID, "extra", "must be lines <letter>=<value>, up to %d bytes",
                        QUEUE_EXTRA_MAX);
     return 0;
+}
+
+static bool is_language(const char *text)
+{
+    size_t length = strlen(text);
+    return length >= 2 && length < QUEUE_LANGUAGE_SIZE &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == length;
 }
 
 static bool is_ours(const struct queue *queue, const char *public_id)
@@ -125,6 +132,9 @@ int queue_submit_check(const struct queue *queue, const struct queue_submit *job
         job->notify_blob_size > QUEUE_BLOB_MAX)
         return err_set(err, ERR_LIMIT, "email", "the sealed address is longer than %d bytes",
                        QUEUE_BLOB_MAX);
+    if (job->notify_language && !is_language(job->notify_language))
+        return err_set(err, ERR_INVALID, "lang", "must be 2 to %d characters of a-z0-9-",
+                       QUEUE_LANGUAGE_SIZE - 1);
     if (job->spec_size > JOB_SPEC_MAX)
         return err_set(err, ERR_LIMIT, "params", "the job's description is longer than %d bytes",
                        JOB_SPEC_MAX);

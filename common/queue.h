@@ -103,7 +103,9 @@ struct queue_submit {
     const char *notify_address; /* keyed hash; NULL or "": nobody is told */
     const void *notify_blob;    /* sealed address, up to QUEUE_BLOB_MAX */
     size_t notify_blob_size;
-    const void *spec; /* job_spec_format(), up to JOB_SPEC_MAX */
+    const char *notify_language; /* of that mail: [a-z0-9-]{2,15}; NULL: "en" */
+    bool notify_unwanted;        /* the address wants no mail: no blob, and its owner is told so */
+    const void *spec;            /* job_spec_format(), up to JOB_SPEC_MAX */
     size_t spec_size;
     /* It waits until these have succeeded, and fails with the first that does not. They are jobs of
      * the same flow; up to QUEUE_PARENTS_MAX. */
@@ -113,7 +115,7 @@ struct queue_submit {
     const char *batch; /* public id of the batch that it belongs to (queue_batch.h); NULL: none */
     /* What few jobs have, a line `<letter>=<value>\n` each: w webhook, i idempotency key. Up to
      * QUEUE_EXTRA_MAX bytes; NULL: nothing. Made of the members above: d deadline, p parents, f
-     * input from, b batch. */
+     * input from, b batch, m mail. */
     const char *extra;
     size_t extra_size;
 };
@@ -183,7 +185,9 @@ struct queue_job {
     size_t spec_size;
     const char *extra; /* borrowed from the reply; see queue_extra_get() */
     size_t extra_size;
-    char event_id[48]; /* the last entry of the event stream when this was read */
+    int64_t mails_held_until_ms; /* no mail goes out until then; 0: they do. Not of the record: it
+                                  * is for whoever shows the job to fill in */
+    char event_id[48];           /* the last entry of the event stream when this was read */
 };
 
 void queue_get_command(const struct queue *queue, const char *public_id,
@@ -197,6 +201,20 @@ int queue_get(const struct queue *queue, struct redis *redis, const char *public
 /* The value of one of the job's extra lines, NUL-terminated; false where it has none or it is
  * longer than `size`. */
 bool queue_extra_get(const struct queue_job *job, char key, char *out, size_t size);
+
+/* What became of a job's mail. */
+enum queue_mail {
+    QUEUE_MAIL_NONE,     /* no address was left, or the job was cancelled */
+    QUEUE_MAIL_WAITING,  /* for the job's end, or in line */
+    QUEUE_MAIL_LIMITED,  /* in line until the address may get another one */
+    QUEUE_MAIL_QUOTA,    /* in line until mails may go out again */
+    QUEUE_MAIL_SENT,     /* the mail server has it */
+    QUEUE_MAIL_FAILED,   /* given up: see queue_unsent */
+    QUEUE_MAIL_UNWANTED, /* the address has unsubscribed */
+};
+#define QUEUE_LANGUAGE_SIZE 16
+/* From the job's extra lines. `out_language` (nullable) is "" where there is no mail. */
+enum queue_mail queue_mail_of(const struct queue_job *job, char out_language[QUEUE_LANGUAGE_SIZE]);
 
 /* Position and ETA of many jobs (up to QUEUE_POSITIONS_MAX) for the price of little more than one:
  * for all who watch. */

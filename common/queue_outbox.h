@@ -38,7 +38,8 @@ struct queue_notify_row {
     char public_id[ID_PUBLIC_SIZE];
     char model[JOB_MODEL_SIZE];
     char address[QUEUE_ADDRESS_SIZE]; /* keyed hash */
-    const char *blob;                 /* sealed address; borrowed from the rows */
+    char language[QUEUE_LANGUAGE_SIZE];
+    const char *blob; /* sealed address; borrowed from the rows */
     size_t blob_size;
 };
 
@@ -83,10 +84,11 @@ int queue_notify_allow(const struct queue *queue, struct redis *redis,
 
 enum queue_notify_outcome {
     QUEUE_NOTIFY_SENT,
-    QUEUE_NOTIFY_RETRY,   /* a failure of now: again after retry_ms; given up after three days */
-    QUEUE_NOTIFY_WAIT,    /* not tried: again after retry_ms, which counts as no attempt */
-    QUEUE_NOTIFY_REFUSED, /* a failure for good */
-    QUEUE_NOTIFY_UNWANTED /* nobody wants it any more: forgotten */
+    QUEUE_NOTIFY_RETRY,    /* a failure of now: again after retry_ms; given up after three days */
+    QUEUE_NOTIFY_WAIT,     /* not tried: again after retry_ms, which counts as no attempt */
+    QUEUE_NOTIFY_REFUSED,  /* a failure for good */
+    QUEUE_NOTIFY_UNWANTED, /* nobody wants it any more: forgotten */
+    QUEUE_NOTIFY_HELD      /* as WAIT, because no mails may go out now */
 };
 struct queue_notified {
     const char *notify_id;

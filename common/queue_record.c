@@ -174,8 +174,9 @@ static void put_int(struct buf *out, uint64_t value, int bytes)
     buf_append(out, text, (size_t)bytes);
 }
 
-/* The deadline, up to 16 parents, one of them again, and the batch. */
-#define EXTRA_OWN_MAX (32 + (QUEUE_PARENTS_MAX + 2) * (ID_PUBLIC_SIZE + 4))
+/* The deadline, up to 16 parents, one of them again, the batch, and the mail. */
+#define EXTRA_OWN_MAX                                                                              \
+    (32 + (QUEUE_PARENTS_MAX + 2) * (ID_PUBLIC_SIZE + 4) + QUEUE_LANGUAGE_SIZE + 6)
 
 /* The extra lines that are made of other members; their length. */
 static size_t format_extra(const struct queue_submit *job, char lines[EXTRA_OWN_MAX])
@@ -193,6 +194,10 @@ static size_t format_extra(const struct queue_submit *job, char lines[EXTRA_OWN_
         size += (size_t)snprintf(lines + size, EXTRA_OWN_MAX - size, "f=%s\n", job->input_from);
     if (job->batch)
         size += (size_t)snprintf(lines + size, EXTRA_OWN_MAX - size, "b=%s\n", job->batch);
+    if (job->notify_blob_size || job->notify_unwanted)
+        size += (size_t)snprintf(lines + size, EXTRA_OWN_MAX - size, "m=%c %s\n",
+                                 job->notify_unwanted ? 'x' : 'w',
+                                 job->notify_language ? job->notify_language : "en");
     return size;
 }
 
@@ -260,6 +265,19 @@ bool queue_extra_get(const struct queue_job *job, char key, char *out, size_t si
         line = stop + 1;
     }
     return false;
+}
+
+enum queue_mail queue_mail_of(const struct queue_job *job, char out_language[QUEUE_LANGUAGE_SIZE])
+{
+    static const char letters[] = " whqsfx"; /* as enum queue_mail counts */
+    char line[QUEUE_LANGUAGE_SIZE + 2];
+    const char *letter = NULL;
+    if (job->state != JOB_CANCELLED && queue_extra_get(job, 'm', line, sizeof line) &&
+        line[0] > ' ' && line[1] == ' ')
+        letter = strchr(letters, line[0]);
+    if (out_language)
+        snprintf(out_language, QUEUE_LANGUAGE_SIZE, "%s", letter ? line + 2 : "");
+    return letter ? (enum queue_mail)(letter - letters) : QUEUE_MAIL_NONE;
 }
 
 /* ---- what all verbs share -------------------------------------------------------------------- */

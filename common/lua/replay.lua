@@ -20,6 +20,10 @@ count(r.model, 'dead', -1)
 set_flag(r, FLAG_DEAD, false)
 r.attempts, r.crashes, r.progress = 0, 0, 0
 extra_set(r, 'x', nil)
+local mail = extra_get(r, 'm')
+if mail and sub(mail, 1, 1) ~= 'x' then
+  extra_set(r, 'm', 'w' .. sub(mail, 2)) -- it is told once more how it ends
+end
 move(r, 'Q')
 lane_push(r, false, false)
 save_with_outcome(r, '')

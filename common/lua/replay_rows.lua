@@ -13,9 +13,12 @@ local function replay_row(notify_id)
     (of_flow ~= '' and flow_of(r) ~= of_flow) then
     return 0
   end
-  call('HDEL', key, 'dead', 'reason')
+  call('HDEL', key, 'dead', 'reason', 'failing')
   call('HSET', key, 'attempts', 0, 'created', format('%.0f', now))
   call('ZREM', P .. 'unsent', notify_id)
+  if is_mail then
+    mail_note(r.id, 'w')
+  end
   row_wait(notify_id, now)
   return 1
 end

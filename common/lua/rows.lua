@@ -50,6 +50,17 @@ local function row_unqueue(notify_id)
   end
 end
 
+-- What became of a job's mail, for its owner to see: one letter in its record, in the line
+-- `m=<letter> <language>` of its extra lines.
+local function mail_note(id, letter)
+  local r = load(id)
+  local extra = r and r.extra_size > 0 and sub(r.raw, r.body_end - r.extra_size + 1, r.body_end)
+  local at = extra and string.find('\n' .. extra, '\nm=', 1, true)
+  if at and sub(extra, at + 2, at + 2) ~= letter then
+    call('SETRANGE', P .. 'j:' .. id, r.body_end - r.extra_size + at + 1, letter)
+  end
+end
+
 local function row_delete(notify_id)
   row_unqueue(notify_id)
   call('ZREM', P .. 'unsent', notify_id)
@@ -85,7 +96,12 @@ end
 local function rows_make(r, mail, hooks, again)
   local made, flow = 0, flow_of(r)
   if mail and r.blob_size > 0 and r.state ~= 'C' then
-    made = made + row_make(r, 'm', again, 'address', address_of(r), 'blob', blob_of(r))
+    local noted = extra_get(r, 'm') or 'w en'
+    if sub(noted, 1, 1) ~= 'w' or again then
+      mail_note(r.id, 'w') -- it was sent once, and is to be sent again
+    end
+    made = made + row_make(r, 'm', again, 'address', address_of(r), 'blob', blob_of(r), 'lang',
+      sub(noted, 3))
   end
   if not hooks then
     return made

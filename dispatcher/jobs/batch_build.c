@@ -52,11 +52,8 @@ static int check_item(struct batch_build *build, const json_t *defaults, json_t 
         (rc = after_permit(&item->intake.after, dispatcher->tokens, true,
                            id_public_shard(item->public_id), err)) < 0)
         return rc;
-    if (!item->intake.email[0])
-        return 0;
-    rc = address_seal(dispatcher->addresses, item->intake.email, item->public_id, item->sealed);
-    return rc == 0 ? address_hash(dispatcher->addresses, item->intake.email, item->address_hash)
-                   : rc;
+    return job_mail_prepare(dispatcher, item->intake.email, item->intake.lang, item->public_id,
+                            &item->mail);
 }
 
 static int check_items(struct batch_build *build, const json_t *defaults, json_t *jobs,
@@ -152,9 +149,7 @@ void batch_build_job(struct batch_build *build, size_t index, struct queue_submi
 {
     struct batch_item *item = &build->items[index];
     intake_submit(&item->intake, build->identity, item->public_id, out);
-    out->notify_address = item->address_hash;
-    out->notify_blob = item->sealed;
-    out->notify_blob_size = strlen(item->sealed);
+    job_mail_apply(&item->mail, out);
     out->batch = build->batch_id;
     after_apply(&item->intake.after, item->parents, out);
 }

@@ -16,6 +16,7 @@
 #include "common/queue_batch.h"
 #include "dispatcher/access/identity.h"
 #include "dispatcher/jobs/intake.h"
+#include "dispatcher/jobs/job_mail.h"
 
 struct call;
 struct dispatcher;
@@ -24,7 +25,7 @@ struct queue_idem_found;
 struct batch_item {
     char public_id[ID_PUBLIC_SIZE];
     struct intake intake;
-    char sealed[ADDRESS_SEALED_SIZE], address_hash[ADDRESS_HASH_SIZE];
+    struct job_mail mail;
     const char *parents[QUEUE_PARENTS_MAX];
 };
 

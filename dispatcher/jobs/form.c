@@ -11,7 +11,8 @@
 static const char *const names[] = {
     [FORM_INPUT] = "input",       [FORM_MODEL] = "model",   [FORM_CROP] = "crop",
     [FORM_PARAMS] = "params",     [FORM_EMAIL] = "email",   [FORM_WEBHOOK] = "webhook",
-    [FORM_PRIORITY] = "priority", [FORM_RUN_AT] = "run_at", [FORM_DEADLINE] = "deadline"};
+    [FORM_PRIORITY] = "priority", [FORM_RUN_AT] = "run_at", [FORM_DEADLINE] = "deadline",
+    [FORM_LANG] = "lang"};
 
 const char *form_field_name(enum form_field field)
 {

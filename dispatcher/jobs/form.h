@@ -32,6 +32,7 @@ enum form_field {
     FORM_PRIORITY,
     FORM_RUN_AT,
     FORM_DEADLINE,
+    FORM_LANG,
     FORM_FIELD_COUNT
 };
 

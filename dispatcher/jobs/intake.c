@@ -26,7 +26,7 @@ struct members {
     const char *webhook;               /* a URL or the id of an endpoint */
     json_t *crop, *params;             /* borrowed */
     struct after after;                /* JSON only */
-    const char *priority, *run_at, *deadline;
+    const char *priority, *run_at, *deadline, *lang;
     json_t *body, *own_crop, *own_params;
 };
 
@@ -62,7 +62,7 @@ static int from_members(struct members *members, struct err *err)
 {
     static const char *const known[] = {"model",  "input",    "crop",  "params",
                                         "email",  "webhook",  "after", "priority",
-                                        "run_at", "deadline", NULL};
+                                        "run_at", "deadline", "lang",  NULL};
     int rc;
     if ((rc = json_check_members(members->body, NULL, known, err)) < 0 ||
         (rc = json_get_text(members->body, "model", FORM_MAX_TEXT, &members->model, err)) < 0 ||
@@ -74,6 +74,7 @@ static int from_members(struct members *members, struct err *err)
         (rc = json_opt_text(members->body, "run_at", FORM_MAX_TEXT, &members->run_at, err)) < 0 ||
         (rc = json_opt_text(members->body, "deadline", FORM_MAX_TEXT, &members->deadline, err)) <
             0 ||
+        (rc = json_opt_text(members->body, "lang", FORM_MAX_TEXT, &members->lang, err)) < 0 ||
         (rc = json_opt_object(members->body, "crop", &members->crop, err)) < 0 ||
         (rc = json_opt_object(members->body, "params", &members->params, err)) < 0)
         return rc;
@@ -148,6 +149,8 @@ static int from_parts(struct form *form, struct members *members, struct err *er
         rc = text_of(form, FORM_DEADLINE, &members->deadline, err);
     if (rc == 0)
         rc = text_of(form, FORM_WEBHOOK, &members->webhook, err);
+    if (rc == 0)
+        rc = text_of(form, FORM_LANG, &members->lang, err);
     if (rc == 0 && form->fields[FORM_CROP].size > 0)
         rc = crop_of(&form->fields[FORM_CROP], &members->own_crop, err);
     if (rc == 0 && form->fields[FORM_PARAMS].size > 0)
@@ -270,6 +273,21 @@ static int describe(const char *public_id, const json_t *params, struct intake *
     return job_spec_format(spec, params, &intake->spec, err);
 }
 
+/* A language's tag, in lower case. Whether we speak it is for the caller to see. */
+static int check_lang(const char *text, char out[QUEUE_LANGUAGE_SIZE], struct err *err)
+{
+    size_t length = strlen(text);
+    if (length < 2 || length >= QUEUE_LANGUAGE_SIZE)
+        return err_set(err, ERR_INVALID, "lang", "lang must be a language's tag, such as nl");
+    for (size_t i = 0; i <= length; i++) {
+        char c = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] - 'A' + 'a') : text[i];
+        if (c && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z'))
+            return err_set(err, ERR_INVALID, "lang", "lang must be a language's tag, such as nl");
+        out[i] = c;
+    }
+    return 0;
+}
+
 static int check_members(const struct manifest_set *models, struct form *form,
                          const struct members *members, const char *public_id,
                          struct intake *intake, struct intake_refusal *refusal)
@@ -283,6 +301,8 @@ static int check_members(const struct manifest_set *models, struct form *form,
     if (!intake->model)
         return err_set(err, ERR_INVALID, "model", "there is no model of this name");
     if (members->email && (rc = address_check(members->email, intake->email, err)) < 0)
+        return rc;
+    if (members->lang && (rc = check_lang(members->lang, intake->lang, err)) < 0)
         return rc;
     if (members->webhook && !(intake->webhook = strdup(members->webhook)))
         return ERR_NOMEM;
@@ -405,6 +425,8 @@ int intake_fingerprint(const struct intake *intake, const char *public_id,
         rc = add_text(hash, intake->model->name);
     if (rc == 0)
         rc = add_text(hash, intake->email);
+    if (rc == 0 && intake->lang[0]) /* who names none is one with those before it could be named */
+        rc = add_text(hash, intake->lang);
     if (rc == 0)
         rc = add_after(hash, &intake->after);
     if (rc == 0)

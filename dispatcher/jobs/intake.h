@@ -28,14 +28,15 @@ struct manifest;
 struct manifest_set;
 
 struct intake {
-    const struct manifest *model; /* borrowed from the set */
-    bool has_picture;             /* it brings one, which is to be stored */
-    struct buf input;             /* the picture's bytes; empty where it brings none */
-    const char *input_type;       /* static storage: what it is, not what it was called */
-    struct buf spec;              /* as job_spec_format() writes it */
-    char email[ADDRESS_SIZE];     /* "" where none was given */
-    struct after after;           /* not permitted yet */
-    struct timing timing;         /* not permitted yet */
+    const struct manifest *model;   /* borrowed from the set */
+    bool has_picture;               /* it brings one, which is to be stored */
+    struct buf input;               /* the picture's bytes; empty where it brings none */
+    const char *input_type;         /* static storage: what it is, not what it was called */
+    struct buf spec;                /* as job_spec_format() writes it */
+    char email[ADDRESS_SIZE];       /* "" where none was given */
+    char lang[QUEUE_LANGUAGE_SIZE]; /* of its mail, as it was asked for; "" where it was not */
+    struct after after;             /* not permitted yet */
+    struct timing timing;           /* not permitted yet */
     char *webhook; /* owned; URL or id of an endpoint, unchecked: job_hook.h; NULL: none */
 };
 

@@ -73,6 +73,31 @@ static int put_links(struct buf *out, const struct queue_job *job, const char *u
     return rc == 0 ? buf_append_text(out, "}") : rc;
 }
 
+/* Whether its owner is told by mail. */
+static int put_notification(struct buf *out, const struct queue_job *job)
+{
+    static const char *const words[] = {
+        [QUEUE_MAIL_WAITING] = "waiting", [QUEUE_MAIL_LIMITED] = "held",
+        [QUEUE_MAIL_QUOTA] = "held",      [QUEUE_MAIL_SENT] = "sent",
+        [QUEUE_MAIL_FAILED] = "failed",   [QUEUE_MAIL_UNWANTED] = "suppressed",
+    };
+    enum queue_mail mail = queue_mail_of(job, NULL);
+    if (mail == QUEUE_MAIL_NONE)
+        return buf_append_text(out, "\"notification\":null,");
+    if (mail == QUEUE_MAIL_WAITING && job->mails_held_until_ms > 0)
+        mail = QUEUE_MAIL_QUOTA;
+    int rc = buf_join(out, "\"notification\":{\"email\":\"", words[mail], "\"", NULL);
+    if (rc == 0 && (mail == QUEUE_MAIL_LIMITED || mail == QUEUE_MAIL_QUOTA))
+        rc = buf_join(out, ",\"reason\":\"", mail == QUEUE_MAIL_QUOTA ? "quota" : "limit", "\"",
+                      NULL);
+    if (rc == 0 && mail == QUEUE_MAIL_QUOTA && job->mails_held_until_ms > 0) {
+        char until[CLOCK_ISO_SIZE];
+        clock_iso(job->mails_held_until_ms, until);
+        rc = buf_join(out, ",\"until\":\"", until, "\"", NULL);
+    }
+    return rc == 0 ? buf_append_text(out, "},") : rc;
+}
+
 static int put_progress(struct buf *out, int permille)
 {
     char text[] = "0.000";
@@ -130,6 +155,8 @@ static int write_job(const struct queue_job *job, const char *public_url,
         rc = put_error(out, job);
     if (rc == 0)
         rc = put_result(out, job);
+    if (rc == 0 && tokens) /* a webhook's receiver is told itself */
+        rc = put_notification(out, job);
     if (rc == 0)
         rc = put_links(out, job, public_url, tokens ? view : NULL);
     if (rc == 0 && with_tokens)

@@ -28,6 +28,7 @@
 #include "dispatcher/jobs/form.h"
 #include "dispatcher/jobs/intake.h"
 #include "dispatcher/jobs/job_hook.h"
+#include "dispatcher/jobs/job_mail.h"
 #include "dispatcher/offload.h"
 #include "dispatcher/routes.h"
 #include "dispatcher/upkeep/gate.h"
@@ -49,7 +50,7 @@ struct submission {
     struct intake_refusal refusal;
     struct enqueue_item item;
     const char *parents[QUEUE_PARENTS_MAX];
-    char sealed[ADDRESS_SEALED_SIZE], address_hash[ADDRESS_HASH_SIZE];
+    struct job_mail mail;
     struct queue_idem idem; /* its key "" where the client sent none */
     struct buf extra;       /* lines for the record; empty for most */
     bool checked, reserved;
@@ -300,6 +301,8 @@ static void accept(struct submission *submission, const struct queue_submitted *
     char text[AFTER_TEXT_SIZE];
     after_text(&submission->intake.after, text);
     int rc = text[0] ? buf_printf(&submission->extra, "p=%s\n", text) : 0;
+    if (rc == 0)
+        rc = job_mail_line(&submission->mail, &submission->extra);
     job.extra = buf_text(&submission->extra);
     job.extra_size = submission->extra.size;
     if (job.state == JOB_FAILED) /* before it could begin */
@@ -356,16 +359,6 @@ static void on_enqueued(struct enqueue_item *item, const struct enqueue_outcome 
         refuse_for_now(submission->call, outcome);
 }
 
-static int seal_address(struct submission *submission)
-{
-    const struct address_keys *keys = submission->call->dispatcher->addresses;
-    const char *email = submission->intake.email;
-    if (!email[0])
-        return 0;
-    int rc = address_seal(keys, email, submission->public_id, submission->sealed);
-    return rc == 0 ? address_hash(keys, email, submission->address_hash) : rc;
-}
-
 static int write_extra(struct submission *submission)
 {
     const struct call *call = submission->call;
@@ -416,16 +409,15 @@ static void enqueue(struct submission *submission)
     const struct intake *intake = &submission->intake;
     if (asks_for_endpoint(submission))
         return;
-    int rc = seal_address(submission);
+    int rc = job_mail_prepare(dispatcher, intake->email, intake->lang, submission->public_id,
+                              &submission->mail);
     if (rc == 0)
         rc = write_extra(submission);
     submission->item = (struct enqueue_item){.done = on_enqueued, .data = submission};
     struct queue_submit *job = &submission->item.job;
     intake_submit(intake, &submission->call->identity, submission->public_id, job);
     job->wants_position = true;
-    job->notify_address = submission->address_hash;
-    job->notify_blob = submission->sealed;
-    job->notify_blob_size = strlen(submission->sealed);
+    job_mail_apply(&submission->mail, job);
     job->extra = buf_text(&submission->extra);
     job->extra_size = submission->extra.size;
     after_apply(&intake->after, submission->parents, job);

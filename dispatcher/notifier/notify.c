@@ -151,7 +151,8 @@ static int settle(struct notify *notify, const struct queue_notified *notified, 
     } while (rc < 0);
     switch (notified->outcome) {
     case QUEUE_NOTIFY_SENT: report->result = NOTIFY_SENT; break;
-    case QUEUE_NOTIFY_WAIT: report->result = NOTIFY_LIMITED; break;
+    case QUEUE_NOTIFY_WAIT:
+    case QUEUE_NOTIFY_HELD: report->result = NOTIFY_LIMITED; break;
     case QUEUE_NOTIFY_RETRY: report->result = dead ? NOTIFY_REFUSED : NOTIFY_DEFERRED; break;
     case QUEUE_NOTIFY_REFUSED: report->result = NOTIFY_REFUSED; break;
     case QUEUE_NOTIFY_UNWANTED: report->result = NOTIFY_GONE; break;

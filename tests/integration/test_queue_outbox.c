@@ -3,6 +3,7 @@
  * Mail rows and the trash. */
 #include "tests/unit/check.h"
 
+#include "common/queue_operate.h"
 #include "tests/support/queue_fixture.h"
 
 #define WORKER "w-00000000000000000000000000000001"
@@ -146,10 +147,15 @@ static void mail_is_given_up_after_three_days_or_a_refusal(void)
     intake();
     CHECK_INT(claim_rows(&rows, 60000), 2);
     snprintf(key, sizeof key, "{q:00}n:%s", rows.rows[0].notify_id);
-    char created[32];
-    snprintf(created, sizeof created, "%lld",
+    char failing[32];
+    snprintf(failing, sizeof failing, "%lld",
              (long long)(clock_wall_ms() - QUEUE_NOTIFY_GIVE_UP_MS - 1000));
-    RAW("HSET", key, "created", created);
+    RAW("HSET", key, "created", failing); /* it has waited for long: that is no failure */
+    CHECK_INT(settle(&rows.rows[0], QUEUE_NOTIFY_HELD, 1000, &dead), QUEUE_OK);
+    CHECK(!dead);
+    CHECK_INT(settle(&rows.rows[0], QUEUE_NOTIFY_RETRY, 1000, &dead), QUEUE_OK);
+    CHECK(!dead);
+    RAW("HSET", key, "failing", failing);
     CHECK_INT(settle(&rows.rows[0], QUEUE_NOTIFY_RETRY, 1000, &dead), QUEUE_OK);
     CHECK(dead);
     CHECK_INT(settle(&rows.rows[1], QUEUE_NOTIFY_REFUSED, 0, &dead), QUEUE_OK);
@@ -158,6 +164,151 @@ static void mail_is_given_up_after_three_days_or_a_refusal(void)
     CHECK_INT(raw_int("ZCARD", "{q:00}unsent"), 2);
     CHECK_INT(raw_int("ZCARD", "{q:00}due"), 0);
     queue_notify_rows_fini(&rows);
+}
+
+/* What became of the job's mail; its language has to be `language`. */
+static enum queue_mail mail_of(const char *id, const char *language)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    struct queue_job job;
+    char found[QUEUE_LANGUAGE_SIZE];
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_get_command(&queue, id, &command);
+    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
+    CHECK_INT(queue_get_reply(reply, &job, &err), 0);
+    enum queue_mail mail = queue_mail_of(&job, found);
+    CHECK_TEXT(found, language);
+    redis_reply_free(&reply);
+    redis_command_fini(&command);
+    return mail;
+}
+
+static struct queue_submit mail_job(char id[ID_PUBLIC_SIZE])
+{
+    struct queue_submit job = job_of("alice", id);
+    job.notify_address = "hash";
+    job.notify_blob = "sealed";
+    job.notify_blob_size = 6;
+    job.notify_language = "zh-hant";
+    return job;
+}
+
+static void a_job_says_what_became_of_its_mail(void)
+{
+    static const struct {
+        enum queue_notify_outcome outcome;
+        enum queue_mail mail;
+    } steps[] = {{QUEUE_NOTIFY_WAIT, QUEUE_MAIL_LIMITED},
+                 {QUEUE_NOTIFY_HELD, QUEUE_MAIL_QUOTA},
+                 {QUEUE_NOTIFY_RETRY, QUEUE_MAIL_WAITING},
+                 {QUEUE_NOTIFY_REFUSED, QUEUE_MAIL_FAILED}};
+    char id[ID_PUBLIC_SIZE];
+    bool dead;
+    begin(30000);
+    struct queue_submit job = mail_job(id);
+    submit_job(&job);
+    CHECK_INT(mail_of(id, "zh-hant"), QUEUE_MAIL_WAITING);
+    struct queue_claimed claimed = claim_one(WORKER);
+    complete_job(&claimed);
+    intake();
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct queue_notify_rows rows = {0};
+        int64_t deadline_ms = clock_ms() + 5000;
+        while (claim_rows(&rows, 60000) == 0) {
+            queue_notify_rows_fini(&rows);
+            CHECK(clock_ms() < deadline_ms);
+        }
+        CHECK_TEXT(rows.rows[0].language, "zh-hant");
+        CHECK_INT(settle(&rows.rows[0], steps[i].outcome, 1, &dead), QUEUE_OK);
+        CHECK_INT(mail_of(id, "zh-hant"), steps[i].mail);
+        queue_notify_rows_fini(&rows);
+    }
+    CHECK_INT(get_job(id).state, JOB_SUCCEEDED); /* the rest of its record is as it was */
+    CHECK_INT(get_job(id).result_bytes, 12345);
+}
+
+static void a_mail_that_was_sent_or_is_unwanted_says_so(void)
+{
+    char id[ID_PUBLIC_SIZE];
+    struct queue_notify_rows rows = {0};
+    bool dead;
+    for (int i = 0; i < 2; i++) {
+        begin(30000);
+        struct queue_submit job = mail_job(id);
+        job.extra = "w=wh_0123456789abcdef\n";
+        job.extra_size = strlen(job.extra);
+        submit_job(&job);
+        struct queue_claimed claimed = claim_one(WORKER);
+        complete_job(&claimed);
+        intake();
+        CHECK_INT(claim_rows(&rows, 60000), 1);
+        settle(&rows.rows[0], i ? QUEUE_NOTIFY_UNWANTED : QUEUE_NOTIFY_SENT, 0, &dead);
+        CHECK_INT(mail_of(id, "zh-hant"), i ? QUEUE_MAIL_UNWANTED : QUEUE_MAIL_SENT);
+        queue_notify_rows_fini(&rows);
+    }
+}
+
+static void an_address_that_wants_no_mail_gets_none(void)
+{
+    char id[ID_PUBLIC_SIZE];
+    begin(30000);
+    struct queue_submit job = mail_job(id);
+    job.notify_blob_size = 0;
+    job.notify_unwanted = true;
+    submit_job(&job);
+    CHECK_INT(mail_of(id, "zh-hant"), QUEUE_MAIL_UNWANTED);
+    struct queue_claimed claimed = claim_one(WORKER);
+    complete_job(&claimed);
+    intake();
+    CHECK_INT(raw_int("ZCARD", "{q:00}due"), 0);
+    job = job_of("alice", id);
+    submit_job(&job);
+    CHECK_INT(mail_of(id, ""), QUEUE_MAIL_NONE);
+}
+
+static void a_replayed_dead_letter_waits_for_its_mail_anew(void)
+{
+    char id[ID_PUBLIC_SIZE];
+    struct queue_notify_rows rows = {0};
+    enum job_state state;
+    bool dead;
+    begin(30000);
+    struct queue_submit job = mail_job(id);
+    job.max_attempts = 1;
+    submit_job(&job);
+    struct queue_claimed claimed = claim_one(WORKER);
+    fail_job(&claimed, true, &state);
+    intake();
+    CHECK_INT(claim_rows(&rows, 60000), 1);
+    settle(&rows.rows[0], QUEUE_NOTIFY_SENT, 0, &dead);
+    queue_notify_rows_fini(&rows);
+    CHECK_INT(mail_of(id, "zh-hant"), QUEUE_MAIL_SENT);
+    struct redis_command command;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_replay_command(&queue, id, &command);
+    CHECK_INT(redis_call(redis, &command, CALL_MS, NULL, &err), 0);
+    redis_command_fini(&command);
+    CHECK_INT(mail_of(id, "zh-hant"), QUEUE_MAIL_WAITING);
+    claimed = claim_one(WORKER);
+    complete_job(&claimed);
+    intake();
+    CHECK_INT(claim_rows(&rows, 60000), 1);
+    queue_notify_rows_fini(&rows);
+}
+
+static void a_language_is_a_tag_or_refused(void)
+{
+    static const char *const bad[] = {"", "n", "NL", "nl\nx=1", "nl\r", "nl ", "a-very-long-tag-x"};
+    char id[ID_PUBLIC_SIZE];
+    begin(30000);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct queue_submit job = mail_job(id);
+        job.notify_language = bad[i];
+        struct err why = {0};
+        CHECK_INT(queue_submit_check(&queue, &job, &why), ERR_INVALID);
+        CHECK_TEXT(why.field, "lang");
+    }
 }
 
 static void an_erased_job_is_not_told_of(void)
@@ -322,6 +473,11 @@ int main(void)
     RUN(one_slow_receiver_does_not_delay_another);
     RUN(a_notifier_that_died_is_fenced_off);
     RUN(mail_is_given_up_after_three_days_or_a_refusal);
+    RUN(a_job_says_what_became_of_its_mail);
+    RUN(a_mail_that_was_sent_or_is_unwanted_says_so);
+    RUN(an_address_that_wants_no_mail_gets_none);
+    RUN(a_replayed_dead_letter_waits_for_its_mail_anew);
+    RUN(a_language_is_a_tag_or_refused);
     RUN(an_erased_job_is_not_told_of);
     RUN(an_address_gets_so_many_mails_an_hour);
     RUN(the_input_goes_when_the_job_ends_and_losers_results_too);

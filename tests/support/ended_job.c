@@ -5,6 +5,7 @@
  *
  *     ended-job REDIS-URL SECRET-FILE EMAIL succeeded
  *     ended-job REDIS-URL SECRET-FILE EMAIL failed corrupt
+ *     ended-job REDIS-URL SECRET-FILE EMAIL succeeded "" nl     the mail's language
  *
  * Prints the public id. One job at a time: it claims whatever waits for its model. */
 #include "common/address.h"
@@ -21,7 +22,7 @@
 #define CALL_MS 10000
 
 static int submit(const struct queue *queue, struct redis *redis, const char *secret_file,
-                  const char *email, const char *public_id, struct err *err)
+                  const char *email, const char *language, const char *public_id, struct err *err)
 {
     struct secret secret;
     struct address_keys *keys = NULL;
@@ -50,6 +51,7 @@ static int submit(const struct queue *queue, struct redis *redis, const char *se
                                                  .notify_address = hash,
                                                  .notify_blob = sealed,
                                                  .notify_blob_size = strlen(sealed),
+                                                 .notify_language = language,
                                                  .spec = spec,
                                                  .spec_size = sizeof spec - 1},
                           CALL_MS, &submitted, err);
@@ -105,7 +107,9 @@ int main(int argc, char **argv)
     struct err err = {0};
     char public_id[ID_PUBLIC_SIZE];
     if (argc < 5) {
-        fprintf(stderr, "usage: %s REDIS-URL SECRET-FILE EMAIL succeeded|failed [CODE]\n", argv[0]);
+        fprintf(stderr,
+                "usage: %s REDIS-URL SECRET-FILE EMAIL succeeded|failed [CODE [LANGUAGE]]\n",
+                argv[0]);
         return EXIT_FAILURE;
     }
     queue_init(&queue, 0, 30000);
@@ -114,7 +118,7 @@ int main(int argc, char **argv)
     if (rc == 0)
         rc = redis_create(&target, &redis, &err);
     if (rc == 0)
-        rc = submit(&queue, redis, argv[2], argv[3], public_id, &err);
+        rc = submit(&queue, redis, argv[2], argv[3], argc > 6 ? argv[6] : NULL, public_id, &err);
     if (rc == 0)
         rc = end(&queue, redis, argv[4], argc > 5 ? argv[5] : "internal", &err);
     redis_destroy(&redis);

@@ -20,6 +20,8 @@ static const struct codec {
                       picture_jpeg_decode},
     [PICTURE_WEBP] = {"image/webp", picture_webp_matches, picture_webp_read_header,
                       picture_webp_decode},
+    [PICTURE_HEIC] = {"image/heic", picture_heif_matches, picture_heif_read_header,
+                      picture_heif_decode},
 };
 static const int codec_count = sizeof codecs / sizeof codecs[0];
 
@@ -50,12 +52,11 @@ const char *picture_content_type(enum picture_format format)
 /* Why these bytes are none of our formats. */
 static int refuse_format(const uint8_t *data, size_t size, struct err *err)
 {
-    static const char want[] = "send a JPEG, PNG or WebP";
+    static const char want[] = "send a JPEG, PNG, WebP or HEIC";
     if (size == 0)
         return err_set(err, ERR_CORRUPT, "input", "the picture has 0 bytes: %s", want);
     if (size >= 12 && memcmp(data + 4, "ftyp", 4) == 0)
-        return err_set(err, ERR_UNSUPPORTED, "input", "HEIC, AVIF and video are not taken: %s",
-                       want);
+        return err_set(err, ERR_UNSUPPORTED, "input", "AVIF and video are not taken: %s", want);
     if (size >= 6 && memcmp(data, "GIF8", 4) == 0)
         return err_set(err, ERR_UNSUPPORTED, "input", "GIF is not taken: %s", want);
     return err_set(err, ERR_UNSUPPORTED, "input", "not a picture that we know: %s", want);

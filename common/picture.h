@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pictures from strangers: PNG, JPEG and WebP in, 8-bit RGB inside, PNG, JPEG or WebP out.
+ * Pictures from strangers: PNG, JPEG, WebP and HEIC in, 8-bit RGB inside, PNG, JPEG or WebP out.
  *
  *     struct picture_info info;
  *     struct picture photo = {0}, square = {0};
@@ -33,7 +33,7 @@ struct picture {
     int width, height;
 };
 
-enum picture_format { PICTURE_PNG, PICTURE_JPEG, PICTURE_WEBP };
+enum picture_format { PICTURE_PNG, PICTURE_JPEG, PICTURE_WEBP, PICTURE_HEIC };
 
 struct picture_limits {
     size_t max_bytes;   /* of the file */
@@ -44,7 +44,7 @@ struct picture_limits {
 struct picture_info {
     enum picture_format format;
     int width, height; /* as a viewer shows it: after the EXIF orientation */
-    int orientation;   /* 1 to 8 (EXIF tag 0x0112); 1 where absent or malformed */
+    int orientation;   /* 1 to 8 (EXIF tag 0x0112); 1 where absent or malformed, and of a HEIC */
 };
 
 /* In pixels of the picture after its EXIF orientation. */

@@ -33,6 +33,12 @@ int picture_webp_read_header(const uint8_t *data, size_t size, struct picture_he
                              struct err *err);
 int picture_webp_decode(const uint8_t *data, size_t size, struct picture *picture, struct err *err);
 
+/* Without libheif the last two answer ERR_UNSUPPORTED. The picture comes upright. */
+bool picture_heif_matches(const uint8_t *data, size_t size);
+int picture_heif_read_header(const uint8_t *data, size_t size, struct picture_header *out_header,
+                             struct err *err);
+int picture_heif_decode(const uint8_t *data, size_t size, struct picture *picture, struct err *err);
+
 /* The orientation in a TIFF block (what follows "Exif\0\0"); 1 where it is absent or malformed. */
 int picture_exif_orientation(const uint8_t *tiff, size_t size);
 

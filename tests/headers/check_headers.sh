@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$1"
 shift
 flags=(-std=c17 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Wno-unused-parameter -Werror -I. -fsyntax-only)
-for package in hiredis libcurl jansson libpng libjpeg libwebp libcrypto libmicrohttpd; do
+for package in hiredis libcurl jansson libpng libjpeg libwebp libheif libcrypto libmicrohttpd; do
     read -ra extra < <(pkg-config --cflags "$package" 2>/dev/null || true; echo)
     flags+=("${extra[@]}")
 done

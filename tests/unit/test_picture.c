@@ -172,6 +172,47 @@ static void bad_pictures_are_refused_with_a_reason(void)
     check_refused("bad.gif", ERR_UNSUPPORTED, ERR_UNSUPPORTED, "GIF");
 }
 
+/* Its own boxes turn a HEIC. Lossless is RGB through a matrix: give or take one. */
+static void every_kind_of_heic_decodes_to_rgb_on_white(void)
+{
+    if (!getenv("DARKROOM_HEIF")) {
+        check_refused("scene.heic", ERR_UNSUPPORTED, ERR_UNSUPPORTED, "built without libheif");
+        return;
+    }
+    check_decodes_to("scene.heic", "scene.ppm", 1);
+    check_decodes_to("lossy.heic", "scene.ppm", 30);
+    check_decodes_to("alpha.heic", "heic_alpha.ppm", 2);
+    check_decodes_to("tiles.heic", "heic_tiles.ppm", 1);
+    static const char *const turned[] = {"turned3.heic", "turned6.heic", "mirrored.heic",
+                                         "transposed.heic"};
+    for (size_t i = 0; i < sizeof turned / sizeof turned[0]; i++) {
+        struct buf file;
+        struct picture_info info;
+        load(turned[i], &file);
+        CHECK_INT(picture_probe(file.data, file.size, &limits, &info, NULL), 0);
+        CHECK_INT(info.format, PICTURE_HEIC);
+        CHECK_INT(info.width, 24);
+        CHECK_INT(info.height, 16);
+        CHECK_INT(info.orientation, 1);
+        check_decodes_to(turned[i], "scene.ppm", 1);
+        buf_fini(&file);
+    }
+}
+
+/* What a decoder would believe and we do not let it see. */
+static void a_heic_that_holds_more_than_it_says_is_refused_by_the_probe(void)
+{
+    if (!getenv("DARKROOM_HEIF"))
+        return; /* nothing is let through then */
+    check_refused("bad_frame.heic", ERR_CORRUPT, ERR_CORRUPT, "larger than it should be");
+    check_refused("bad_frames.heic", ERR_CORRUPT, ERR_CORRUPT, "not one frame");
+    check_refused("bad_parameters.heic", ERR_UNSUPPORTED, ERR_UNSUPPORTED, "parameters");
+    check_refused("bad_grid.heic", ERR_CORRUPT, ERR_CORRUPT, "grid");
+    check_refused("bad_100_megapixels.heic", ERR_LIMIT, ERR_LIMIT, "2000");
+    check_refused("bad_kind.heic", ERR_UNSUPPORTED, ERR_UNSUPPORTED, "not taken");
+    check_refused("bad_twice.heic", ERR_CORRUPT, ERR_CORRUPT, "infe");
+}
+
 static void a_hundred_megapixels_are_refused_from_the_header(void)
 {
     struct buf file;
@@ -196,7 +237,10 @@ static void what_is_no_picture_is_refused_whatever_it_claims(void)
                 {"<svg xmlns='http://www.w3.org/2000/svg'/>", 41, "not a picture"},
                 {"\0\0\0\x18"
                  "ftypheic\0\0\0\0",
-                 16, "HEIC"},
+                 16, "video"},
+                {"\0\0\0\x10"
+                 "ftypheic\0\0\0\0",
+                 16, "no meta"},
                 {"\xff\xd8", 2, "not a picture"},
                 {"\xff\xd8\xff", 3, "cut off"},
                 {"\xff\xd8\xff\xd9", 4, "no pixels"},
@@ -228,10 +272,10 @@ static void too_many_bytes_are_refused_before_anything_is_read(void)
 /* Copies each prefix to memory of its own size, so that a sanitizer sees a read past its end. */
 static void every_prefix_is_refused(void)
 {
-    static const char *const files[] = {"rgb8.png",    "rgba16.png",   "palette_clear.png",
-                                        "turned6.png", "baseline.jpg", "progressive.jpg",
-                                        "turned8.jpg", "cmyk.jpg",     "lossless.webp",
-                                        "lossy.webp",  "turned6.webp", "alpha.webp"};
+    static const char *const files[] = {
+        "rgb8.png",        "rgba16.png",  "palette_clear.png", "turned6.png",   "baseline.jpg",
+        "progressive.jpg", "turned8.jpg", "cmyk.jpg",          "lossless.webp", "lossy.webp",
+        "turned6.webp",    "alpha.webp",  "alpha.heic",        "turned6.heic",  "tiles.heic"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         struct buf file;
         load(files[i], &file);
@@ -254,7 +298,8 @@ static void every_prefix_is_refused(void)
 
 static void a_cut_file_is_mostly_refused_by_the_probe_alone(void)
 {
-    static const char *const files[] = {"rgb8.png", "baseline.jpg", "turned6.jpg", "lossy.webp"};
+    static const char *const files[] = {"rgb8.png",   "baseline.jpg", "turned6.jpg", "lossy.webp",
+                                        "scene.heic", "alpha.heic",   "tiles.heic"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         struct buf file;
         struct picture_info info;
@@ -413,9 +458,11 @@ int main(void)
     RUN(every_kind_of_png_decodes_to_rgb_on_white);
     RUN(every_kind_of_jpeg_decodes_to_rgb);
     RUN(every_kind_of_webp_decodes_to_rgb_on_white);
+    RUN(every_kind_of_heic_decodes_to_rgb_on_white);
     RUN(all_eight_orientations_show_the_same_scene);
     RUN(malformed_exif_means_upright);
     RUN(bad_pictures_are_refused_with_a_reason);
+    RUN(a_heic_that_holds_more_than_it_says_is_refused_by_the_probe);
     RUN(a_hundred_megapixels_are_refused_from_the_header);
     RUN(what_is_no_picture_is_refused_whatever_it_claims);
     RUN(too_many_bytes_are_refused_before_anything_is_read);

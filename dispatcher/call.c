@@ -99,6 +99,36 @@ bool call_reserve(struct call *call, size_t bytes)
     return true;
 }
 
+static void on_body(void *context, struct exchange *exchange, const void *data, size_t size)
+{
+    struct call *call = exchange_user(exchange);
+    if (buf_append(&call->body, data, size) < 0)
+        call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
+}
+
+void call_take_body(struct call *call, size_t max_bytes)
+{
+    buf_init(&call->body, max_bytes);
+    exchange_set_body(call->exchange, max_bytes, on_body);
+}
+
+json_t *call_parse_body(struct call *call, int depth)
+{
+    struct json_limits limits = {.max_bytes = call->body.max_size, .max_depth = depth};
+    struct err err = {0};
+    json_t *body = NULL;
+    if (json_parse(call->body.data, call->body.size, limits, &body, &err) < 0)
+        call_refuse(call, PROBLEM_MALFORMED, err.text);
+    return body;
+}
+
+void call_refuse_err(struct call *call, int rc, const struct err *err)
+{
+    problem_send(
+        call->exchange,
+        &(struct problem){.kind = problem_of(rc), .detail = err->text, .field = err->field});
+}
+
 void call_send_json(struct call *call, unsigned status, struct buf *body)
 {
     size_t size;

@@ -8,6 +8,7 @@
 #ifndef DARKROOM_DISPATCHER_CALL_H
 #define DARKROOM_DISPATCHER_CALL_H
 
+#include "common/buf.h"
 #include "common/id.h"
 #include "common/json.h"
 #include "common/token.h"
@@ -19,9 +20,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct buf;
 struct client_key;
 struct dispatcher;
+struct err;
 struct exchange;
 
 struct call {
@@ -34,6 +35,7 @@ struct call {
     void *state; /* of the route, owned */
     void (*free_state)(void *state);
     size_t reserved; /* of the memory for bodies */
+    struct buf body; /* what call_take_body() asked for */
 };
 
 /* The 34 digits in the path. False: there is no such id, and 404 was answered. */
@@ -69,6 +71,15 @@ bool call_admit_body(struct call *call, size_t max_bytes);
 
 /* Sets memory for a body aside until the call ends. False: too much is in use, 503 was answered. */
 bool call_reserve(struct call *call, size_t bytes);
+
+/* From a route's `headers`: keeps a small body of at most max_bytes for call_parse_body(). */
+void call_take_body(struct call *call, size_t max_bytes);
+
+/* The body as JSON of at most `depth`; owned by the caller. NULL: it is none, 400 was answered. */
+json_t *call_parse_body(struct call *call, int depth);
+
+/* Answers with what a member of the body broke. */
+void call_refuse_err(struct call *call, int rc, const struct err *err);
 
 /* Answers with JSON; `body` is emptied. */
 void call_send_json(struct call *call, unsigned status, struct buf *body);

@@ -18,6 +18,7 @@
 #include "dispatcher/jobs/enqueue.h"
 #include "dispatcher/offload.h"
 #include "dispatcher/operate/metrics.h"
+#include "dispatcher/operate/samples.h"
 #include "dispatcher/pages.h"
 #include "dispatcher/routes.h"
 #include "dispatcher/upkeep/gate.h"
@@ -235,6 +236,8 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
     if (rc == 0)
         rc = housekeeping_create(dispatcher, &dispatcher->housekeeping);
     if (rc == 0)
+        rc = samples_create(dispatcher, &dispatcher->samples);
+    if (rc == 0)
         rc = disowned_create(dispatcher, &dispatcher->disowned);
     if (rc == 0)
         rc = enqueue_create(dispatcher, &dispatcher->enqueue);
@@ -333,6 +336,7 @@ static int64_t tick(struct dispatcher *dispatcher, int64_t now_ms)
     int64_t next_ms = gate_tick(dispatcher->gate, now_ms);
     next_ms = earlier(next_ms, housekeeping_tick(dispatcher->housekeeping, now_ms));
     next_ms = earlier(next_ms, sweep_tick(dispatcher->sweep, now_ms));
+    next_ms = earlier(next_ms, samples_tick(dispatcher->samples, now_ms));
     next_ms = earlier(next_ms, limits_tick(dispatcher->limits, now_ms));
     next_ms = earlier(next_ms, disowned_tick(dispatcher->disowned, now_ms));
     next_ms = earlier(next_ms, events_tick(dispatcher->events, now_ms));
@@ -453,6 +457,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     enqueue_destroy(&dispatcher->enqueue);
     disowned_destroy(&dispatcher->disowned);
     sweep_destroy(&dispatcher->sweep);
+    samples_destroy(&dispatcher->samples);
     housekeeping_destroy(&dispatcher->housekeeping);
     gate_destroy(&dispatcher->gate);
     offload_close(&dispatcher->offload);

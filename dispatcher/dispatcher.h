@@ -38,6 +38,7 @@ struct limits;
 struct metrics;
 struct offload;
 struct pages;
+struct samples;
 struct sweep;
 
 #define DISPATCHER_WORKER_TOKEN_SIZE 257
@@ -62,6 +63,7 @@ struct dispatcher {
     struct events *events;
     struct housekeeping *housekeeping;
     struct metrics *metrics;
+    struct samples *samples;
     struct pages *pages;
     struct disowned *disowned;
     struct enqueue *enqueue;

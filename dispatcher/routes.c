@@ -19,6 +19,7 @@
 const struct route routes[] = {
     {POST, "/v1/jobs", "submit", submit_headers, submit},
     {GET, "/v1/jobs", "jobs", NULL, jobs_list},
+    {POST, "/v1/jobs/states", "job_states", job_states_headers, job_states},
     {GET, "/v1/jobs/{}", "job", NULL, job_get},
     {DELETE, "/v1/jobs/{}", "erase", NULL, job_erase},
     {GET, "/v1/jobs/{}/events", "events", NULL, job_events},
@@ -34,8 +35,10 @@ const struct route routes[] = {
     {POST, "/v1/queues/{}/pause", "pause", NULL, operate_pause},
     {POST, "/v1/queues/{}/resume", "resume", NULL, operate_resume},
     {GET, "/v1/workers", "workers", NULL, operate_workers},
-    {GET, "/v1/dead", "dead", NULL, operate_dead},
-    {POST, "/v1/dead/{}/replay", "replay", NULL, operate_replay},
+    {GET, "/v1/dead", "dead", NULL, dead_list},
+    {POST, "/v1/dead/replay", "replay_many", dead_replay_many_headers, dead_replay_many},
+    {POST, "/v1/dead/{}/replay", "replay", NULL, dead_replay},
+    {GET, "/v1/fleet", "fleet", NULL, fleet_get},
     {POST, "/v1/webhooks", "webhook_create", webhook_create_headers, webhook_create},
     {GET, "/v1/webhooks", "webhooks", NULL, webhook_list},
     {GET, "/v1/webhooks/{}", "webhook", NULL, webhook_get},
@@ -137,6 +140,7 @@ static void on_done(void *context, struct exchange *exchange, unsigned status, i
         return;
     if (call->free_state)
         call->free_state(call->state);
+    buf_fini(&call->body);
     dispatcher->buffered_bytes -= call->reserved;
     dispatcher->calls--;
     free(call);

@@ -27,6 +27,10 @@ void submit(struct dispatcher *dispatcher, struct call *call);
 /* history.c */
 void jobs_list(struct dispatcher *dispatcher, struct call *call);
 
+/* states.c */
+void job_states_headers(struct dispatcher *dispatcher, struct call *call);
+void job_states(struct dispatcher *dispatcher, struct call *call);
+
 /* batch_submit.c */
 void batch_submit_headers(struct dispatcher *dispatcher, struct call *call);
 void batch_submit(struct dispatcher *dispatcher, struct call *call);
@@ -74,8 +78,15 @@ void operate_queues(struct dispatcher *dispatcher, struct call *call);
 void operate_pause(struct dispatcher *dispatcher, struct call *call);
 void operate_resume(struct dispatcher *dispatcher, struct call *call);
 void operate_workers(struct dispatcher *dispatcher, struct call *call);
-void operate_dead(struct dispatcher *dispatcher, struct call *call);
-void operate_replay(struct dispatcher *dispatcher, struct call *call);
+
+/* dead.c */
+void dead_list(struct dispatcher *dispatcher, struct call *call);
+void dead_replay(struct dispatcher *dispatcher, struct call *call);
+void dead_replay_many_headers(struct dispatcher *dispatcher, struct call *call);
+void dead_replay_many(struct dispatcher *dispatcher, struct call *call);
+
+/* fleet.c */
+void fleet_get(struct dispatcher *dispatcher, struct call *call);
 
 /* pages.c */
 void models_get(struct dispatcher *dispatcher, struct call *call);

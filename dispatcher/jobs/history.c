@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * GET /v1/jobs: the jobs of the key's account, the newest first. Filters are applied to what Redis
- * gives, page by page, so a page may be short and yet not the last: its `next` tells. */
+ * GET /v1/jobs: the jobs of the key's account, the newest first. Redis looks at so many at a time,
+ * so a page may be short and yet not the last: its `next` tells. */
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "common/queue_list.h"
@@ -17,13 +18,13 @@
 #include <string.h>
 
 #define DEFAULT_LIMIT 20
-/* Questions for one answer: with a filter that fits nothing it ends, too. */
-#define MAX_ROUNDS 20
+/* Questions for one answer, a thousand jobs each: with a filter that fits nothing it ends, too. */
+#define MAX_ROUNDS 10
 
 struct history {
-    struct call *call;   /* borrowed; valid until the answer */
-    enum job_state only; /* 0: any */
-    char model[JOB_MODEL_SIZE];
+    struct call *call; /* borrowed; valid until the answer */
+    struct queue_wanted wanted;
+    char model[JOB_MODEL_SIZE], text[QUEUE_TEXT_MAX + 1];
     int64_t cursor, limit, found;
     int rounds;
     struct buf body;
@@ -62,29 +63,60 @@ static bool read_number(struct call *call, const char *name, int64_t min, int64_
     return true;
 }
 
-static bool read_state(struct call *call, enum job_state *out)
+/* One state or several with commas between them. */
+static bool read_states(struct call *call, unsigned *out)
 {
-    char text[16];
+    char text[80];
     int rc = exchange_query(call->exchange, "state", text, sizeof text);
     if (rc == ERR_NOT_FOUND)
         return true;
-    for (enum job_state state = JOB_QUEUED; rc == 0 && state <= JOB_CANCELLED; state++)
-        if (strcmp(job_state_name(state), text) == 0) {
-            *out = state;
+    for (const char *at = text; rc == 0;) {
+        size_t size = strcspn(at, ",");
+        enum job_state state = JOB_QUEUED;
+        while (state <= JOB_CANCELLED && (strlen(job_state_name(state)) != size ||
+                                          strncmp(job_state_name(state), at, size) != 0))
+            state++;
+        if (state > JOB_CANCELLED)
+            return false;
+        *out |= 1u << state;
+        if (!at[size])
             return true;
-        }
+        at += size + 1;
+    }
     return false;
+}
+
+static bool read_time(struct call *call, const char *name, int64_t *out)
+{
+    char text[CLOCK_ISO_SIZE + 8];
+    int rc = exchange_query(call->exchange, name, text, sizeof text);
+    return rc == ERR_NOT_FOUND || (rc == 0 && clock_parse_iso(text, out) == 0 && *out >= 0);
+}
+
+static bool read_wanted(struct call *call, struct history *history)
+{
+    struct queue_wanted *wanted = &history->wanted;
+    int rc = exchange_query(call->exchange, "model", history->model, sizeof history->model);
+    if (rc != ERR_NOT_FOUND && (rc < 0 || !job_model_valid(history->model)))
+        return refuse(call, "model", "there is no model of this name", 0);
+    wanted->model = rc == 0 ? history->model : NULL;
+    if (!read_states(call, &wanted->states))
+        return refuse(call, "state", "state is one of a job's states, or several with commas", 0);
+    if (!read_time(call, "from", &wanted->since_ms))
+        return refuse(call, "from", "from is a time such as 2026-01-05T10:11:12Z", 0);
+    if (!read_time(call, "to", &wanted->until_ms))
+        return refuse(call, "to", "to is a time such as 2026-01-05T10:11:12Z", 0);
+    rc = exchange_query(call->exchange, "q", history->text, sizeof history->text);
+    if (rc < 0 && rc != ERR_NOT_FOUND)
+        return refuse(call, "q", "q is a text without control characters", QUEUE_TEXT_MAX);
+    wanted->text = rc == 0 ? history->text : NULL;
+    return true;
 }
 
 static bool read_query(struct call *call, struct history *history)
 {
-    int rc = exchange_query(call->exchange, "model", history->model, sizeof history->model);
-    if (rc == ERR_NOT_FOUND)
-        history->model[0] = 0;
-    else if (rc < 0 || !job_model_valid(history->model))
-        return refuse(call, "model", "there is no model of this name", 0);
-    if (!read_state(call, &history->only))
-        return refuse(call, "state", "state is one of a job's states", 0);
+    if (!read_wanted(call, history))
+        return false;
     if (!read_number(call, "limit", 1, QUEUE_LIST_MAX, &history->limit))
         return refuse(call, "limit", "limit is the number of jobs of a page", QUEUE_LIST_MAX);
     if (!read_number(call, "cursor", 0, INT64_MAX / 2, &history->cursor))
@@ -93,12 +125,6 @@ static bool read_query(struct call *call, struct history *history)
 }
 
 /* ---- pages ----------------------------------------------------------------------------------- */
-
-static bool is_wanted(const struct history *history, const struct queue_job *job)
-{
-    return (!history->only || job->state == history->only) &&
-           (!history->model[0] || strcmp(job->model, history->model) == 0);
-}
 
 static int add_job(struct history *history, const struct queue_job *job)
 {
@@ -120,7 +146,7 @@ static int add_page(struct history *history, const struct queue *queue,
         if (read < 0)
             log_event(LOG_ERROR, "job.corrupt", "code", LOG_S, err_name(read), "detail", LOG_S,
                       err.text, NULL);
-        else if (is_wanted(history, &job))
+        else
             rc = add_job(history, &job);
     }
     return rc;
@@ -173,8 +199,9 @@ static void ask(struct history *history)
     struct call *call = history->call;
     struct dispatcher *dispatcher = call->dispatcher;
     const char *flow = call->identity.flow;
-    queue_list_command(dispatcher_queue_of_flow(dispatcher, flow), flow, history->cursor,
-                       history->limit - history->found, &dispatcher->command);
+    queue_list_wanted_command(dispatcher_queue_of_flow(dispatcher, flow), flow, &history->wanted,
+                              history->cursor, history->limit - history->found,
+                              &dispatcher->command);
     if (dispatcher_send(dispatcher, on_page, history) < 0)
         call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
 }

@@ -2,6 +2,7 @@
 #include "dispatcher/jobs/tally.h"
 
 #include "common/err.h"
+#include "dispatcher/dispatcher.h"
 #include "dispatcher/events/fanout.h"
 
 #include <stdlib.h>
@@ -86,5 +87,18 @@ int tally_ask(struct dispatcher *dispatcher, const char *const *names, size_t co
     int rc = fanout_ask(dispatcher, &verbs, tally);
     if (rc < 0)
         free(tally);
+    return rc;
+}
+
+int tally_ask_all(struct dispatcher *dispatcher, tally_done *done, void *data)
+{
+    size_t count = dispatcher->models.count;
+    const char **names = calloc(count + 1, sizeof *names);
+    if (!names)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < count; i++)
+        names[i] = dispatcher->models.items[i].name;
+    int rc = tally_ask(dispatcher, names, count, done, data);
+    free(names);
     return rc;
 }

@@ -19,4 +19,7 @@ typedef void tally_done(int rc, const struct queue_counters *counters, void *dat
 int tally_ask(struct dispatcher *dispatcher, const char *const *names, size_t count,
               tally_done *done, void *data);
 
+/* The same of all models of the dispatcher, in their order. */
+int tally_ask_all(struct dispatcher *dispatcher, tally_done *done, void *data);
+
 #endif

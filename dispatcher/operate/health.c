@@ -146,11 +146,8 @@ static void on_counters(int rc, const struct queue_counters *counters, void *dat
 
 void metrics_get(struct dispatcher *dispatcher, struct call *call)
 {
-    size_t count = dispatcher->models.count;
-    const char **names = model_names(dispatcher);
-    int rc = names && count > 0 ? tally_ask(dispatcher, names, count, on_counters, call)
-                                : ERR_UNAVAILABLE;
-    free(names);
+    int rc = dispatcher->models.count > 0 ? tally_ask_all(dispatcher, on_counters, call)
+                                          : ERR_UNAVAILABLE;
     if (rc < 0)
         on_counters(rc, NULL, call);
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Who is asking: API keys, their scopes and origins, over HTTP."""
 import concurrent.futures
+import datetime
 import json
 import os
 import pathlib
@@ -208,12 +209,20 @@ class Wishes(Shared):
             self.refused(self.lab.submit(**bad), 422, "invalid", field=next(iter(bad)))
 
 
+def clock_iso():
+    """Now, as the resource of a job writes times."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class History(Shared):
-    models = {name: manifest_of(name, input={"kind": "none"}) for name in ("one", "two")}
+    models = {name: manifest_of(name, input={"kind": "none"}, params={
+        "type": "object", "additionalProperties": False,
+        "properties": {"seed": {"type": "integer", "title": "Seed", "minimum": 0, "maximum": 99, "default": 7}}})
+        for name in ("one", "two")}
     options = ["--shards", "3"]
 
-    def throw(self, key, model="one"):
-        answer = self.lab.request("POST", "/v1/jobs", {"model": model}, token=key["key"])
+    def throw(self, key, model="one", **members):
+        answer = self.lab.request("POST", "/v1/jobs", {"model": model, **members}, token=key["key"])
         self.assertEqual(answer.status, 202, answer)
         return answer.json["id"]
 
@@ -249,11 +258,103 @@ class History(Shared):
         self.assertEqual(self.page(key, state="queued", model="one"), (ones[:0:-1], None))
         self.assertEqual(self.page(key, state="running"), ([], None))
         self.assertEqual(self.page(key, model="two", limit=2)[0], twos[:0:-1])
+        self.assertEqual(self.page(key, state="cancelled,queued", model="one"), (ones[::-1], None))
+
+    def test_jobs_of_a_time(self):
+        key = self.lab.key()
+        ids, times = [], []
+        for _ in range(5):
+            ids.append(self.throw(key))
+            times.append(self.lab.get(f"/v1/jobs/{ids[-1]}", token=key["key"]).json["created_at"])
+            wait_until(lambda: clock_iso() > times[-1], "another millisecond")
+        self.assertEqual(self.page(key, **{"from": times[2]}), (ids[:1:-1], None))
+        self.assertEqual(self.page(key, to=times[2]), (ids[2::-1], None))
+        self.assertEqual(self.page(key, **{"from": times[1], "to": times[3]}), (ids[3:0:-1], None))
+        self.assertEqual(self.page(key, **{"from": times[3], "to": times[1]}), ([], None))
+        self.assertEqual(self.page(key, **{"from": "2099-01-01T00:00:00Z"}), ([], None))
+        self.assertEqual(self.page(key, to="1970-01-02T00:00:00Z"), ([], None))
+
+    def test_a_search_looks_at_id_model_and_parameters(self):
+        key = self.lab.key()
+        seeded = self.throw(key, params={"seed": 42})
+        other = self.throw(key, "two", params={"seed": 9})
+        self.assertEqual(self.page(key, q='"seed":42'), ([seeded], None))
+        self.assertEqual(self.page(key, q="SEED"), ([other, seeded], None))
+        self.assertEqual(self.page(key, q="tw"), ([other], None))
+        self.assertEqual(self.page(key, q=seeded[:12].upper()), ([seeded], None))
+        self.assertEqual(self.page(key, q=seeded), ([seeded], None))
+        for nothing in ("image", "%s", "\\", "'", "input", "é", "*"):
+            self.assertEqual(self.page(key, q=nothing), ([], None), nothing)
+
+    def states(self, jobs, **more):
+        return self.lab.request("POST", "/v1/jobs/states", {"jobs": jobs}, **more)
+
+    def test_many_states_in_one_call_for_who_has_their_tokens(self):
+        jobs = [self.lab.request("POST", "/v1/jobs", {"model": "one"}).json for _ in range(3)]
+        gone = jobs[2]
+        self.lab.request("DELETE", f"/v1/jobs/{gone['id']}", token=gone["tokens"]["delete"])
+        asked = [{"id": gone["id"], "token": gone["tokens"]["view"]},
+                 {"id": jobs[0]["id"], "token": jobs[0]["tokens"]["manage"]},
+                 {"id": jobs[1]["id"], "token": jobs[0]["tokens"]["view"]},
+                 {"id": jobs[1]["id"], "token": jobs[1]["tokens"]["delete"]},
+                 {"id": jobs[1]["id"]},
+                 {"id": "ff" + "0" * 32, "token": "A" * 22}]
+        answer = self.states(asked)
+        self.assertEqual(answer.status, 200, answer)
+        body = answer.json
+        self.assertEqual([(job["id"], job["state"]) for job in body["jobs"]], [(jobs[0]["id"], "queued")])
+        self.assertNotIn("tokens", body["jobs"][0])
+        self.assertIn(jobs[0]["tokens"]["view"], body["jobs"][0]["links"]["page"])
+        self.assertEqual(body["missing"], [gone["id"]])
+        self.assertEqual(body["refused"], [jobs[1]["id"]] * 3 + ["ff" + "0" * 32])
+        self.assertEqual(answer.headers["Cache-Control"], "no-store")
+        self.assertEqual(self.states([]).json, {"jobs": [], "missing": [], "refused": []})
+
+    def test_many_states_for_a_key_of_their_account(self):
+        keys = [self.lab.key() for _ in range(4)] # of several shards
+        ids = [[self.throw(key) for _ in range(20)] for key in keys]
+        asked = [{"id": id} for group in ids for id in group]
+        answer = self.states(asked, token=keys[1]["key"]).json
+        self.assertEqual([job["id"] for job in answer["jobs"]], ids[1])
+        self.assertEqual(answer["refused"], ids[0] + ids[2] + ids[3])
+        unknown = self.states([{"id": "00" + "0" * 32}, {"id": "ff" + "0" * 32}], token=keys[0]["key"]).json
+        self.assertEqual(unknown, {"jobs": [], "missing": ["00" + "0" * 32, "ff" + "0" * 32], "refused": []})
+        submitter = self.lab.key("--account", keys[0]["account"], "--scopes", "submit")
+        self.assertEqual(self.states([], token=submitter["key"]).status, 403)
+        self.assertEqual(self.states([], token="dk_" + "A" * 43).status, 401)
+
+    def test_a_record_that_cannot_be_read_hides_no_other(self):
+        key = self.lab.key()
+        ids = [self.throw(key), self.throw(key)]
+        broken = f"{{q:{ids[0][:2]}}}j:{ids[0][2:14]}"
+        self.lab.redis_cli("set", broken, "hello")
+        answer = self.states([{"id": id} for id in ids], token=key["key"]).json
+        self.assertEqual([job["id"] for job in answer["jobs"]], ids[1:])
+        self.lab.redis_cli("del", broken)
+
+    def test_bad_questions_for_states(self):
+        good = {"id": "00" + "0" * 32}
+        for body, field in (({}, "jobs"), ({"jobs": {}}, "jobs"), ({"jobs": [good] * 101}, "jobs"),
+                            ({"jobs": ["x"]}, "jobs"), ({"jobs": [{}]}, "jobs.id"), ({"jobs": [{"id": 7}]}, "jobs.id"),
+                            ({"jobs": [{"id": "0" * 33}]}, "jobs"), ({"jobs": [{"id": "../../etc/passwd"}]}, "jobs"),
+                            ({"jobs": [{"id": "x" * 5000}]}, "jobs.id"), ({"jobs": [{**good, "token": 1}]}, "jobs.token"),
+                            ({"jobs": [{**good, "token": "x" * 500}]}, "jobs.token"),
+                            ({"jobs": [{**good, "token": "a\nb"}]}, "jobs.token"),
+                            ({"jobs": [{**good, "more": 1}]}, "jobs.more"), ({"jobs": [], "more": 1}, "more")):
+            self.refused(self.lab.request("POST", "/v1/jobs/states", body), 422, "invalid", field=field)
+        for text in (b"", b"{", b"[]x", b'{"jobs":[{"id":{"id":{}}}]}', b"\xff\xfe"):
+            self.refused(self.lab.request("POST", "/v1/jobs/states", text), 400, "malformed")
+        self.refused(self.lab.request("POST", "/v1/jobs/states", b" " * 40000), 413, "too-large")
+        self.assertEqual(self.lab.get("/v1/jobs/states", token="A" * 22).status, 404)
+        self.assertEqual(self.lab.request("DELETE", "/v1/jobs/states", token="A" * 22).status, 404)
 
     def test_bad_questions(self):
         key = self.lab.key()
         for query in ("state=done", "state=", "limit=0", "limit=101", "limit=x", "limit=-1", "limit=%31%30x",
-                      "cursor=x", "cursor=-2", "cursor=99999999999999999999", "model=..%2fetc", "model=", "state=%00"):
+                      "cursor=x", "cursor=-2", "cursor=99999999999999999999", "model=..%2fetc", "model=", "state=%00",
+                      "state=queued,", "state=queued,done", "state=queue", "state=" + "queued," * 20, "from=yesterday",
+                      "from=2026-01-05", "to=2026-01-05T10:00:00%2b01:00", "to=", "from=1969-01-01T00:00:00Z",
+                      "q=" + "x" * 65, "q=a%0ab", "q=%zz"):
             answer = self.lab.get("/v1/jobs?" + query, token=key["key"])
             self.refused(answer, 422, "invalid", field=query.partition("=")[0])
         self.assertEqual(self.page(key, cursor=10 ** 15), ([], None))

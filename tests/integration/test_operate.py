@@ -11,7 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import BUILD, Hand, Lab, main, wait_until  # noqa: E402
+from darkroom import BUILD, Hand, Lab, main, manifest_of, wait_until  # noqa: E402
 
 DARKROOM = BUILD / "dispatcher" / "darkroom"
 
@@ -38,7 +38,7 @@ def operate(lab, *words, key):
 class Operators(unittest.TestCase):
     ROUTES = (("GET", "/v1/queues"), ("GET", "/v1/workers"), ("GET", "/v1/dead"),
               ("POST", "/v1/queues/test-model/pause"), ("POST", "/v1/queues/test-model/resume"),
-              ("POST", "/v1/dead/" + "0" * 34 + "/replay"))
+              ("POST", "/v1/dead/" + "0" * 34 + "/replay"), ("POST", "/v1/dead/replay"), ("GET", "/v1/fleet"))
 
     def test_only_a_key_with_the_scope_may_operate(self):
         with Lab() as lab:
@@ -116,6 +116,98 @@ class Operators(unittest.TestCase):
                              {holder.worker: 1, idle.worker: 0})
             self.assertEqual(workers[idle.worker]["models"], ["test-model"])
             self.assertGreater(workers[idle.worker]["silent_after_seconds"], 0)
+
+    def bury(self, lab, hand, count):
+        """Jobs that fail for good at their first attempt; their ids, the oldest first."""
+        ids = []
+        for _ in range(count):
+            job = lab.submit().json
+            hand.retry(hand.claim(job))
+            self.assertEqual(lab.job(job)["state"], "failed")
+            ids.append(job["id"])
+        return ids
+
+    def test_many_dead_letters_are_replayed_at_once(self):
+        models = {"test-model": manifest_of("test-model", max_attempts=1)}
+        with Lab(models=models, dispatcher_options=["--shards", "2"]) as lab, Hand(lab, shard=0) as first, \
+                Hand(lab, shard=1) as second:
+            key = make_key(lab, "operate")
+            shard = int(lab.submit().json["id"][:2], 16)
+            dead = self.bury(lab, (first, second)[shard], 3)
+            alive = lab.submit().json["id"]
+            none = [f"{shard:02x}" + "0" * 32, "ff" + "0" * 32]
+            answer = lab.request("POST", "/v1/dead/replay", {"ids": [*dead[:2], alive, *none, dead[0]]}, token=key)
+            self.assertEqual(answer.status, 200, answer)
+            self.assertEqual(answer.json["replayed"], 2)
+            self.assertEqual(sorted(answer.json["skipped"]), sorted([alive, *none, dead[0]]))
+            self.assertEqual([letter["id"] for letter in lab.get("/v1/dead", token=key).json["dead"]], dead[2:])
+            self.assertEqual(lab.request("POST", "/v1/dead/replay", {"ids": []}, token=key).json,
+                             {"replayed": 0, "skipped": []})
+            for body in ({}, {"ids": "all"}, {"ids": [7]}, {"ids": ["x"]}, {"ids": dead, "more": 1},
+                         {"ids": [dead[2]] * 201}, {"ids": [dead[2] + "0"]}):
+                refused = lab.request("POST", "/v1/dead/replay", body, token=key)
+                self.assertEqual((refused.status, refused.code), (422, "invalid"), body)
+            for text, status in ((b"{", 400), (b" " * 20000, 413)):
+                self.assertEqual(lab.request("POST", "/v1/dead/replay", text, token=key).status, status)
+            self.assertEqual(lab.get("/v1/dead", token=key).json["total"], 1)
+
+    def test_the_fleet_in_one_answer(self):
+        with Lab(models={"test-model": manifest_of("test-model", max_attempts=1)}) as lab, Hand(lab) as hand:
+            key = make_key(lab, "operate")
+            self.bury(lab, hand, 1)
+            running, _ = lab.submit().json, lab.submit().json
+            claimed = hand.claim()
+            hand.progress(claimed, 500)
+            lab.redis_cli("set", f"{{q:00}}drain:{hand.worker}", "1")
+            fleet = lab.get("/v1/fleet", token=key).json
+            [queue] = fleet["queues"]
+            self.assertEqual([queue[name] for name in ("model", "queued", "running", "dead", "failed", "paused")],
+                             ["test-model", 1, 1, 1, 1, False])
+            self.assertEqual((fleet["dead"], fleet["unsent"]), (1, 0))
+            [worker] = fleet["workers"]
+            self.assertEqual((worker["id"], worker["models"], worker["draining"]),
+                             (hand.worker, ["test-model"], True))
+            self.assertTrue(0 <= worker["heard_seconds_ago"] < 60, worker)
+            [job] = worker["jobs"]
+            self.assertEqual((job["id"], job["model"], job["progress"]), (running["id"], "test-model", 0.5))
+            self.assertGreaterEqual(job["since"], running["created_at"])
+            self.assertEqual(lab.get("/v1/workers", token=key).json["workers"][0]["jobs"], [job])
+
+    def test_samples_reach_back_and_only_the_new_ones_are_sent(self):
+        with Lab() as lab:
+            key = make_key(lab, "operate")
+
+            def fleet(since=""):
+                return lab.get(f"/v1/fleet{since}", token=key).json
+            first = wait_until(lambda: (lambda now: now if now["samples"]["count"] else None)(fleet()), "a sample")
+            lab.submit()
+            samples = wait_until(lambda: (lambda now: now if 1 in now["models"]["test-model"]["queued"] else None)(
+                fleet()["samples"]), "a sample with the job in it")
+            self.assertEqual((samples["step_seconds"], samples["from"] % 5), (5, 0))
+            self.assertEqual(samples["from"], first["samples"]["from"])
+            for name, values in samples["models"]["test-model"].items():
+                self.assertEqual(len(values), samples["count"], name)
+            last = samples["from"] + 5 * (samples["count"] - 1)
+            self.assertLess(abs(last - time.time()), 60)
+            newer = fleet(f"?since={last - 5}")["samples"]
+            self.assertEqual(newer["from"], last)
+            self.assertEqual(fleet(f"?since={last + 100}")["samples"]["count"], 0)
+            [queue] = fleet()["queues"]
+            self.assertGreater(queue["submitted_per_minute"], 0)
+            self.assertEqual(queue["finished_per_minute"], 0)
+            for query in ("since=x", "since=-1", "since=", "since=" + "9" * 30):
+                answer = lab.get(f"/v1/fleet?{query}", token=key)
+                self.assertEqual((answer.status, answer.code), (422, "invalid"), query)
+
+    def test_without_redis_the_fleet_is_503_and_comes_back(self):
+        with Lab() as lab:
+            key = make_key(lab, "operate")
+            self.assertEqual(lab.get("/v1/fleet", token=key).status, 200)
+            lab.stop("redis")
+            wait_until(lambda: lab.get("/readyz").status == 503, "the outage is noticed")
+            self.assertEqual(lab.get("/v1/fleet", token=key).status, 503)
+            lab.redis_start()
+            wait_until(lambda: lab.get("/v1/fleet", token=key).status == 200, "the fleet again")
 
     def test_the_command_line_shows_and_does_the_same(self):
         with Lab() as lab, Hand(lab) as hand:

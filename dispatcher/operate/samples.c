@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatcher/operate/samples.h"
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/jobs/tally.h"
+
+#include <stdlib.h>
+
+#define STEP_MS (1000 * SAMPLES_STEP_S)
+#define RATE_STEPS (60 / SAMPLES_STEP_S)
+
+/* What one model had at one moment. */
+struct cell {
+    int64_t queued, running, oldest_ms; /* then */
+    int64_t submitted, finished;        /* since the beginning */
+};
+
+/* The step n of the wall clock (n × STEP_MS since 1970) lies at n % SAMPLES_KEPT. */
+struct samples {
+    struct dispatcher *dispatcher; /* borrowed */
+    int64_t steps[SAMPLES_KEPT];   /* which step lies there; 0: none */
+    struct cell *cells;            /* owned: [SAMPLES_KEPT][models] */
+    int64_t asked_step;            /* the last one that was asked for */
+    bool asked;                    /* and is not answered yet */
+};
+
+int samples_create(struct dispatcher *dispatcher, struct samples **out)
+{
+    struct samples *samples = calloc(1, sizeof *samples);
+    if (samples)
+        samples->cells =
+            calloc(SAMPLES_KEPT * (dispatcher->models.count + 1), sizeof *samples->cells);
+    if (!samples || !samples->cells) {
+        free(samples);
+        return ERR_NOMEM;
+    }
+    samples->dispatcher = dispatcher;
+    *out = samples;
+    return 0;
+}
+
+void samples_destroy(struct samples **slot)
+{
+    struct samples *samples = *slot;
+    *slot = NULL;
+    if (!samples)
+        return;
+    free(samples->cells);
+    free(samples);
+}
+
+static struct cell *cells_of(const struct samples *samples, int64_t step)
+{
+    return samples->cells + (size_t)(step % SAMPLES_KEPT) * samples->dispatcher->models.count;
+}
+
+static bool has_step(const struct samples *samples, int64_t step)
+{
+    return step > 0 && samples->steps[step % SAMPLES_KEPT] == step;
+}
+
+/* ---- taking ---------------------------------------------------------------------------------- */
+
+static void on_counters(int rc, const struct queue_counters *counters, void *data)
+{
+    struct samples *samples = data;
+    int64_t step = samples->asked_step;
+    samples->asked = false;
+    if (rc < 0)
+        return;
+    samples->steps[step % SAMPLES_KEPT] = step;
+    for (size_t i = 0; i < samples->dispatcher->models.count; i++)
+        cells_of(samples, step)[i] =
+            (struct cell){.queued = counters[i].queued,
+                          .running = counters[i].running,
+                          .oldest_ms = counters[i].oldest_ms,
+                          .submitted = counters[i].submitted,
+                          .finished = counters[i].succeeded + counters[i].failed};
+}
+
+int64_t samples_tick(struct samples *samples, int64_t now_ms)
+{
+    struct dispatcher *dispatcher = samples->dispatcher;
+    int64_t wall_ms = clock_wall_ms(), step = wall_ms / STEP_MS;
+    if (step != samples->asked_step && !samples->asked && dispatcher_redis_usable(dispatcher)) {
+        samples->asked_step = step;
+        samples->asked = tally_ask_all(dispatcher, on_counters, samples) == 0;
+    }
+    return now_ms + STEP_MS - wall_ms % STEP_MS;
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+/* The newest step that there is; 0: none. */
+static int64_t newest(const struct samples *samples)
+{
+    int64_t now = clock_wall_ms() / STEP_MS;
+    for (int64_t step = now; step > now - SAMPLES_KEPT; step--)
+        if (has_step(samples, step))
+            return step;
+    return 0;
+}
+
+void samples_rates(const struct samples *samples, size_t model, struct samples_rates *out)
+{
+    int64_t last = newest(samples), first = last - RATE_STEPS;
+    while (first < last && !has_step(samples, first))
+        first++;
+    *out = (struct samples_rates){-1, -1};
+    if (last == 0 || first == last)
+        return;
+    const struct cell *from = &cells_of(samples, first)[model];
+    const struct cell *to = &cells_of(samples, last)[model];
+    double minutes = (double)((last - first) * STEP_MS) / 60000;
+    /* Counters that go back were emptied with their Redis. */
+    if (to->submitted >= from->submitted)
+        out->submitted = (double)(to->submitted - from->submitted) / minutes;
+    if (to->finished >= from->finished)
+        out->finished = (double)(to->finished - from->finished) / minutes;
+}
+
+static json_t *series(const struct samples *samples, size_t model, int64_t first, int64_t last,
+                      json_t *(*value)(const struct cell *cell))
+{
+    json_t *list = json_array();
+    for (int64_t step = first; step <= last; step++)
+        json_array_append_new(list, has_step(samples, step) ? value(&cells_of(samples, step)[model])
+                                                            : json_null());
+    return list;
+}
+
+static json_t *queued(const struct cell *cell)
+{
+    return json_integer(cell->queued);
+}
+
+static json_t *running(const struct cell *cell)
+{
+    return json_integer(cell->running);
+}
+
+static json_t *submitted(const struct cell *cell)
+{
+    return json_integer(cell->submitted);
+}
+
+static json_t *finished(const struct cell *cell)
+{
+    return json_integer(cell->finished);
+}
+
+static json_t *oldest_seconds(const struct cell *cell)
+{
+    return json_real((double)cell->oldest_ms / 1000);
+}
+
+json_t *samples_view(const struct samples *samples, int64_t since_s)
+{
+    const struct manifest_set *models = &samples->dispatcher->models;
+    int64_t last = newest(samples), first = last - SAMPLES_KEPT + 1;
+    if (since_s / SAMPLES_STEP_S >= first)
+        first = since_s / SAMPLES_STEP_S + 1;
+    while (first <= last && !has_step(samples, first))
+        first++;
+    json_t *all = json_object();
+    for (size_t i = 0; i < models->count; i++)
+        json_object_set_new(all, models->items[i].name,
+                            json_pack("{s:o, s:o, s:o, s:o, s:o}", "queued",
+                                      series(samples, i, first, last, queued), "running",
+                                      series(samples, i, first, last, running), "submitted",
+                                      series(samples, i, first, last, submitted), "finished",
+                                      series(samples, i, first, last, finished), "oldest_seconds",
+                                      series(samples, i, first, last, oldest_seconds)));
+    return json_pack("{s:i, s:I, s:I, s:o}", "step_seconds", SAMPLES_STEP_S, "from",
+                     (json_int_t)(first <= last ? first * SAMPLES_STEP_S : 0), "count",
+                     (json_int_t)(first <= last ? last - first + 1 : 0), "models", all);
+}

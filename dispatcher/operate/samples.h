@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The last quarter of an hour of every queue, so that an operator who opens the page sees a curve.
+ *
+ *     rc = samples_create(dispatcher, &samples);
+ *     next_ms = samples_tick(samples, now_ms);                   // from the loop
+ *     samples_rates(samples, model, &rates);
+ *     json_object_set_new(body, "samples", samples_view(samples, since_s));
+ *
+ * One sample each SAMPLES_STEP_S seconds of the wall clock, kept in the dispatcher's memory: what
+ * is counted are the queue's own counters, so every dispatcher sees the same, no sample has to be
+ * shared, and Redis is not written for it. One that was restarted begins with an empty curve. A
+ * sample is missing where Redis did not answer. Loop's thread only. */
+#ifndef DARKROOM_DISPATCHER_OPERATE_SAMPLES_H
+#define DARKROOM_DISPATCHER_OPERATE_SAMPLES_H
+
+#include "common/json.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct dispatcher;
+struct samples;
+
+#define SAMPLES_STEP_S 5
+#define SAMPLES_KEPT 181 /* a quarter of an hour, both ends counted */
+
+/* `dispatcher` is borrowed and has its models; *out is owned by the caller. */
+int samples_create(struct dispatcher *dispatcher, struct samples **out);
+void samples_destroy(struct samples **samples);
+
+/* Asks for the sample that is due; returns when the next one is. */
+int64_t samples_tick(struct samples *samples, int64_t now_ms);
+
+/* Over the last minute, or as much of it as is known; -1: nothing is. */
+struct samples_rates {
+    double submitted, finished; /* jobs a minute; finished: those that succeeded or failed */
+};
+void samples_rates(const struct samples *samples, size_t model, struct samples_rates *out);
+
+/* {"step_seconds", "from" (seconds since 1970 of the first), "count", "models": {name: {"queued",
+ * "running", "submitted", "finished", "oldest_seconds"}}}, each of these an array of `count`
+ * numbers and nulls. Those after `since_s` only. Owned by the caller; NULL for want of memory. */
+json_t *samples_view(const struct samples *samples, int64_t since_s);
+
+#endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/picture.h"
 
+#include "common/buf.h"
 #include "common/err.h"
 #include "common/picture_codec.h"
 
@@ -10,18 +11,23 @@
 #include <string.h>
 
 static const struct codec {
-    const char *content_type;
+    const char *name, *content_type;
     bool (*matches)(const uint8_t *, size_t);
     int (*read_header)(const uint8_t *, size_t, struct picture_header *, struct err *);
     int (*decode)(const uint8_t *, size_t, struct picture *, struct err *);
+    int (*find_xmp)(const uint8_t *, size_t, struct picture_xmp *, struct err *);
+    int (*encode)(const struct picture *, int, const struct picture_tags *, struct buf *,
+                  struct err *);
 } codecs[] = {
-    [PICTURE_PNG] = {"image/png", picture_png_matches, picture_png_read_header, picture_png_decode},
-    [PICTURE_JPEG] = {"image/jpeg", picture_jpeg_matches, picture_jpeg_read_header,
-                      picture_jpeg_decode},
-    [PICTURE_WEBP] = {"image/webp", picture_webp_matches, picture_webp_read_header,
-                      picture_webp_decode},
-    [PICTURE_HEIC] = {"image/heic", picture_heif_matches, picture_heif_read_header,
-                      picture_heif_decode},
+    [PICTURE_PNG] = {"png", "image/png", picture_png_matches, picture_png_read_header,
+                     picture_png_decode, picture_png_find_xmp, picture_png_encode},
+    [PICTURE_JPEG] = {"jpeg", "image/jpeg", picture_jpeg_matches, picture_jpeg_read_header,
+                      picture_jpeg_decode, picture_jpeg_find_xmp, picture_jpeg_encode},
+    [PICTURE_WEBP] = {"webp", "image/webp", picture_webp_matches, picture_webp_read_header,
+                      picture_webp_decode, picture_webp_find_xmp, picture_webp_encode},
+    /* Read only: of these there are no results. */
+    [PICTURE_HEIC] = {"heic", "image/heic", picture_heif_matches, picture_heif_read_header,
+                      picture_heif_decode, NULL, NULL},
 };
 static const int codec_count = sizeof codecs / sizeof codecs[0];
 
@@ -47,6 +53,23 @@ int picture_init(struct picture *picture, int width, int height, struct err *err
 const char *picture_content_type(enum picture_format format)
 {
     return codecs[format].content_type;
+}
+
+const char *picture_format_name(enum picture_format format)
+{
+    return codecs[format].name;
+}
+
+bool picture_format_from_name(const char *name, enum picture_format *out_format)
+{
+    if (!strcmp(name, "jpg"))
+        name = "jpeg";
+    for (int i = 0; i < codec_count; i++)
+        if (codecs[i].encode && !strcmp(name, codecs[i].name)) {
+            *out_format = (enum picture_format)i;
+            return true;
+        }
+    return false;
 }
 
 /* Why these bytes are none of our formats. */
@@ -86,6 +109,14 @@ static int check_limits(const struct picture_header *header, const struct pictur
     return 0;
 }
 
+static const struct codec *find_codec(const uint8_t *data, size_t size)
+{
+    for (int i = 0; i < codec_count; i++)
+        if (codecs[i].matches(data, size))
+            return &codecs[i];
+    return NULL;
+}
+
 static int read_header(const uint8_t *data, size_t size, const struct picture_limits *limits,
                        const struct codec **out_codec, struct picture_header *out_header,
                        struct err *err)
@@ -93,10 +124,7 @@ static int read_header(const uint8_t *data, size_t size, const struct picture_li
     if (size > limits->max_bytes)
         return err_set(err, ERR_LIMIT, "input", "the picture has %zu bytes; %zu are allowed", size,
                        limits->max_bytes);
-    const struct codec *codec = NULL;
-    for (int i = 0; i < codec_count && !codec; i++)
-        if (codecs[i].matches(data, size))
-            codec = &codecs[i];
+    const struct codec *codec = find_codec(data, size);
     if (!codec)
         return refuse_format(data, size, err);
     struct picture_header header = {.orientation = 1};
@@ -147,6 +175,36 @@ int picture_decode(const void *data, size_t size, const struct picture_limits *l
     }
     *out_picture = picture;
     return 0;
+}
+
+int picture_encode(const struct picture *picture, enum picture_format format, int quality,
+                   const struct picture_metadata *metadata, struct buf *out, struct err *err)
+{
+    struct buf xmp;
+    size_t before = out->size;
+    assert(codecs[format].encode);
+    buf_init(&xmp, 2 * PICTURE_XMP_MAX);
+    int rc = metadata ? picture_metadata_format_xmp(metadata, &xmp, err) : 0;
+    const struct picture_tags tags = {metadata, xmp.data, xmp.size};
+    if (rc == 0)
+        rc = codecs[format].encode(picture, quality, &tags, out, err);
+    if (rc < 0)
+        buf_truncate(out, before);
+    buf_fini(&xmp);
+    return rc;
+}
+
+int picture_metadata_read(const void *data, size_t size, struct picture_metadata *out_metadata,
+                          struct err *err)
+{
+    struct picture_xmp xmp = {0};
+    const struct codec *codec = find_codec(data, size);
+    if (!codec)
+        return refuse_format(data, size, err);
+    int rc = codec->find_xmp ? codec->find_xmp(data, size, &xmp, err) : ERR_NOT_FOUND;
+    if (rc == ERR_NOT_FOUND)
+        return picture_metadata_parse_xmp(NULL, 0, out_metadata, err);
+    return rc < 0 ? rc : picture_metadata_parse_xmp(xmp.data, xmp.size, out_metadata, err);
 }
 
 void picture_composite_white(uint8_t *pixels, size_t count)

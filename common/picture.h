@@ -9,7 +9,7 @@
  *     rc = picture_decode(data, size, &limits, &photo, &err);
  *     rc = picture_crop(&photo, &crop, &err);
  *     rc = picture_resize(&photo, 256, 256, &square, &err);
- *     rc = picture_encode_png(&square, &out, &err);
+ *     rc = picture_encode(&square, PICTURE_PNG, 0, NULL, &out, &err);
  *     picture_fini(&photo);
  *     picture_fini(&square);
  *
@@ -26,6 +26,7 @@
 
 struct buf;
 struct err;
+struct picture_metadata;
 
 /* [height][width][3], R G B, no padding. All zero: empty. */
 struct picture {
@@ -64,6 +65,11 @@ int picture_init(struct picture *picture, int width, int height, struct err *err
 /* "image/png" and so on; static storage. */
 const char *picture_content_type(enum picture_format format);
 
+/* "png" and so on, also the usual extension; static storage. */
+const char *picture_format_name(enum picture_format format);
+/* One of those that picture_encode() writes, "jpg" being "jpeg"; false for any other name. */
+bool picture_format_from_name(const char *name, enum picture_format *out_format);
+
 /* Reads the header and walks the file's structure, so that a file that was cut off is refused
  * here in nearly all cases. No pixel is decoded or allocated. `data` is borrowed.
  * ERR_UNSUPPORTED (no picture, or no kind that we take), ERR_CORRUPT (cut off, contradictory),
@@ -93,12 +99,11 @@ int picture_resize(const struct picture *picture, int width, int height,
 /* Applies an EXIF orientation (1 to 8) in place. ERR_NOMEM. */
 int picture_orient(struct picture *picture, int orientation, struct err *err);
 
-/* Append to `out`. ERR_LIMIT past the buffer's maximum, ERR_NOMEM. On failure what was appended
- * is taken back. Quality is 1 to 100. */
-int picture_encode_png(const struct picture *picture, struct buf *out, struct err *err);
-int picture_encode_jpeg(const struct picture *picture, int quality, struct buf *out,
-                        struct err *err);
-int picture_encode_webp(const struct picture *picture, int quality, struct buf *out,
-                        struct err *err);
+/* Appends the file, which is no HEIC, to `out`. `metadata` (picture_metadata.h) is borrowed; NULL:
+ * the file says nothing but its pixels. Quality is 1 to 100, and nothing to a PNG, which loses
+ * nothing. ERR_LIMIT past the buffer's maximum or the format's side, ERR_NOMEM. On failure what was
+ * appended is taken back. */
+int picture_encode(const struct picture *picture, enum picture_format format, int quality,
+                   const struct picture_metadata *metadata, struct buf *out, struct err *err);
 
 #endif

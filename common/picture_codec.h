@@ -12,26 +12,54 @@
 #define DARKROOM_COMMON_PICTURE_CODEC_H
 
 #include "common/picture.h"
+#include "common/picture_metadata.h"
 
 struct picture_header {
     int64_t width, height; /* as stored, before the orientation; not checked against any limit */
     int orientation;
 };
 
+/* What a file says besides its pixels. */
+struct picture_tags {
+    const struct picture_metadata *metadata; /* borrowed; NULL: nothing */
+    const void *xmp;                         /* borrowed; the packet */
+    size_t xmp_size;                         /* 0: none */
+};
+
+/* Where in the file its XMP packet lies: borrowed from `data`. ERR_NOT_FOUND without a text where
+ * there is none; ERR_CORRUPT where the file ends before that is certain. A compressed one (PNG)
+ * counts as none. */
+struct picture_xmp {
+    const uint8_t *data;
+    size_t size;
+};
+
 bool picture_png_matches(const uint8_t *data, size_t size);
 int picture_png_read_header(const uint8_t *data, size_t size, struct picture_header *out_header,
                             struct err *err);
 int picture_png_decode(const uint8_t *data, size_t size, struct picture *picture, struct err *err);
+int picture_png_find_xmp(const uint8_t *data, size_t size, struct picture_xmp *out_xmp,
+                         struct err *err);
+int picture_png_encode(const struct picture *picture, int quality, const struct picture_tags *tags,
+                       struct buf *out, struct err *err);
 
 bool picture_jpeg_matches(const uint8_t *data, size_t size);
 int picture_jpeg_read_header(const uint8_t *data, size_t size, struct picture_header *out_header,
                              struct err *err);
 int picture_jpeg_decode(const uint8_t *data, size_t size, struct picture *picture, struct err *err);
+int picture_jpeg_find_xmp(const uint8_t *data, size_t size, struct picture_xmp *out_xmp,
+                          struct err *err);
+int picture_jpeg_encode(const struct picture *picture, int quality, const struct picture_tags *tags,
+                        struct buf *out, struct err *err);
 
 bool picture_webp_matches(const uint8_t *data, size_t size);
 int picture_webp_read_header(const uint8_t *data, size_t size, struct picture_header *out_header,
                              struct err *err);
 int picture_webp_decode(const uint8_t *data, size_t size, struct picture *picture, struct err *err);
+int picture_webp_find_xmp(const uint8_t *data, size_t size, struct picture_xmp *out_xmp,
+                          struct err *err);
+int picture_webp_encode(const struct picture *picture, int quality, const struct picture_tags *tags,
+                        struct buf *out, struct err *err);
 
 /* Without libheif the last two answer ERR_UNSUPPORTED. The picture comes upright. */
 bool picture_heif_matches(const uint8_t *data, size_t size);

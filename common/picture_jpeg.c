@@ -80,52 +80,95 @@ static bool has_end_marker(const uint8_t *scan, size_t size)
     return false;
 }
 
+struct segment {
+    int marker;
+    const uint8_t *body;
+    size_t length;
+};
+
+/* The next marker segment from *at on, and *at behind it. */
+static int next_segment(const uint8_t *data, size_t size, size_t *at, struct segment *out,
+                        struct err *err)
+{
+    for (;;) {
+        /* Bytes between segments are skipped, as libjpeg does. */
+        while (*at < size && data[*at] != 0xff)
+            (*at)++;
+        while (*at < size && data[*at] == 0xff)
+            (*at)++;
+        if (*at >= size)
+            return cut_off(size, err);
+        int marker = data[(*at)++];
+        if (marker == 0 || marker == MARKER_TEM || (marker >= MARKER_RST0 && marker < MARKER_SOI))
+            continue;
+        if (marker == MARKER_SOI || marker == MARKER_EOI)
+            return err_set(err, ERR_CORRUPT, "input", "the JPEG holds no pixels");
+        if (size - *at < 2)
+            return cut_off(size, err);
+        size_t length = (size_t)(data[*at] << 8 | data[*at + 1]);
+        if (length < 2)
+            return err_set(err, ERR_CORRUPT, "input", "the JPEG has a segment without length");
+        if (length > size - *at)
+            return cut_off(size, err);
+        *out = (struct segment){marker, data + *at + 2, length - 2};
+        *at += length;
+        return 0;
+    }
+}
+
+static bool begins_with(const struct segment *segment, int marker, const char *head, size_t size)
+{
+    return segment->marker == marker && segment->length > size &&
+           !memcmp(segment->body, head, size);
+}
+
 /* Walks the marker segments up to the first scan. */
 int picture_jpeg_read_header(const uint8_t *data, size_t size, struct picture_header *out_header,
                              struct err *err)
 {
     struct picture_header header = {.orientation = 1};
+    struct segment segment;
     for (size_t at = 2;;) {
-        while (at < size &&
-               data[at] != 0xff) /* bytes between segments are skipped, as libjpeg does */
-            at++;
-        while (at < size && data[at] == 0xff)
-            at++;
-        if (at >= size)
-            return cut_off(size, err);
-        int marker = data[at++];
-        if (marker == 0 || marker == MARKER_TEM || (marker >= MARKER_RST0 && marker < MARKER_SOI))
-            continue;
-        if (marker == MARKER_SOI || marker == MARKER_EOI)
-            return err_set(err, ERR_CORRUPT, "input", "the JPEG holds no pixels");
-        if (size - at < 2)
-            return cut_off(size, err);
-        size_t length = (size_t)(data[at] << 8 | data[at + 1]);
-        if (length < 2)
-            return err_set(err, ERR_CORRUPT, "input", "the JPEG has a segment without length");
-        if (length > size - at)
-            return cut_off(size, err);
-        const uint8_t *body = data + at + 2;
-        at += length;
-        length -= 2;
-        if (marker == MARKER_SOS) {
+        int rc = next_segment(data, size, &at, &segment, err);
+        if (rc < 0)
+            return rc;
+        if (segment.marker == MARKER_SOS) {
             if (!has_end_marker(data + at, size - at))
                 return cut_off(size, err);
             break;
         }
-        if (marker == MARKER_APP1 && length > 6 && memcmp(body, "Exif\0", 6) == 0 &&
-            header.orientation == 1)
-            header.orientation = picture_exif_orientation(body + 6, length - 6);
-        if (is_frame(marker)) {
-            int rc = read_frame(marker, body, length, &header, err);
-            if (rc < 0)
-                return rc;
-        }
+        if (begins_with(&segment, MARKER_APP1, "Exif\0", 6) && header.orientation == 1)
+            header.orientation = picture_exif_orientation(segment.body + 6, segment.length - 6);
+        if (is_frame(segment.marker))
+            rc = read_frame(segment.marker, segment.body, segment.length, &header, err);
+        if (rc < 0)
+            return rc;
     }
     if (header.width == 0)
         return err_set(err, ERR_CORRUPT, "input", "the JPEG's header gives no size");
     *out_header = header;
     return 0;
+}
+
+/* Adobe XMP Specification Part 3, 1.1.3; what is longer than a segment holds is not read. */
+static const char xmp_head[] = "http://ns.adobe.com/xap/1.0/";
+
+int picture_jpeg_find_xmp(const uint8_t *data, size_t size, struct picture_xmp *out_xmp,
+                          struct err *err)
+{
+    struct segment segment;
+    for (size_t at = 2;;) {
+        int rc = next_segment(data, size, &at, &segment, err);
+        if (rc < 0)
+            return rc;
+        if (segment.marker == MARKER_SOS)
+            return ERR_NOT_FOUND;
+        if (begins_with(&segment, MARKER_APP1, xmp_head, sizeof xmp_head)) {
+            *out_xmp = (struct picture_xmp){segment.body + sizeof xmp_head,
+                                            segment.length - sizeof xmp_head};
+            return 0;
+        }
+    }
 }
 
 /* libjpeg leaves by longjmp, after which locals are undefined: whatever must survive is in these
@@ -273,6 +316,7 @@ struct writer {
     struct jpeg_destination_mgr destination;
     struct jpeg_compress_struct jpeg;
     const struct picture *picture;
+    const struct picture_tags *tags;
     struct buf *out;
     uint8_t chunk[OUTPUT_CHUNK];
 };
@@ -307,6 +351,18 @@ static void write_rest(j_compress_ptr jpeg)
     append_chunk(writer, sizeof writer->chunk - writer->destination.free_in_buffer);
 }
 
+static_assert(PICTURE_XMP_MAX + sizeof xmp_head <= 65533, "a segment holds a packet");
+
+static void write_xmp(j_compress_ptr jpeg, const struct picture_tags *tags)
+{
+    const uint8_t *packet = tags->xmp;
+    jpeg_write_m_header(jpeg, MARKER_APP1, (unsigned)(sizeof xmp_head + tags->xmp_size));
+    for (size_t i = 0; i < sizeof xmp_head; i++)
+        jpeg_write_m_byte(jpeg, xmp_head[i]);
+    for (size_t i = 0; i < tags->xmp_size; i++)
+        jpeg_write_m_byte(jpeg, packet[i]);
+}
+
 static int write_guarded(struct writer *writer, int quality)
 {
     j_compress_ptr jpeg = &writer->jpeg;
@@ -323,6 +379,8 @@ static int write_guarded(struct writer *writer, int quality)
     jpeg_set_defaults(jpeg);
     jpeg_set_quality(jpeg, quality, TRUE);
     jpeg_start_compress(jpeg, TRUE);
+    if (writer->tags->xmp_size)
+        write_xmp(jpeg, writer->tags);
     for (int y = 0; y < picture->height; y++) {
         JSAMPROW row = picture->pixels + (size_t)y * (size_t)picture->width * 3;
         jpeg_write_scanlines(jpeg, &row, 1);
@@ -331,20 +389,18 @@ static int write_guarded(struct writer *writer, int quality)
     return 0;
 }
 
-int picture_encode_jpeg(const struct picture *picture, int quality, struct buf *out,
-                        struct err *err)
+int picture_jpeg_encode(const struct picture *picture, int quality, const struct picture_tags *tags,
+                        struct buf *out, struct err *err)
 {
     struct writer writer = {.picture = picture,
+                            .tags = tags,
                             .out = out,
                             .destination = {.init_destination = reset_chunk,
                                             .empty_output_buffer = write_chunk,
                                             .term_destination = write_rest}};
-    size_t before = out->size;
     guard_init(&writer.guard, err);
     writer.jpeg.err = &writer.guard.manager;
     int rc = write_guarded(&writer, quality);
     jpeg_destroy_compress(&writer.jpeg);
-    if (rc < 0)
-        buf_truncate(out, before);
     return rc;
 }

@@ -5,6 +5,7 @@
 #include "common/picture_codec.h"
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/err.h"
 
 #include <png.h>
@@ -28,35 +29,89 @@ static uint32_t read_u32(const uint8_t *data)
     return (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
 }
 
+struct chunk {
+    const uint8_t *type, *body;
+    uint32_t length;
+};
+
+/* The chunk at *at, and *at behind it. */
+static int next_chunk(const uint8_t *data, size_t size, size_t *at, struct chunk *out,
+                      struct err *err)
+{
+    /* Length, type and checksum. */
+    if (size - *at < 12 || read_u32(data + *at) > size - *at - 12)
+        return err_set(err, ERR_CORRUPT, "input", "the PNG is cut off after %zu bytes", size);
+    *out = (struct chunk){data + *at + 4, data + *at + 8, read_u32(data + *at)};
+    *at += 12 + (size_t)out->length;
+    return 0;
+}
+
 int picture_png_read_header(const uint8_t *data, size_t size, struct picture_header *out_header,
                             struct err *err)
 {
     struct picture_header header = {.orientation = 1};
+    struct chunk chunk;
     bool has_pixels = false;
     for (size_t at = sizeof signature;;) {
-        /* Length, type and checksum. */
-        if (size - at < 12 || read_u32(data + at) > size - at - 12)
-            return err_set(err, ERR_CORRUPT, "input", "the PNG is cut off after %zu bytes", size);
-        uint32_t length = read_u32(data + at);
-        const uint8_t *type = data + at + 4, *body = data + at + 8;
-        if (at == sizeof signature) {
-            if (memcmp(type, "IHDR", 4) || length != 13)
+        bool first = at == sizeof signature;
+        int rc = next_chunk(data, size, &at, &chunk, err);
+        if (rc < 0)
+            return rc;
+        if (first) {
+            if (memcmp(chunk.type, "IHDR", 4) || chunk.length != 13)
                 return err_set(err, ERR_CORRUPT, "input", "the PNG does not begin with its header");
-            header.width = read_u32(body);
-            header.height = read_u32(body + 4);
+            header.width = read_u32(chunk.body);
+            header.height = read_u32(chunk.body + 4);
         }
-        if (memcmp(type, "IEND", 4) == 0)
+        if (memcmp(chunk.type, "IEND", 4) == 0)
             break;
-        if (memcmp(type, "IDAT", 4) == 0)
+        if (memcmp(chunk.type, "IDAT", 4) == 0)
             has_pixels = true;
-        else if (memcmp(type, "eXIf", 4) == 0 && header.orientation == 1)
-            header.orientation = picture_exif_orientation(body, length);
-        at += 12 + (size_t)length;
+        else if (memcmp(chunk.type, "eXIf", 4) == 0 && header.orientation == 1)
+            header.orientation = picture_exif_orientation(chunk.body, chunk.length);
     }
     if (!has_pixels)
         return err_set(err, ERR_CORRUPT, "input", "the PNG holds no pixels");
     *out_header = header;
     return 0;
+}
+
+static const char xmp_keyword[] = "XML:com.adobe.xmp";
+
+/* An iTXt chunk: keyword, 0, compressed?, method, language, 0, translated keyword, 0, text. */
+static bool read_xmp(const struct chunk *chunk, struct picture_xmp *out_xmp)
+{
+    const uint8_t *at = chunk->body, *end = at + chunk->length;
+    if (memcmp(chunk->type, "iTXt", 4) || chunk->length < sizeof xmp_keyword + 2 ||
+        memcmp(at, xmp_keyword, sizeof xmp_keyword))
+        return false;
+    at += sizeof xmp_keyword;
+    if (at[0] != 0) /* compressed: not unpacked, as a bomb may be inside */
+        return false;
+    at += 2;
+    for (int text = 0; text < 2; text++) {
+        at = memchr(at, 0, (size_t)(end - at));
+        if (!at)
+            return false;
+        at++;
+    }
+    *out_xmp = (struct picture_xmp){at, (size_t)(end - at)};
+    return true;
+}
+
+int picture_png_find_xmp(const uint8_t *data, size_t size, struct picture_xmp *out_xmp,
+                         struct err *err)
+{
+    struct chunk chunk;
+    for (size_t at = sizeof signature;;) {
+        int rc = next_chunk(data, size, &at, &chunk, err);
+        if (rc < 0)
+            return rc;
+        if (read_xmp(&chunk, out_xmp))
+            return 0;
+        if (memcmp(chunk.type, "IEND", 4) == 0)
+            return ERR_NOT_FOUND;
+    }
 }
 
 /* libpng leaves by longjmp, after which locals are undefined: whatever must survive is in here. */
@@ -167,6 +222,7 @@ int picture_png_decode(const uint8_t *data, size_t size, struct picture *picture
 
 struct writer {
     const struct picture *picture;
+    const struct picture_tags *tags;
     struct buf *out;
     png_structp png;
     png_infop info;
@@ -193,6 +249,41 @@ static void flush_nothing(png_structp png)
 {
 }
 
+/* The keywords "Software" and "Creation Time" are the specification's (11.3.3.2). */
+static void set_texts(struct writer *writer)
+{
+    const struct picture_metadata *metadata = writer->tags->metadata;
+    char tool[PICTURE_VERSION_SIZE + 16], created[CLOCK_ISO_SIZE] = "", seed[BUF_INT_SIZE + 1] = "";
+    snprintf(tool, sizeof tool, "Darkroom %s", metadata->version);
+    if (metadata->created_ms)
+        clock_iso(metadata->created_ms, created);
+    if (metadata->has_seed)
+        seed[buf_int_text(metadata->seed, seed)] = 0;
+    const struct {
+        const char *keyword, *text;
+    } rows[] = {
+        {"Software", tool},
+        {"Creation Time", created},
+        {"Darkroom Model", metadata->model},
+        {"Darkroom Weights", metadata->weights_sha256},
+        {"Darkroom Seed", seed},
+        {"Darkroom Parameters", metadata->params ? metadata->params : ""},
+        {xmp_keyword, writer->tags->xmp},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bool is_xmp = rows[i].keyword == xmp_keyword;
+        /* libpng copies both, and its struct has no const. */
+        png_text text = {.compression =
+                             is_xmp ? PNG_ITXT_COMPRESSION_NONE : PNG_TEXT_COMPRESSION_NONE,
+                         .key = (png_charp)rows[i].keyword,
+                         .text = (png_charp)rows[i].text,
+                         .text_length = is_xmp ? 0 : strlen(rows[i].text),
+                         .itxt_length = is_xmp ? writer->tags->xmp_size : 0};
+        if (rows[i].text[0])
+            png_set_text(writer->png, writer->info, &text, 1);
+    }
+}
+
 static int write_guarded(struct writer *writer)
 {
     if (setjmp(png_jmpbuf(writer->png)))
@@ -208,6 +299,8 @@ static int write_guarded(struct writer *writer)
                  PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                  PNG_FILTER_TYPE_DEFAULT);
     png_set_sRGB(png, writer->info, PNG_sRGB_INTENT_PERCEPTUAL);
+    if (writer->tags->metadata)
+        set_texts(writer);
     png_write_info(png, writer->info);
     for (int y = 0; y < picture->height; y++)
         png_write_row(png, picture->pixels + (size_t)y * (size_t)picture->width * 3);
@@ -215,9 +308,10 @@ static int write_guarded(struct writer *writer)
     return 0;
 }
 
-int picture_encode_png(const struct picture *picture, struct buf *out, struct err *err)
+int picture_png_encode(const struct picture *picture, int quality, const struct picture_tags *tags,
+                       struct buf *out, struct err *err)
 {
-    struct writer writer = {.picture = picture, .out = out};
+    struct writer writer = {.picture = picture, .tags = tags, .out = out};
     size_t before = out->size;
     int rc = ERR_NOMEM;
     writer.png =
@@ -226,8 +320,6 @@ int picture_encode_png(const struct picture *picture, struct buf *out, struct er
     if (writer.info)
         rc = write_guarded(&writer);
     png_destroy_write_struct(&writer.png, &writer.info);
-    if (rc < 0)
-        buf_truncate(out, before);
     if (rc == ERR_LIMIT)
         return err_set(err, rc, NULL, "the PNG is larger than %zu bytes", out->max_size - before);
     if (rc < 0)

@@ -25,7 +25,7 @@ int develop_output(const float *chw, int side, struct buf *out, struct err *err)
     int rc = picture_init(&picture, side, side, err);
     if (rc == 0) {
         pixels_from_tensor(chw, side, side, PIXELS_ROUND, picture.pixels);
-        rc = picture_encode_png(&picture, out, err);
+        rc = picture_encode(&picture, PICTURE_PNG, 0, NULL, out, err);
     }
     picture_fini(&picture);
     return rc;

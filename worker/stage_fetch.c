@@ -59,7 +59,7 @@ static int decode(struct task *task, const struct buf *file)
     if (rc == 0 && task->grant.crop_url) {
         size_t side = (size_t)task->resident->size;
         buf_init(&task->crop_png, 4 * side * side + 65536);
-        rc = picture_encode_png(&task->square, &task->crop_png, &task->err);
+        rc = picture_encode(&task->square, PICTURE_PNG, 0, NULL, &task->crop_png, &task->err);
     }
     return rc;
 }

@@ -75,7 +75,7 @@ static void encode(struct bench *bench)
 {
     struct err err = {0};
     buf_clear(&bench->png);
-    must(picture_encode_png(&bench->square, &bench->png, &err), &err);
+    must(picture_encode(&bench->square, PICTURE_PNG, 0, NULL, &bench->png, &err), &err);
 }
 
 static double measure(void (*step)(struct bench *), struct bench *bench)
@@ -106,7 +106,7 @@ static void make_scene(struct bench *bench, int width, int height)
                 scene.pixels[((size_t)y * (size_t)width + (size_t)x) * 3 + (size_t)c] =
                     (uint8_t)(120 + 45 * wave + (state >> 28));
             }
-    must(picture_encode_jpeg(&scene, 90, &bench->file, &err), &err);
+    must(picture_encode(&scene, PICTURE_JPEG, 90, NULL, &bench->file, &err), &err);
     picture_fini(&scene);
 }
 

@@ -9,6 +9,7 @@
 #include "common/err.h"
 #include "common/manifest.h"
 #include "common/picture.h"
+#include "common/picture_metadata.h"
 #include "common/secret.h"
 #include "common/store.h"
 #include "common/token.h"
@@ -129,11 +130,13 @@ static int encode_each(const struct buf *input, struct err *err)
     struct picture picture = {.pixels = pixels, .width = 40, .height = 30};
     struct buf out;
     buf_init(&out, 1 << 20);
-    int rc = picture_encode_png(&picture, &out, err);
+    struct picture_metadata metadata = {
+        .model = "digits", .version = "1", .source = PICTURE_SOURCE_TRAINED, .has_seed = true};
+    int rc = picture_encode(&picture, PICTURE_PNG, 80, &metadata, &out, err);
     if (rc == 0)
-        rc = picture_encode_jpeg(&picture, 80, &out, err);
+        rc = picture_encode(&picture, PICTURE_JPEG, 80, &metadata, &out, err);
     if (rc == 0)
-        rc = picture_encode_webp(&picture, 80, &out, err);
+        rc = picture_encode(&picture, PICTURE_WEBP, 80, &metadata, &out, err);
     buf_fini(&out);
     return rc;
 }

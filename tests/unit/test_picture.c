@@ -368,7 +368,7 @@ static void lossless_encoders_give_back_every_pixel(void)
     decode_file("rgb8.png", &scene);
     buf_init(&out, 1 << 20);
     CHECK_INT(buf_append_text(&out, "kept"), 0);
-    CHECK_INT(picture_encode_png(&scene, &out, NULL), 0);
+    CHECK_INT(picture_encode(&scene, PICTURE_PNG, 0, NULL, &out, NULL), 0);
     CHECK(memcmp(out.data, "kept", 4) == 0);
     CHECK_INT(picture_decode(out.data + 4, out.size - 4, &limits, &again, NULL), 0);
     CHECK_INT(again.width, scene.width);
@@ -378,9 +378,7 @@ static void lossless_encoders_give_back_every_pixel(void)
     picture_fini(&scene);
 }
 
-typedef int encode_function(const struct picture *, int, struct buf *, struct err *);
-
-static void check_lossy(encode_function *encode, enum picture_format format, int tolerance)
+static void check_lossy(enum picture_format format, int tolerance)
 {
     struct picture scene = {0}, again = {0};
     struct picture_info info;
@@ -388,8 +386,8 @@ static void check_lossy(encode_function *encode, enum picture_format format, int
     decode_file("rgb8.png", &scene);
     buf_init(&good, 1 << 20);
     buf_init(&poor, 1 << 20);
-    CHECK_INT(encode(&scene, 97, &good, NULL), 0);
-    CHECK_INT(encode(&scene, 10, &poor, NULL), 0);
+    CHECK_INT(picture_encode(&scene, format, 97, NULL, &good, NULL), 0);
+    CHECK_INT(picture_encode(&scene, format, 10, NULL, &poor, NULL), 0);
     CHECK(poor.size < good.size);
     CHECK_INT(picture_probe(good.data, good.size, &limits, &info, NULL), 0);
     CHECK_INT(info.format, format);
@@ -403,21 +401,14 @@ static void check_lossy(encode_function *encode, enum picture_format format, int
 
 static void lossy_encoders_stay_near_and_obey_quality(void)
 {
-    check_lossy(picture_encode_jpeg, PICTURE_JPEG, 24);
-    check_lossy(picture_encode_webp, PICTURE_WEBP, 30);
-}
-
-static int encode_png(const struct picture *picture, int quality, struct buf *out, struct err *err)
-{
-    (void)quality;
-    return picture_encode_png(picture, out, err);
+    check_lossy(PICTURE_JPEG, 24);
+    check_lossy(PICTURE_WEBP, 30);
 }
 
 /* Noise, so that the output is as long as it can be. */
 static void an_encoder_that_does_not_fit_takes_back_what_it_wrote(void)
 {
-    static encode_function *const encoders[] = {encode_png, picture_encode_jpeg,
-                                                picture_encode_webp};
+    static const enum picture_format formats[] = {PICTURE_PNG, PICTURE_JPEG, PICTURE_WEBP};
     struct picture noise = {0};
     uint32_t state = 1;
     CHECK_INT(picture_init(&noise, 200, 200, NULL), 0);
@@ -429,7 +420,7 @@ static void an_encoder_that_does_not_fit_takes_back_what_it_wrote(void)
             struct err err = {0};
             buf_init(&out, room);
             CHECK_INT(buf_append_text(&out, "kept"), 0);
-            CHECK_INT(encoders[i](&noise, 90, &out, &err), ERR_LIMIT);
+            CHECK_INT(picture_encode(&noise, formats[i], 90, NULL, &out, &err), ERR_LIMIT);
             CHECK_TEXT(buf_text(&out), "kept");
             CHECK_HAS(err.text, "larger than");
             buf_fini(&out);

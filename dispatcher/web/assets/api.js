@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The HTTP API as the pages use it. Every function rejects with a Problem.
+import { forget, keep, kept } from "./kept.js";
 
 /** An RFC 9457 problem document, or a failure to reach the server at all. */
 export class Problem extends Error {
@@ -62,31 +63,9 @@ export function submitJob(form, onProgress) {
 }
 
 // The tokens of this browser's jobs: cancel and delete work from the browser that submitted.
-const storageKey = (id) => `darkroom.job.${id}`;
-
-export function rememberTokens(id, tokens) {
-  try {
-    localStorage.setItem(storageKey(id), JSON.stringify(tokens));
-  } catch {
-    // A browser without storage loses the buttons, not the job.
-  }
-}
-
-export function recallTokens(id) {
-  try {
-    return JSON.parse(localStorage.getItem(storageKey(id))) || {};
-  } catch {
-    return {};
-  }
-}
-
-export function forgetTokens(id) {
-  try {
-    localStorage.removeItem(storageKey(id));
-  } catch {
-    // Nothing was kept.
-  }
-}
+export const rememberTokens = (id, tokens, model) => keep(id, { tokens, model });
+export const recallTokens = (id) => kept(id).tokens;
+export const forgetTokens = forget;
 
 /** The job that the address of this page names: /j/{id}[/delete]?token=… */
 export function jobOfPage() {

@@ -111,7 +111,7 @@ async function submit(event) {
   onUpload(0);
   try {
     const job = await submitJob(formData(), onUpload);
-    rememberTokens(job.id, job.tokens);
+    rememberTokens(job.id, job.tokens, job.model);
     location.assign(`/j/${job.id}?token=${job.tokens.view}`);
   } catch (problem) {
     const home = { email: "problem-email", input: "problem-input", crop: "problem-input" }[problem.field];

@@ -16,6 +16,7 @@
 #include "dispatcher/http/server.h"
 #include "dispatcher/jobs/disowned.h"
 #include "dispatcher/jobs/enqueue.h"
+#include "dispatcher/jobs/forecast.h"
 #include "dispatcher/offload.h"
 #include "dispatcher/operate/metrics.h"
 #include "dispatcher/operate/samples.h"
@@ -269,6 +270,8 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
         rc = pages_open(settings->web, &dispatcher->models, image_origin(settings, origin),
                         &dispatcher->pages, err);
     if (rc == 0)
+        rc = forecast_create(dispatcher, &dispatcher->forecast);
+    if (rc == 0)
         rc = throttle_create(dispatcher, &dispatcher->limits);
     if (rc == 0)
         rc = metrics_create(&dispatcher->metrics);
@@ -455,6 +458,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     http_server_close(&dispatcher->server);
     events_destroy(&dispatcher->events);
     enqueue_destroy(&dispatcher->enqueue);
+    forecast_destroy(&dispatcher->forecast);
     disowned_destroy(&dispatcher->disowned);
     sweep_destroy(&dispatcher->sweep);
     samples_destroy(&dispatcher->samples);

@@ -30,6 +30,7 @@ struct disowned;
 struct enqueue;
 struct err;
 struct events;
+struct forecast_board;
 struct gate;
 struct housekeeping;
 struct keyring;
@@ -67,6 +68,7 @@ struct dispatcher {
     struct pages *pages;
     struct disowned *disowned;
     struct enqueue *enqueue;
+    struct forecast_board *forecast;
     struct sweep *sweep;
     struct gate *gate;
 
@@ -84,6 +86,7 @@ struct dispatcher {
     unsigned peak_connections; /* since memory was last given back */
     int64_t trim_ms;
     size_t buffered_bytes; /* of request bodies, see call_reserve() */
+    int64_t previews;      /* being decoded */
 };
 
 int dispatcher_open(const struct settings *settings, struct dispatcher *dispatcher,

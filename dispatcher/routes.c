@@ -31,6 +31,8 @@ const struct route routes[] = {
     {DELETE, "/v1/batches/{}", "batch_erase", NULL, batch_erase},
     {POST, "/v1/batches/{}/cancel", "batch_cancel", NULL, batch_cancel},
     {GET, "/v1/models", "models", NULL, models_get},
+    {GET, "/v1/models/{}", "model", NULL, model_get},
+    {POST, "/v1/previews", "preview", preview_headers, preview},
     {GET, "/v1/queues", "queues", NULL, operate_queues},
     {POST, "/v1/queues/{}/pause", "pause", NULL, operate_pause},
     {POST, "/v1/queues/{}/resume", "resume", NULL, operate_resume},

@@ -24,6 +24,13 @@ void routes_handlers(struct dispatcher *dispatcher, struct exchange_handlers *ou
 void submit_headers(struct dispatcher *dispatcher, struct call *call);
 void submit(struct dispatcher *dispatcher, struct call *call);
 
+/* model.c */
+void model_get(struct dispatcher *dispatcher, struct call *call);
+
+/* preview.c */
+void preview_headers(struct dispatcher *dispatcher, struct call *call);
+void preview(struct dispatcher *dispatcher, struct call *call);
+
 /* history.c */
 void jobs_list(struct dispatcher *dispatcher, struct call *call);
 

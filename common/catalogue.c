@@ -2,8 +2,8 @@
 #include "common/catalogue.h"
 
 #include "common/err.h"
+#include "common/quality.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -80,31 +80,6 @@ const struct catalogue_language *catalogue_find(const struct catalogue *catalogu
     return tag ? find(catalogue, tag, strlen(tag)) : NULL;
 }
 
-/* The weight of a range in thousandths: ";q=0.8" at `at`; -1 where it is no weight. */
-static int read_weight(const char *at, const char *end)
-{
-    int weight = 0, unit = 100;
-    while (at < end && (*at == ' ' || *at == '\t'))
-        at++;
-    if (at == end)
-        return 1000;
-    if (end - at < 2 || *at++ != ';')
-        return -1;
-    while (at < end && (*at == ' ' || *at == '\t'))
-        at++;
-    if (end - at < 3 || tolower((unsigned char)at[0]) != 'q' || at[1] != '=' ||
-        (at[2] != '0' && at[2] != '1'))
-        return -1;
-    weight = (at[2] - '0') * 1000;
-    at += 3;
-    if (at < end && *at == '.')
-        for (at++; at < end && unit > 0 && isdigit((unsigned char)*at); unit /= 10)
-            weight += (*at++ - '0') * unit;
-    while (at < end && (*at == ' ' || *at == '\t'))
-        at++;
-    return at == end && weight <= 1000 ? weight : -1;
-}
-
 /* The best weight that was given to each language, and to all that were not named. */
 struct wish {
     int weights[LANGUAGES]; /* -1: not named */
@@ -112,29 +87,21 @@ struct wish {
     int any;
 };
 
-static void read_range(const struct catalogue *catalogue, const char *at, const char *end,
-                       size_t place, struct wish *wish)
+static void weigh(const struct catalogue *catalogue, const struct quality_item *range, size_t place,
+                  struct wish *wish)
 {
-    while (at < end && (*at == ' ' || *at == '\t'))
-        at++;
-    const char *stop = at;
-    while (stop < end && (isalnum((unsigned char)*stop) || *stop == '-' || *stop == '*'))
-        stop++;
-    int weight = read_weight(stop, end);
-    if (weight < 0 || stop == at)
-        return;
-    if (stop - at == 1 && *at == '*') {
-        wish->any = weight;
+    if (range->size == 1 && *range->name == '*') {
+        wish->any = range->weight;
         return;
     }
     /* "nl-BE" is as good as "nl" to us; but not to want "nl-BE" says nothing about "nl". */
-    const char *dash = memchr(at, '-', (size_t)(stop - at));
+    const char *dash = memchr(range->name, '-', range->size);
     const struct catalogue_language *found =
-        find(catalogue, at, (size_t)((dash ? dash : stop) - at));
+        find(catalogue, range->name, dash ? (size_t)(dash - range->name) : range->size);
     size_t index = found ? (size_t)(found - catalogue->languages) : LANGUAGES;
-    if (!found || (dash && weight == 0) || weight <= wish->weights[index])
+    if (!found || (dash && range->weight == 0) || range->weight <= wish->weights[index])
         return;
-    wish->weights[index] = weight;
+    wish->weights[index] = range->weight;
     wish->places[index] = place;
 }
 
@@ -145,11 +112,9 @@ const struct catalogue_language *catalogue_negotiate(const struct catalogue *cat
     size_t best = LANGUAGES;
     memset(wish.weights, -1, sizeof wish.weights);
     const char *at = accept_language ? accept_language : "";
-    for (size_t place = 0; *at && place < MAX_RANGES; place++) {
-        size_t length = strcspn(at, ",");
-        read_range(catalogue, at, at + length, place, &wish);
-        at += length + (at[length] == ',');
-    }
+    struct quality_item range;
+    for (size_t place = 0; place < MAX_RANGES && quality_next(&at, &range); place++)
+        weigh(catalogue, &range, place, &wish);
     for (size_t i = 0; i < LANGUAGES; i++) {
         if (wish.weights[i] < 0 && wish.any >= 0) {
             wish.weights[i] = wish.any;

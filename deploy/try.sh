@@ -114,7 +114,7 @@ start_everything() {
     until_true redis redis_answers
     start dispatcher "$BUILD/dispatcher/darkroom-dispatcher" --listen "127.0.0.1:$port" \
         --redis "unix:$STATE/redis.sock" --store "local:$STATE/objects" --public-url "$url" \
-        --models "$ROOT/models" --web "$ROOT/dispatcher/web" \
+        --models "$ROOT/models" --web "$BUILD/dispatcher/web" \
         --secret-file "$STATE/secret" --worker-token-file "$STATE/worker-token"
     until_true dispatcher log_says_ready dispatcher
     start notifier "$BUILD/dispatcher/darkroom-notifier" --redis "unix:$STATE/redis.sock" \

@@ -20,7 +20,7 @@
 #include "dispatcher/offload.h"
 #include "dispatcher/operate/metrics.h"
 #include "dispatcher/operate/samples.h"
-#include "dispatcher/pages.h"
+#include "dispatcher/pages/pages.h"
 #include "dispatcher/routes.h"
 #include "dispatcher/upkeep/gate.h"
 #include "dispatcher/upkeep/housekeeping.h"
@@ -267,7 +267,10 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
     if (rc == 0)
         rc = blame(manifest_set_load(settings->models, &dispatcher->models, err), "models", err);
     if (rc == 0)
-        rc = pages_open(settings->web, &dispatcher->models, image_origin(settings, origin),
+        rc = pages_open(&(struct pages_options){.folder = settings->web,
+                                                .models = &dispatcher->models,
+                                                .image_origin = image_origin(settings, origin),
+                                                .public_url = dispatcher->public_url},
                         &dispatcher->pages, err);
     if (rc == 0)
         rc = forecast_create(dispatcher, &dispatcher->forecast);

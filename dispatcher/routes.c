@@ -8,6 +8,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/operate/metrics.h"
+#include "dispatcher/pages/pages.h"
 
 #include <stdlib.h>
 
@@ -57,6 +58,10 @@ const struct route routes[] = {
     {GET, "/readyz", "readyz", NULL, readyz},
     {GET, "/metrics", "metrics", NULL, metrics_get},
     {GET, "/", "page", NULL, page_home},
+    {GET, "/about", "page", NULL, page_about},
+    {GET, "/terms", "page", NULL, page_terms},
+    {GET, "/privacy", "page", NULL, page_privacy},
+    {GET, "/robots.txt", "asset", NULL, page_robots},
     {GET, "/m/{}", "page", NULL, page_model},
     {GET, "/j/{}", "page", NULL, page_job},
     {GET, "/j/{}/delete", "page", NULL, page_delete},
@@ -154,5 +159,6 @@ void routes_handlers(struct dispatcher *dispatcher, struct exchange_handlers *ou
                                       .headers = on_headers,
                                       .complete = on_complete,
                                       .refuse = on_refuse,
-                                      .done = on_done};
+                                      .done = on_done,
+                                      .problem = pages_problem};
 }

@@ -95,13 +95,21 @@ void dead_replay_many(struct dispatcher *dispatcher, struct call *call);
 /* fleet.c */
 void fleet_get(struct dispatcher *dispatcher, struct call *call);
 
-/* pages.c */
+/* pages/site.c */
 void models_get(struct dispatcher *dispatcher, struct call *call);
 void page_home(struct dispatcher *dispatcher, struct call *call);
+void page_about(struct dispatcher *dispatcher, struct call *call);
+void page_terms(struct dispatcher *dispatcher, struct call *call);
+void page_privacy(struct dispatcher *dispatcher, struct call *call);
+void page_robots(struct dispatcher *dispatcher, struct call *call);
+void page_asset(struct dispatcher *dispatcher, struct call *call);
+
+/* pages/submit.c */
 void page_model(struct dispatcher *dispatcher, struct call *call);
+
+/* pages/job.c */
 void page_job(struct dispatcher *dispatcher, struct call *call);
 void page_delete(struct dispatcher *dispatcher, struct call *call);
-void page_asset(struct dispatcher *dispatcher, struct call *call);
 
 /* health.c */
 void healthz(struct dispatcher *dispatcher, struct call *call);

@@ -69,6 +69,17 @@ int exchange_query(const struct exchange *exchange, const char *name, char *out,
     return http_uri_argument(exchange->query, name, out, out_size);
 }
 
+const char *exchange_raw_query(const struct exchange *exchange)
+{
+    return exchange->query ? exchange->query : "";
+}
+
+struct answer *exchange_problem(struct exchange *exchange, const struct problem *problem)
+{
+    const struct exchange_handlers *callbacks = &exchange->server->callbacks;
+    return callbacks->problem ? callbacks->problem(callbacks->context, exchange, problem) : NULL;
+}
+
 int64_t exchange_body_size(const struct exchange *exchange)
 {
     if (exchange_header(exchange, "Transfer-Encoding"))

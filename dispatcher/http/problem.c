@@ -89,7 +89,7 @@ int problem_write(struct buf *out, const struct problem *problem)
     return rc;
 }
 
-void problem_send(struct exchange *exchange, const struct problem *problem)
+static struct answer *make_document(const struct problem *problem)
 {
     struct buf body;
     size_t size = 0;
@@ -102,6 +102,15 @@ void problem_send(struct exchange *exchange, const struct problem *problem)
     answer_header(answer, "Content-Type", "application/problem+json");
     answer_header(answer, "Cache-Control", "no-store");
     answer_header(answer, "X-Content-Type-Options", "nosniff");
+    buf_fini(&body);
+    return answer;
+}
+
+void problem_send(struct exchange *exchange, const struct problem *problem)
+{
+    struct answer *answer = exchange_problem(exchange, problem);
+    if (!answer)
+        answer = make_document(problem);
     if (problem->kind == PROBLEM_UNAUTHORIZED)
         answer_header(answer, "WWW-Authenticate", "Bearer realm=\"darkroom\"");
     if (problem->allow)
@@ -114,7 +123,6 @@ void problem_send(struct exchange *exchange, const struct problem *problem)
         answer_header(answer, "Retry-After", text);
     }
     exchange_respond(exchange, rows[problem->kind].status, answer);
-    buf_fini(&body);
 }
 
 void problem_send_too_large(struct exchange *exchange, int64_t max_bytes)

@@ -34,6 +34,7 @@ struct sockaddr;
 struct http_server;
 struct exchange;
 struct answer;
+struct problem;
 
 enum method {
     METHOD_GET,
@@ -63,6 +64,9 @@ struct exchange_handlers {
     void (*refuse)(void *context, struct exchange *exchange, int code, int64_t limit);
     /* The last word on a request, answered or not (status 0); free what hangs on it. */
     void (*done)(void *context, struct exchange *exchange, unsigned status, int64_t ms);
+    /* A problem in another form than its document; NULL: as it is. The pointer may be NULL. */
+    struct answer *(*problem)(void *context, struct exchange *exchange,
+                              const struct problem *problem);
 };
 
 int http_server_open(const struct http_server_options *options,
@@ -102,6 +106,9 @@ bool exchange_header_list(const struct exchange *exchange, const char *name, cha
  * ERR_LIMIT when it does not fit. */
 int exchange_query(const struct exchange *exchange, const char *name, char *out, size_t out_size);
 
+/* The query as it came, percent-encoded; "" without one. Borrowed. */
+const char *exchange_raw_query(const struct exchange *exchange);
+
 /* Announced size of the body; 0 without one, -1 if it comes in chunks. */
 int64_t exchange_body_size(const struct exchange *exchange);
 
@@ -136,6 +143,9 @@ void exchange_respond(struct exchange *exchange, unsigned status, struct answer 
 /* The same for a response that many requests get: borrowed, and to outlive the server. */
 void exchange_respond_shared(struct exchange *exchange, unsigned status, struct answer *answer);
 bool exchange_answered(const struct exchange *exchange);
+
+/* What the application makes of a problem instead of its document, or NULL. */
+struct answer *exchange_problem(struct exchange *exchange, const struct problem *problem);
 
 /* Takes the client's socket out of the server's hands: *out_fd, owned by the caller, does not
  * block, and `head` gets what has to be written to it first, status line and headers (each "Name",

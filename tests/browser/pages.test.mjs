@@ -15,7 +15,7 @@ before(async () => {
 });
 after(() => browser?.close());
 
-async function open(options, path = "/", extra = {}) {
+async function open(options, path = "/m/portrait-drawing", extra = {}) {
   const context = await browser.newContext({ ...options, ...extra, baseURL: server });
   const page = await context.newPage();
   const complaints = collectComplaints(page);

@@ -13,7 +13,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
-from darkroom import ROOT, Lab  # noqa: E402
+from darkroom import ROOT, WEB, Lab  # noqa: E402
 
 
 def missing():
@@ -27,7 +27,7 @@ def missing():
 
 
 def run():
-    options = ["--web", ROOT / "dispatcher" / "web"]
+    options = ["--web", WEB]
     with Lab(models=ROOT / "models", dispatcher_options=options) as lab:
         lab.worker_start()
         lab.notifier_start()

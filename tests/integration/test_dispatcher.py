@@ -10,7 +10,7 @@ import sys
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import ROOT, Lab, Shared, data_url, main, manifest_of, multipart, png, wait_until  # noqa: E402
+from darkroom import ROOT, WEB, Lab, Shared, data_url, main, manifest_of, multipart, png, wait_until  # noqa: E402
 
 UNKNOWN_ID = "00" + "ab" * 16
 PARAMS = {"type": "object", "additionalProperties": False, "properties": {
@@ -326,16 +326,16 @@ class Http(Shared):
 
 
 class Pages(Shared):
-    options = ("--web", str(pathlib.Path(__file__).resolve().parents[2] / "dispatcher" / "web"))
+    options = ("--web", str(WEB))
 
     def test_pages_come_with_strict_headers(self):
-        for path in ("/", "/m/test-model", f"/j/{UNKNOWN_ID}", f"/j/{UNKNOWN_ID}/delete"):
+        for path in ("/", "/about", "/terms", "/privacy", "/m/test-model", f"/j/{UNKNOWN_ID}", f"/j/{UNKNOWN_ID}/delete"):
             answer = self.lab.get(path)
             self.assertEqual(answer.status, 200, answer)
             self.assertEqual(answer.headers["Content-Type"], "text/html; charset=utf-8")
-            self.assertIn("default-src 'self'", answer.headers["Content-Security-Policy"])
+            self.assertIn("default-src 'none'", answer.headers["Content-Security-Policy"])
             self.assertEqual(answer.headers["X-Content-Type-Options"], "nosniff")
-            self.assertEqual(answer.headers["Referrer-Policy"], "no-referrer")
+            self.assertEqual(answer.headers["Referrer-Policy"], "same-origin")
 
     def test_assets_have_types_and_tags(self):
         answer = self.lab.get("/assets/api.js")

@@ -35,6 +35,7 @@ import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("DARKROOM_BUILD", ROOT / "build")).resolve()
+WEB = BUILD / "dispatcher" / "web"  # for --web
 # Sanitizer builds and busy machines are slow; a deadline only ends what would never happen.
 DEADLINE_S = float(os.environ.get("DARKROOM_TEST_DEADLINE", "30"))
 

@@ -42,7 +42,7 @@ static void what_cannot_be_read_is_passed_over(void)
 {
     CHECK_TEXT(chosen("nl;q=2, ru;q=0.1"), "ru");
     CHECK_TEXT(chosen("nl;q=1.001, ru;q=0.1"), "ru");
-    CHECK_TEXT(chosen("nl;quality, ru;q=0.1"), "ru");
+    CHECK_TEXT(chosen("nl;q=, ru;q=0.1"), "ru");
     CHECK_TEXT(chosen("nl;q=0.5x, ,,; , ru;q=0.1"), "ru");
     CHECK_TEXT(chosen("n\xff, \"zh\", zh q=1, ru;q=0.001"), "ru");
     CHECK_TEXT(chosen("-,--,nl-"), "nl");

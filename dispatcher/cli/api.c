@@ -108,8 +108,10 @@ int cli_call(struct cli *cli, const struct cli_request *request, json_t **out_an
              struct err *err)
 {
     char url[MAX_URL], authorization[MAX_AUTHORIZATION];
-    struct http_header headers[3] = {{"Accept", "application/json"}};
+    struct http_header headers[4] = {{"Accept", "application/json"}};
     size_t count = add_authorization(headers, 1, request->token, authorization);
+    if (request->idempotency_key)
+        headers[count++] = (struct http_header){"Idempotency-Key", request->idempotency_key};
     if (request->content_type)
         headers[count++] = (struct http_header){"Content-Type", request->content_type};
     snprintf(url, sizeof url, "%s%s", request->server, request->path);

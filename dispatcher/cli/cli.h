@@ -41,7 +41,7 @@ enum { CLI_EXIT_FAILED = 1, CLI_EXIT_CANCELLED = 2, CLI_EXIT_INTERRUPTED = 130 }
 
 struct cli_settings {
     char *server, *token;
-    char *model, *email, *crop, *output;
+    char *model, *email, *crop, *output, *idempotency_key;
     struct config_list params;
     char *key_file;
     int64_t timeout_s, limit;
@@ -87,6 +87,7 @@ struct cli_request {
     const char *path;
     const char *token; /* NULL or "": none */
     const char *content_type;
+    const char *idempotency_key; /* NULL: none */
     const void *body;
     size_t body_size;
     bool shows_upload;
@@ -139,7 +140,7 @@ int cli_open_redis(const struct cli *cli, struct redis **out_redis, struct err *
 
 /* ---- the commands --------------------------------------------------------------------------- */
 
-int cli_submit(struct cli *cli, const char *file, struct err *err);
+int cli_submit(struct cli *cli, const char *unused, struct err *err);
 int cli_get(struct cli *cli, const char *id, struct err *err);
 int cli_watch(struct cli *cli, const char *id, struct err *err);
 int cli_cancel(struct cli *cli, const char *id, struct err *err);

@@ -74,7 +74,8 @@ static int append_file(struct buf *body, const char *boundary, const char *file,
     return rc;
 }
 
-/* The small fields first: a server can refuse them before the file arrives. */
+/* `file` is NULL for a model that takes no picture. The small fields first: a server can refuse
+ * them before the file arrives. */
 static int make_form(const struct cli_settings *settings, const char *file, const char *boundary,
                      struct buf *body, struct err *err)
 {
@@ -85,7 +86,7 @@ static int make_form(const struct cli_settings *settings, const char *file, cons
         rc = append_field(body, boundary, "crop", settings->crop);
     if (rc == 0 && settings->params.count)
         rc = append_params(body, boundary, &settings->params, err);
-    if (rc == 0)
+    if (rc == 0 && file)
         rc = append_file(body, boundary, file, err);
     return rc < 0 ? rc : buf_printf(body, "--%s--\r\n", boundary);
 }
@@ -140,6 +141,7 @@ static int post_form(struct cli *cli, const char *server, const char *file, json
                                             .path = "/v1/jobs",
                                             .token = cli_token(cli),
                                             .content_type = content_type,
+                                            .idempotency_key = cli->settings.idempotency_key,
                                             .body = body.data,
                                             .body_size = body.size,
                                             .shows_upload = true},
@@ -162,16 +164,35 @@ static void remember(const struct cli_job *job)
                 err.text[0] ? err.text : err_name(rc));
 }
 
-int cli_submit(struct cli *cli, const char *file, struct err *err)
+/* Before a file is read. Whether the model takes one, the server says. */
+static int check_usage(const struct cli *cli, struct err *err)
+{
+    const char *key = cli->settings.idempotency_key;
+    if (cli->word_count > 1)
+        return err_set(err, ERR_INVALID, NULL, "usage: darkroom submit [FILE] --model MODEL");
+    if (!cli->settings.model)
+        return err_set(err, ERR_INVALID, "model",
+                       "--model is needed; `darkroom models` lists them");
+    bool clean = true;
+    for (const char *c = key; c && *c; c++)
+        clean = clean && *c >= ' ' && *c < 0x7f;
+    if (key && (!clean || !*key || strlen(key) > 255))
+        return err_set(err, ERR_INVALID, "idempotency-key",
+                       "--idempotency-key wants 1 to 255 printable characters");
+    return 0;
+}
+
+int cli_submit(struct cli *cli, const char *unused, struct err *err)
 {
     const struct cli_settings *settings = &cli->settings;
     const char *server = settings->server ? settings->server : CLI_DEFAULT_SERVER;
+    const char *file = cli->word_count ? cli->words[0] : NULL;
     struct cli_job job;
     json_t *answer = NULL;
-    if (!settings->model)
-        return err_set(err, ERR_INVALID, "model",
-                       "--model is needed; `darkroom models` lists them");
-    int rc = post_form(cli, server, file, &answer, err);
+    int rc = check_usage(cli, err);
+    if (rc < 0)
+        return rc;
+    rc = post_form(cli, server, file, &answer, err);
     if (rc == 0)
         rc = read_submitted(answer, server, &job, err);
     if (rc == 0)

@@ -166,6 +166,22 @@ class CliTest(unittest.TestCase):
         self.assertEqual(parts["input"], png())
         self.assertNotIn(b"secret", request.body)
 
+    def test_a_model_without_a_picture_gets_parameters_alone(self):
+        self.serve(lambda request: accepted())
+        self.run_cli("submit", "--model", "digits", "--param", "seed=7")
+        body = self.stub.requests[0].body
+        self.assertIn(b'{"seed":7}', body)
+        self.assertNotIn(b'name="input"', body)
+        self.assertNotIn("Idempotency-Key", self.stub.requests[0].headers)
+
+    def test_an_idempotency_key_is_sent_as_it_is_or_refused(self):
+        self.serve(lambda request: accepted())
+        self.submit("--idempotency-key", "order 17")
+        self.assertEqual(self.stub.requests[0].headers["Idempotency-Key"], "order 17")
+        for bad in ("", "a\nX-Evil: 1", "a\r\nb", "\x7f", "caf\u00e9", "x" * 256):
+            self.submit("--idempotency-key", bad, status=64)
+        self.assertEqual(len(self.stub.requests), 1)
+
     def test_submit_says_where_the_job_stands(self):
         self.serve(lambda request: accepted())
         done = self.submit()
@@ -185,6 +201,7 @@ class CliTest(unittest.TestCase):
         self.run_cli("nonsense", status=64)
         self.run_cli("submit", status=64)
         self.run_cli("submit", self.picture, status=64)
+        self.run_cli("submit", self.picture, self.picture, "--model", "m", status=64)
         self.submit("--param", "noequals", status=64)
         self.submit("--param", "a=1", "--param", "a=2", status=64)
         self.submit("--param", "=1", status=64)

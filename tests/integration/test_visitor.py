@@ -19,10 +19,15 @@ DARKROOM = BUILD / "dispatcher" / "darkroom"
 PARAMS = {"type": "object", "additionalProperties": False, "properties": {
     "strength": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5}}}
 
+SEED = {"type": "object", "additionalProperties": False, "properties": {
+    "seed": {"type": "integer", "minimum": 0, "maximum": 999, "default": 0}}}
+
 
 class VisitorTest(unittest.TestCase):
     def setUp(self):
-        self.lab = Lab(models={"test-model": manifest_of("test-model", params=PARAMS)})
+        self.lab = Lab(models={
+            "test-model": manifest_of("test-model", params=PARAMS),
+            "digits": manifest_of("digits", input={"kind": "none"}, params=SEED)})
         self.addCleanup(lambda: self.assertEqual(self.lab.close(), []))
         self.picture = self.lab.path / "picture.png"
         self.picture.write_bytes(png(64, 64))
@@ -57,6 +62,21 @@ class VisitorTest(unittest.TestCase):
         return email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
 
     # ---- the road ----
+
+    def test_parameters_alone_where_the_model_takes_no_picture(self):
+        self.run_cli("submit", "--model", "digits", "--param", "seed=7")
+        with Hand(self.lab, model="digits") as hand:
+            job = self.claim(hand)
+            self.assertEqual(job["spec"]["params"], {"seed": 7})
+            self.assertNotIn("get", hand.grant(job))
+        self.assertIn("takes no picture", self.run_cli("submit", self.picture, "--model", "digits", status=65))
+        self.assertIn("input is required", self.run_cli("submit", "--model", "test-model", status=65))
+
+    def test_the_same_key_again_is_the_same_job(self):
+        first = json.loads(self.submit("--idempotency-key", "order 17", "--json"))
+        again = json.loads(self.submit("--idempotency-key", "order 17", "--json"))
+        self.assertEqual(first["id"], again["id"])
+        self.submit("--idempotency-key", "order 17", "--param", "strength=1", status=65)
 
     def test_a_picture_in_a_mail_with_a_link_out(self):
         self.lab.notifier_start()

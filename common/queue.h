@@ -113,9 +113,9 @@ struct queue_submit {
     size_t parent_count;
     const char *input_from; /* one of them, whose result is its input; NULL: none */
     const char *batch; /* public id of the batch that it belongs to (queue_batch.h); NULL: none */
-    /* What few jobs have, a line `<letter>=<value>\n` each: w webhook, i idempotency key. Up to
-     * QUEUE_EXTRA_MAX bytes; NULL: nothing. Made of the members above: d deadline, p parents, f
-     * input from, b batch, m mail. */
+    /* What few jobs have, a line `<letter>=<value>\n` each: w webhook, i idempotency key, t trace.
+     * Up to QUEUE_EXTRA_MAX bytes; NULL: nothing. Made of the members above: d deadline, p parents,
+     * f input from, b batch, m mail. */
     const char *extra;
     size_t extra_size;
 };

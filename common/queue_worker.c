@@ -62,6 +62,8 @@ static int parse_claimed(const struct redis_reply *triples, size_t index, unsign
     memcpy(out->public_id, job.public_id, sizeof out->public_id);
     memcpy(out->model, job.model, sizeof out->model);
     memcpy(out->extension, job.extension, sizeof out->extension);
+    if (!queue_extra_get(&job, 't', out->trace, sizeof out->trace))
+        out->trace[0] = 0;
     return 0;
 }
 

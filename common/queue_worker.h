@@ -19,6 +19,7 @@
 #define DARKROOM_COMMON_QUEUE_WORKER_H
 
 #include "common/queue.h"
+#include "common/trace.h"
 
 #define QUEUE_CLAIM_MAX 256
 #define QUEUE_MODELS_MAX 32
@@ -38,7 +39,8 @@ struct queue_claimed {
     char public_id[ID_PUBLIC_SIZE];
     char model[JOB_MODEL_SIZE];
     char extension[JOB_EXTENSION_SIZE];
-    const char *spec; /* borrowed from the claim or reply; for job_spec_parse() */
+    char trace[TRACE_TEXT_SIZE]; /* see trace.h; "": none */
+    const char *spec;            /* borrowed from the claim or reply; for job_spec_parse() */
     size_t spec_size;
 };
 

@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/http/etag.h"
 #include "dispatcher/http/server.h"
 
 #include <string.h>
@@ -29,6 +30,14 @@ void call_client(const struct call *call, struct client_key *out)
         exchange_header_list(call->exchange, "X-Forwarded-For", forwarded, sizeof forwarded);
     client_key(&call->dispatcher->proxies, exchange_peer(call->exchange), found ? forwarded : NULL,
                out);
+}
+
+bool call_trace(struct call *call, char out[TRACE_TEXT_SIZE])
+{
+    if (!trace_below(exchange_header(call->exchange, "traceparent"), out))
+        return false;
+    exchange_add_header(call->exchange, "traceparent", out);
+    return true;
 }
 
 const char *call_bearer(const struct call *call)
@@ -138,6 +147,21 @@ void call_send_json(struct call *call, unsigned status, struct buf *body)
     answer_header(answer, "Cache-Control", "no-store");
     answer_header(answer, "X-Content-Type-Options", "nosniff");
     exchange_respond(call->exchange, status, answer);
+}
+
+void call_send_tagged(struct call *call, struct buf *body)
+{
+    enum method method = exchange_method(call->exchange);
+    char etag[ETAG_SIZE];
+    bool known = false;
+    if ((method == METHOD_GET || method == METHOD_HEAD) &&
+        etag_of(body->data, body->size, etag) == 0) {
+        exchange_add_header(call->exchange, "ETag", etag);
+        known = etag_known(call->exchange, etag);
+    }
+    if (known)
+        buf_clear(body);
+    call_send_json(call, known ? 304 : 200, body);
 }
 
 void call_send_value(struct call *call, unsigned status, json_t *value)

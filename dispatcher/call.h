@@ -12,6 +12,7 @@
 #include "common/id.h"
 #include "common/json.h"
 #include "common/token.h"
+#include "common/trace.h"
 #include "dispatcher/access/identity.h"
 #include "dispatcher/access/throttle.h"
 #include "dispatcher/http/problem.h"
@@ -43,6 +44,10 @@ bool call_public_id(struct call *call, char out[ID_PUBLIC_SIZE]);
 
 /* The address of whoever asks, seen through the proxies that we trust. */
 void call_client(const struct call *call, struct client_key *out);
+
+/* The step of a trace (common/trace.h) that this request is, below the one that its traceparent
+ * names; the answer will tell it. False: it has none that is valid. */
+bool call_trace(struct call *call, char out[TRACE_TEXT_SIZE]);
 
 /* What stands behind `Authorization: Bearer`, or NULL. Borrowed. */
 const char *call_bearer(const struct call *call);
@@ -83,6 +88,8 @@ void call_refuse_err(struct call *call, int rc, const struct err *err);
 
 /* Answers with JSON; `body` is emptied. */
 void call_send_json(struct call *call, unsigned status, struct buf *body);
+/* The same as 200, to GET with an ETag, or as 304 where the client has just that already. */
+void call_send_tagged(struct call *call, struct buf *body);
 
 /* Answers with `value`, which is taken and may be NULL for want of memory: then with 503. */
 void call_send_value(struct call *call, unsigned status, json_t *value);

@@ -139,10 +139,12 @@ static void on_done(void *context, struct exchange *exchange, unsigned status, i
     struct dispatcher *dispatcher = context;
     struct call *call = exchange_user(exchange);
     const char *route = call && call->match.route ? call->match.route->name : "none";
+    char trace[TRACE_ID_SIZE];
+    trace_id_of(exchange_header(exchange, "traceparent"), trace);
     metrics_count_request(dispatcher->metrics, route, status, ms);
     log_event(LOG_DEBUG, "http.request", "route", LOG_S, route, "method", LOG_S,
               exchange_method_name(exchange), "status", LOG_I, (int64_t)status, "ms", LOG_I, ms,
-              NULL);
+              trace[0] ? "trace" : NULL, LOG_S, trace, NULL);
     if (!call)
         return;
     if (call->free_state)

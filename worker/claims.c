@@ -38,6 +38,7 @@ static struct task *make_task(struct shard *shard, const struct queue_claimed *j
     task->alone = job->alone;
     memcpy(task->public_id, job->public_id, sizeof task->public_id);
     memcpy(task->extension, job->extension, sizeof task->extension);
+    memcpy(task->trace, job->trace, sizeof task->trace);
     task->resident = residents_find(&loop->residents, job->model);
     if (!task->resident) {
         task_destroy(&task);

@@ -110,7 +110,9 @@ static int send(struct pipeline *pipeline, struct redis *redis, const struct tas
 static void log_times(const struct task *task, enum log_level level, const char *event,
                       const char *detail)
 {
+    char trace[TRACE_ID_SIZE];
     double ms[STEP_COUNT];
+    trace_id_of(task->trace, trace);
     for (int step = 0; step < STEP_COUNT; step++)
         ms[step] = (double)task->step_us[step] / 1000;
     log_event(level, event, "job", LOG_S, task->public_id, "model", LOG_S,
@@ -120,7 +122,8 @@ static void log_times(const struct task *task, enum log_level level, const char 
               "fetch_ms", LOG_F, ms[STEP_FETCH], "decode_ms", LOG_F, ms[STEP_DECODE], "wait_ms",
               LOG_F, ms[STEP_WAIT], "infer_ms", LOG_F, ms[STEP_INFER], "encode_ms", LOG_F,
               ms[STEP_ENCODE], "upload_ms", LOG_F, ms[STEP_UPLOAD], "complete_ms", LOG_F,
-              ms[STEP_COMPLETE], "code", LOG_S, err_name(task->rc), "detail", LOG_S, detail, NULL);
+              ms[STEP_COMPLETE], "code", LOG_S, err_name(task->rc), "detail", LOG_S, detail,
+              trace[0] ? "trace" : NULL, LOG_S, trace, NULL);
 }
 
 static void log_ending(const struct task *task, enum ending ending, const struct answer *answer)

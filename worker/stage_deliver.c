@@ -40,20 +40,22 @@ static int on_progress(void *context, int64_t sent_bytes, int64_t received_bytes
 static int upload_once(struct pipeline *pipeline, struct http_client *client, struct task *task,
                        const struct parcel *parcel, int *out_status, struct err *err)
 {
-    const struct http_header header = {"Content-Type", parcel->type};
+    char trace[TRACE_TEXT_SIZE];
+    const struct http_header headers[] = {{"Content-Type", parcel->type}, {"traceparent", trace}};
     struct http_response response;
     http_response_init(&response, MAX_ANSWER_BYTES);
     task->tried_upload = true;
-    int rc = http_client_send(client,
-                              &(struct http_request){.method = HTTP_PUT,
-                                                     .url = parcel->url,
-                                                     .headers = &header,
-                                                     .header_count = 1,
-                                                     .body = parcel->body->data,
-                                                     .body_size = parcel->body->size,
-                                                     .on_progress = on_progress,
-                                                     .context = task},
-                              &response, err);
+    int rc = http_client_send(
+        client,
+        &(struct http_request){.method = HTTP_PUT,
+                               .url = parcel->url,
+                               .headers = headers,
+                               .header_count = trace_below(task->trace, trace) ? 2 : 1,
+                               .body = parcel->body->data,
+                               .body_size = parcel->body->size,
+                               .on_progress = on_progress,
+                               .context = task},
+        &response, err);
     *out_status = response.status;
     http_response_fini(&response);
     if (rc != ERR_CANCELLED)

@@ -19,12 +19,17 @@ static int on_progress(void *context, int64_t sent_bytes, int64_t received_bytes
 static int fetch_once(struct pipeline *pipeline, struct http_client *client, struct task *task,
                       struct http_response *response, struct err *err)
 {
-    int rc = http_client_send(client,
-                              &(struct http_request){.method = HTTP_GET,
-                                                     .url = task->grant.get_url,
-                                                     .on_progress = on_progress,
-                                                     .context = task},
-                              response, err);
+    char trace[TRACE_TEXT_SIZE];
+    const struct http_header header = {"traceparent", trace};
+    int rc = http_client_send(
+        client,
+        &(struct http_request){.method = HTTP_GET,
+                               .url = task->grant.get_url,
+                               .headers = &header,
+                               .header_count = trace_below(task->trace, trace) ? 1 : 0,
+                               .on_progress = on_progress,
+                               .context = task},
+        response, err);
     if (rc != ERR_CANCELLED)
         outage_note(&pipeline->inputs, rc, err);
     return rc;

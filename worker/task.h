@@ -16,6 +16,7 @@
 #include "common/id.h"
 #include "common/job.h"
 #include "common/picture.h"
+#include "common/trace.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -61,6 +62,7 @@ struct task {
     uint32_t attempt; /* 1: the first */
     char public_id[ID_PUBLIC_SIZE];
     char extension[JOB_EXTENSION_SIZE];
+    char trace[TRACE_TEXT_SIZE];     /* where its client sent one; else "" */
     bool alone;                      /* a suspect: nothing may run beside it */
     const struct resident *resident; /* borrowed: the model */
     struct job_spec spec;            /* owned */

@@ -151,6 +151,10 @@ void batch_build_job(struct batch_build *build, size_t index, struct queue_submi
     intake_submit(&item->intake, build->identity, item->public_id, out);
     job_mail_apply(&item->mail, out);
     out->batch = build->batch_id;
+    if (build->trace[0]) {
+        out->extra_size = (size_t)snprintf(build->line, sizeof build->line, "t=%s\n", build->trace);
+        out->extra = build->line;
+    }
     after_apply(&item->intake.after, item->parents, out);
 }
 

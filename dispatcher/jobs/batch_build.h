@@ -14,6 +14,7 @@
 
 #include "common/buf.h"
 #include "common/queue_batch.h"
+#include "common/trace.h"
 #include "dispatcher/access/identity.h"
 #include "dispatcher/jobs/intake.h"
 #include "dispatcher/jobs/job_mail.h"
@@ -34,11 +35,13 @@ struct batch_build {
     const struct dispatcher *dispatcher; /* borrowed: models, store and keys, which do not change */
     const struct identity *identity;     /* borrowed: of an account */
     char batch_id[ID_PUBLIC_SIZE];
-    struct buf body; /* freed as soon as it was read */
+    struct buf body;             /* freed as soon as it was read */
+    char trace[TRACE_TEXT_SIZE]; /* "" where the client sent none */
 
     size_t count;
-    struct batch_item *items; /* owned */
-    struct buf answer;        /* the JSON of the 202 */
+    struct batch_item *items;       /* owned */
+    struct buf answer;              /* the JSON of the 202 */
+    char line[TRACE_TEXT_SIZE + 4]; /* of each job's record */
 };
 
 /* Reads the body: {"defaults": {…}, "jobs": [{…}, …]}, each job what POST /v1/jobs takes, with the

@@ -87,6 +87,7 @@ static void open_body(struct call *call)
     buf_init(&batch->build.body, max_bytes);
     call->state = batch;
     call->free_state = free_batch;
+    call_trace(call, batch->build.trace);
     if (accept_read_key(call, batch->idem.key) &&
         call_reserve(call, size < 0 ? max_bytes : (size_t)size))
         exchange_set_body(call->exchange, max_bytes, on_body);

@@ -142,7 +142,7 @@ static void show(struct visit *visit)
     if (rc < 0)
         refuse(visit, rc, NULL);
     else
-        call_send_json(visit->call, 200, out);
+        call_send_tagged(visit->call, out);
 }
 
 static void read_page(struct visit *visit);

@@ -8,6 +8,7 @@
 #include "common/queue.h"
 #include "common/store.h"
 #include "common/token.h"
+#include "common/trace.h"
 
 #include <inttypes.h>
 
@@ -59,6 +60,16 @@ static int put_after(struct buf *out, const struct queue_job *job)
          id += id[ID_PUBLIC_SIZE - 1] ? ID_PUBLIC_SIZE : ID_PUBLIC_SIZE - 1)
         rc = buf_printf(out, "%s\"%.*s\"", id == ids ? "" : ",", ID_PUBLIC_SIZE - 1, id);
     return rc == 0 ? buf_append_text(out, "],") : rc;
+}
+
+/* The trace that it is a part of; written by us, but looked at all the same. */
+static int put_trace(struct buf *out, const struct queue_job *job)
+{
+    char text[TRACE_TEXT_SIZE];
+    struct trace trace;
+    if (!queue_extra_get(job, 't', text, sizeof text) || !trace_parse(text, &trace))
+        return 0;
+    return buf_join(out, "\"traceparent\":\"", text, "\",", NULL);
 }
 
 static int put_links(struct buf *out, const struct queue_job *job, const char *url,
@@ -151,6 +162,8 @@ static int write_job(const struct queue_job *job, const char *public_url,
                       NULL);
     if (rc == 0)
         rc = put_after(out, job);
+    if (rc == 0)
+        rc = put_trace(out, job);
     if (rc == 0)
         rc = put_error(out, job);
     if (rc == 0)

@@ -51,8 +51,9 @@ struct submission {
     struct enqueue_item item;
     const char *parents[QUEUE_PARENTS_MAX];
     struct job_mail mail;
-    struct queue_idem idem; /* its key "" where the client sent none */
-    struct buf extra;       /* lines for the record; empty for most */
+    char trace[TRACE_TEXT_SIZE]; /* "" where the client sent none */
+    struct queue_idem idem;      /* its key "" where the client sent none */
+    struct buf extra;            /* lines for the record; empty for most */
     bool checked, reserved;
     bool hook_found; /* the endpoint that it names is its account's */
     int rc;          /* of the thread's work */
@@ -108,6 +109,7 @@ static void open_body(struct call *call)
     call->free_state = free_submission;
     if (!accept_read_key(call, submission->idem.key))
         return;
+    call_trace(call, submission->trace);
     int rc = form_create(exchange_header(call->exchange, "Content-Type"), max_bytes,
                          &submission->form, &err);
     if (rc == ERR_UNSUPPORTED)
@@ -368,6 +370,8 @@ static int write_extra(struct submission *submission)
         queue_idem_line(&submission->idem, line);
         rc = buf_append_text(&submission->extra, line);
     }
+    if (rc == 0 && submission->trace[0])
+        rc = buf_printf(&submission->extra, "t=%s\n", submission->trace);
     if (rc == 0 && submission->intake.webhook)
         rc = job_hook_line(call->dispatcher, call->identity.flow, submission->public_id,
                            submission->intake.webhook, &submission->extra);

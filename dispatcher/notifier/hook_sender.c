@@ -10,6 +10,7 @@
 #include "common/queue_hooks.h"
 #include "common/redis.h"
 #include "common/stop.h"
+#include "common/trace.h"
 #include "common/webhook_endpoint.h"
 #include "dispatcher/notifier/hook_event.h"
 
@@ -38,6 +39,7 @@ struct delivery {
     char flow[JOB_FLOW_SIZE];
     int attempts; /* before this one */
     int status;
+    char trace[TRACE_TEXT_SIZE]; /* of this request; "": the job is part of none */
     char reason[MAX_REASON];
     struct endpoint *endpoint; /* owned; NULL where the job brought the URL */
     bool gone;                 /* it answered 410: the endpoint is to be disabled */
@@ -154,6 +156,8 @@ static void log_outcome(const struct delivery *delivery, enum queue_verdict verd
                                          [QUEUE_NOTIFY_REFUSED] = "webhook.refused",
                                          [QUEUE_NOTIFY_UNWANTED] = "webhook.unwanted"};
     bool sent = delivery->outcome.outcome == QUEUE_NOTIFY_SENT;
+    char trace[TRACE_ID_SIZE];
+    trace_id_of(delivery->trace, trace);
     const char *event = verdict == QUEUE_LOST ? "webhook.gone"
                         : dead                ? "webhook.refused"
                                               : events[delivery->outcome.outcome];
@@ -161,7 +165,8 @@ static void log_outcome(const struct delivery *delivery, enum queue_verdict verd
               LOG_S, delivery->notify_id, "attempt", LOG_I, (int64_t)delivery->attempts + 1,
               "status", LOG_I, (int64_t)delivery->status, "wait_ms", LOG_I,
               sent ? 0 : delivery->outcome.retry_ms, "reason", LOG_S,
-              sent || !delivery->reason[0] ? NULL : delivery->reason, NULL);
+              sent || !delivery->reason[0] ? NULL : delivery->reason, trace[0] ? "trace" : NULL,
+              LOG_S, trace, NULL);
 }
 
 static int run_command(struct hook_sender *sender, struct redis_command *command,
@@ -296,11 +301,12 @@ static int post(struct delivery *delivery, const struct letter *letter, const st
     const struct http_header headers[] = {{"Content-Type", "application/json"},
                                           {"webhook-id", delivery->notify_id},
                                           {"webhook-timestamp", timestamp},
-                                          {"webhook-signature", signatures}};
+                                          {"webhook-signature", signatures},
+                                          {"traceparent", delivery->trace}};
     const struct http_request request = {.method = HTTP_POST,
                                          .url = letter->url,
                                          .headers = headers,
-                                         .header_count = sizeof headers / sizeof headers[0],
+                                         .header_count = delivery->trace[0] ? 5 : 4,
                                          .body = event->data,
                                          .body_size = event->size};
     rc = http_pool_send(delivery->sender->pool, &request, MAX_ANSWER, on_answer, delivery, err);
@@ -371,6 +377,14 @@ static int address(struct delivery *delivery, const struct queue_hook_row *row,
     return 0;
 }
 
+/* Each try is a step of its own, below the submission's. */
+static void take_trace(struct delivery *delivery, const struct queue_job *job)
+{
+    char text[TRACE_TEXT_SIZE];
+    if (!queue_extra_get(job, 't', text, sizeof text) || !trace_below(text, delivery->trace))
+        delivery->trace[0] = 0;
+}
+
 /* Everything that can go wrong here is this row's alone; an error is one of Redis or of memory,
  * and the row comes back when its lease is over. */
 static int begin(struct hook_sender *sender, const struct queue *queue,
@@ -395,6 +409,8 @@ static int begin(struct hook_sender *sender, const struct queue *queue,
         return rc;
     buf_init(&event, HOOK_EVENT_MAX);
     rc = queue_hook_job(queue, row, &job, &why);
+    if (rc == 0)
+        take_trace(delivery, &job);
     if (rc == 0)
         rc = hook_event_write(&job, sender->options.public_url, &event);
     if (rc == 0)

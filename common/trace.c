@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/trace.h"
+
+#include "common/base64.h"
+#include "common/crypto.h"
+#include "common/err.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+/* version-trace id-parent id-flags */
+#define LENGTH 55
+#define AT_TRACE 3
+#define AT_SPAN 36
+#define AT_FLAGS 53
+#define SPAN_BYTES 8
+
+/* Lower-case digits only, as the standard has them. */
+static bool is_hex(const char *text, size_t size)
+{
+    return strspn(text, "0123456789abcdef") >= size;
+}
+
+static bool is_zero(const char *text, size_t size)
+{
+    return strspn(text, "0") >= size;
+}
+
+static unsigned digit(char c)
+{
+    return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+bool trace_parse(const char *text, struct trace *out)
+{
+    struct trace trace = {.sampled = false};
+    size_t size = text ? strnlen(text, LENGTH + 1) : 0;
+    if (size < LENGTH || !is_hex(text, 2) || strncmp(text, "ff", 2) == 0 || text[2] != '-' ||
+        !is_hex(text + AT_TRACE, 32) || is_zero(text + AT_TRACE, 32) || text[AT_SPAN - 1] != '-' ||
+        !is_hex(text + AT_SPAN, 16) || is_zero(text + AT_SPAN, 16) || text[AT_FLAGS - 1] != '-' ||
+        !is_hex(text + AT_FLAGS, 2))
+        return false;
+    /* A later version may have more behind a dash; this one has nothing. */
+    if (text[LENGTH] != 0 && (strncmp(text, "00", 2) == 0 || text[LENGTH] != '-'))
+        return false;
+    memcpy(trace.id, text + AT_TRACE, 32);
+    memcpy(trace.span, text + AT_SPAN, 16);
+    trace.sampled = digit(text[AT_FLAGS + 1]) & 1;
+    *out = trace;
+    return true;
+}
+
+int trace_enter(struct trace *trace)
+{
+    unsigned char bytes[SPAN_BYTES];
+    do {
+        int rc = crypto_random(bytes, sizeof bytes);
+        if (rc < 0)
+            return rc;
+        hex_encode(bytes, sizeof bytes, trace->span);
+    } while (is_zero(trace->span, 16));
+    return 0;
+}
+
+void trace_format(const struct trace *trace, char out[TRACE_TEXT_SIZE])
+{
+    snprintf(out, TRACE_TEXT_SIZE, "00-%s-%s-%02x", trace->id, trace->span,
+             trace->sampled ? 1u : 0u);
+}
+
+bool trace_below(const char *text, char out[TRACE_TEXT_SIZE])
+{
+    struct trace trace;
+    if (!trace_parse(text, &trace) || trace_enter(&trace) < 0)
+        return false;
+    trace_format(&trace, out);
+    return true;
+}
+
+void trace_id_of(const char *text, char out[TRACE_ID_SIZE])
+{
+    struct trace trace;
+    snprintf(out, TRACE_ID_SIZE, "%s", trace_parse(text, &trace) ? trace.id : "");
+}

@@ -51,7 +51,7 @@
 #define TRIM_CONNECTIONS 256
 
 /* What an event of the loop is about: their addresses are the tags. */
-static char redis_tag, events_tag, streams_tag, http_tag, offload_tag, stop_tag;
+static char redis_tag, events_tag, streams_tag, http_tag, clients_tag, offload_tag, stop_tag;
 
 /* ---- start ---- */
 
@@ -164,7 +164,10 @@ static int open_http(struct dispatcher *dispatcher, struct err *err)
         return err_set(err, ERR_INVALID, "public-url", "must start with http:// or https://");
     if (strcspn(dispatcher->public_url, "\"\\<> \t\r\n") != size)
         return err_set(err, ERR_INVALID, "public-url", "holds a character that a URL may not");
-    return watch(dispatcher, http_server_fd(dispatcher->server), &http_tag, err);
+    rc = watch(dispatcher, http_server_fd(dispatcher->server), &http_tag, err);
+    return rc == 0
+               ? watch(dispatcher, http_server_clients_fd(dispatcher->server), &clients_tag, err)
+               : rc;
 }
 
 /* The scheme and host of S3, from where the pages show results; NULL with the local store. */
@@ -361,6 +364,8 @@ static void handle(struct dispatcher *dispatcher, const struct epoll_event *even
         events_handle(dispatcher->events, event->events);
     else if (event->data.ptr == &streams_tag)
         events_streams_handle(dispatcher->events);
+    else if (event->data.ptr == &clients_tag)
+        http_server_clients_handle(dispatcher->server);
     else if (event->data.ptr == &offload_tag)
         offload_finish(dispatcher->offload);
     /* HTTP is run in every turn, and the stop is looked at there, too. */

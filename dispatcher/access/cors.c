@@ -9,8 +9,12 @@
 
 #include <string.h>
 
-#define EXPOSED "Location, Retry-After, Idempotency-Replayed, Content-Disposition"
-#define ALLOWED_HEADERS "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer"
+#define EXPOSED                                                                                    \
+    "Location, Retry-After, Idempotency-Replayed, Content-Disposition, ETag, Preference-Applied, " \
+    "traceparent"
+#define ALLOWED_HEADERS                                                                            \
+    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, If-None-Match, "         \
+    "traceparent"
 #define ALLOWED_METHODS "GET, HEAD, POST, PUT, DELETE"
 #define MAX_AGE "600"
 

@@ -21,6 +21,8 @@
 #define POSITIONS_STEP 256
 /* Of all shards together; 56 bytes each. */
 #define WINDOW_CHANGES 65536
+/* Whenever one connection wakes up, libmicrohttpd looks at all that sleep. */
+#define MAX_WAITS 1024
 #define FIRST_EVENT_ID "0-0"
 
 bool events_same_view(const struct queue_job *a, const struct queue_job *b)
@@ -39,20 +41,19 @@ static void on_read(int rc, const struct redis_reply *reply, void *data)
     watch->reading = false;
     if (rc == 0)
         rc = queue_get_reply(reply, &job, NULL);
-    job.spec = NULL;
     if (watch->gone) {
         watch_release(watch);
     } else if (rc == ERR_NOT_FOUND) {
-        watch_end(watch); /* erased; whoever asks again gets 404 */
+        watch_end(watch, true); /* erased; whoever asks again gets 404 */
     } else if (rc == ERR_UNAVAILABLE) {
         watch_make_dirty(watch);
     } else if (rc < 0) {
-        watch_end(watch);
+        watch_end(watch, false);
     } else {
         bool news = !watch->known || !events_same_view(&watch->job, &job);
-        watch->job = job;
-        watch->known = true;
-        if (news)
+        if (watch_take(watch, &job) < 0)
+            watch_make_dirty(watch);
+        else if (news)
             watch_show(watch);
     }
 }
@@ -302,6 +303,9 @@ int events_create(struct dispatcher *dispatcher, void *epoll_tag, unsigned max_s
     events->dispatcher = dispatcher;
     events->watches.dispatcher = dispatcher;
     events->position_bucket = WATCH_BUCKETS;
+    /* The others are for those who are answered at once. */
+    events->waits.most =
+        dispatcher->max_connections / 2 < MAX_WAITS ? dispatcher->max_connections / 2 : MAX_WAITS;
     for (unsigned shard = 0; shard < dispatcher->shards; shard++)
         window_init(&events->windows[shard], WINDOW_CHANGES / dispatcher->shards);
     redis_command_init(&events->command, 32768);
@@ -375,6 +379,7 @@ int64_t events_tick(struct events *events, int64_t now_ms)
         read_events(&events->feeds[i], now_ms);
     read_dirty(events);
     int64_t returning_ms = events_retry_returning(events, now_ms);
+    int64_t waits_ms = waits_tick(&events->waits, now_ms);
     int64_t next_ms = watches_write_comments(&events->watches, COMMENT_MS, now_ms);
     int64_t positions_ms = tell_positions(events, now_ms);
     next_ms = positions_ms < next_ms ? positions_ms : next_ms;
@@ -383,6 +388,7 @@ int64_t events_tick(struct events *events, int64_t now_ms)
         next_ms = now_ms;
     next_ms = returning_ms < next_ms ? returning_ms : next_ms;
     next_ms = sse_ms < next_ms ? sse_ms : next_ms;
+    next_ms = waits_ms < next_ms ? waits_ms : next_ms;
     for (unsigned i = 0; i < events->feed_count; i++) {
         int64_t redis_ms = redis_async_tick(events->feeds[i].redis, now_ms);
         next_ms = redis_ms < next_ms ? redis_ms : next_ms;
@@ -403,6 +409,11 @@ void events_streams_handle(struct events *events)
 unsigned events_sockets(const struct events *events)
 {
     return sse_count(events->sse);
+}
+
+int64_t events_waits(const struct events *events)
+{
+    return events->waits.count;
 }
 
 int64_t events_streams(const struct events *events)

@@ -39,6 +39,7 @@ void events_streams_handle(struct events *events);
 /* How many streams are open; and how many sockets there are, with those that still have to be told
  * their last bytes. */
 int64_t events_streams(const struct events *events);
+int64_t events_waits(const struct events *events); /* see wait.h */
 unsigned events_sockets(const struct events *events);
 
 #endif

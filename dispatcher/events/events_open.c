@@ -32,6 +32,7 @@ struct visit {
     unsigned seen;          /* the watch's version when the first read was sent */
     struct window_id after; /* of Last-Event-ID; {0, 0} without one */
     struct queue_job job;   /* as read */
+    char *extra;            /* owned: its lines */
     bool waiting;           /* in the list of those who return */
     int64_t until_ms;       /* how long */
     struct visit *next;
@@ -60,9 +61,9 @@ static void answer_head(struct exchange *exchange)
 static void take_reading(struct visit *visit, struct watch *watch)
 {
     bool news = watch->known && !events_same_view(&watch->job, &visit->job);
-    watch->job = visit->job;
-    watch->known = true;
-    if (news)
+    if (watch_take(watch, &visit->job) < 0)
+        watch_make_dirty(watch);
+    else if (news)
         watch_show(watch);
     /* An event that came while the job was being read may be newer than what was read. */
     if (watch->version != visit->seen)
@@ -97,7 +98,7 @@ static bool open_stream(struct visit *visit)
 static void end_if_final(struct stream *stream, const struct queue_job *job)
 {
     if (job_state_is_final(job->state))
-        watch_end(stream->watch);
+        watch_end(stream->watch, false);
 }
 
 static void open_with_snapshot(struct visit *visit)
@@ -242,7 +243,8 @@ static void on_snapshot(int rc, const struct redis_reply *reply, void *data)
     struct exchange *exchange = visit->call->exchange;
     if (rc == 0)
         rc = queue_get_reply(reply, &visit->job, NULL);
-    visit->job.spec = NULL;
+    if (rc == 0)
+        rc = watch_keep_job(&visit->job, &visit->extra);
     if (rc == ERR_NOT_FOUND)
         problem_send(exchange, &(struct problem){.kind = PROBLEM_NOT_FOUND, .job = id});
     else if (rc < 0)
@@ -260,6 +262,7 @@ static void free_visit(void *state)
     if (visit->stream)
         watch_detach(visit->stream);
     free(visit->stream);
+    free(visit->extra);
     free(visit);
 }
 

@@ -6,6 +6,7 @@
 #define DARKROOM_DISPATCHER_EVENTS_EVENTS_PARTS_H
 
 #include "common/redis.h"
+#include "dispatcher/events/wait.h"
 #include "dispatcher/events/watch.h"
 #include "dispatcher/events/window.h"
 
@@ -38,6 +39,7 @@ struct events {
     struct feed *feeds; /* owned */
     unsigned feed_count;
     struct watches watches;
+    struct waits waits;
     struct sse *sse; /* owned */
     struct window windows[QUEUE_SHARDS_MAX];
     char last_ids[QUEUE_SHARDS_MAX][QUEUE_EVENT_ID_SIZE];

@@ -3,7 +3,9 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/err.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/events/wait.h"
 #include "dispatcher/http/sse.h"
 #include "dispatcher/jobs/job_view.h"
 
@@ -45,7 +47,7 @@ struct watch *watches_add(struct watches *watches, const char *public_id)
 void watch_release(struct watch *watch)
 {
     struct watches *watches = watch->watches;
-    if (watch->streams)
+    if (watch->streams || watch->waits)
         return;
     if (!watch->gone) {
         struct watch **place = bucket_of(watches, watch->job.public_id);
@@ -55,8 +57,35 @@ void watch_release(struct watch *watch)
         watch->gone = true;
     }
     /* The list of dirty ones and a read under way still point here. */
-    if (!watch->dirty && !watch->reading)
+    if (!watch->dirty && !watch->reading) {
+        free(watch->extra);
         free(watch);
+    }
+}
+
+int watch_keep_job(struct queue_job *job, char **slot)
+{
+    char *extra = NULL;
+    if (job->extra_size > 0 && !(extra = malloc(job->extra_size)))
+        return ERR_NOMEM;
+    if (extra)
+        memcpy(extra, job->extra, job->extra_size);
+    free(*slot);
+    job->extra = *slot = extra;
+    job->spec = NULL;
+    job->spec_size = 0;
+    return 0;
+}
+
+int watch_take(struct watch *watch, const struct queue_job *job)
+{
+    struct queue_job copy = *job;
+    int rc = watch_keep_job(&copy, &watch->extra);
+    if (rc < 0)
+        return rc;
+    watch->job = copy;
+    watch->known = true;
+    return 0;
 }
 
 void watch_make_dirty(struct watch *watch)
@@ -190,13 +219,19 @@ void watch_show(struct watch *watch)
                 put(stream, text.data, text.size, now_ms);
     buf_fini(&text);
     if (final)
-        watch_end(watch);
+        watch_end(watch, false);
 }
 
-void watch_end(struct watch *watch)
+void watch_end(struct watch *watch, bool gone)
 {
+    struct job_wait *waits = watch->waits;
     for (struct stream *stream = watch->streams; stream; stream = stream->next)
         end(stream);
+    if (!waits)
+        return;
+    watch->waits = NULL;
+    waits_end(waits, &watch->job, gone);
+    watch_release(watch);
 }
 
 /* ---- all of them ---- */
@@ -211,8 +246,10 @@ void watches_make_all_dirty(struct watches *watches)
 void watches_end_all(struct watches *watches)
 {
     for (size_t i = 0; i < WATCH_BUCKETS; i++)
-        for (struct watch *watch = watches->buckets[i]; watch; watch = watch->next)
-            watch_end(watch);
+        for (struct watch *watch = watches->buckets[i], *next; watch; watch = next) {
+            next = watch->next;
+            watch_end(watch, false);
+        }
 }
 
 struct watch *watches_take_dirty(struct watches *watches)

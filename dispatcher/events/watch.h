@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 struct dispatcher;
+struct job_wait;
 struct sse_stream;
 struct watch;
 struct watches;
@@ -43,12 +44,14 @@ struct watch {
     struct watch *next_dirty;
     struct watches *watches;
     struct stream *streams; /* borrowed */
+    struct job_wait *waits; /* owned; see wait.h */
     unsigned version;       /* counts events */
     bool dirty;             /* in the list of those to be read */
     bool reading;
     bool gone;            /* nobody watches any more; freed once neither dirty nor reading */
     bool known;           /* `job` holds more than the id */
-    struct queue_job job; /* as last shown */
+    struct queue_job job; /* as last shown; without spec */
+    char *extra;          /* owned: the job's lines; NULL: none */
 };
 
 struct watches {
@@ -76,7 +79,12 @@ void watch_attach(struct watch *watch, struct stream *stream);
 void watch_detach(struct stream *stream);
 void watch_open_stream(struct stream *stream, struct sse_stream *socket);
 void watch_make_dirty(struct watch *watch);
-/* Frees a watch without streams, as soon as nothing else points to it. */
+/* Makes a job that was just read outlive the reply: its extra lines are copied to *slot, which the
+ * caller frees, and what was there is freed. The spec is left out. ERR_NOMEM: nothing changed. */
+int watch_keep_job(struct queue_job *job, char **slot);
+/* Takes a copy of the job as it was read. ERR_NOMEM: the watch is as it was. */
+int watch_take(struct watch *watch, const struct queue_job *job);
+/* Frees a watch without streams and waits, as soon as nothing else points to it. */
 void watch_release(struct watch *watch);
 /* Writes the job to all open streams; after a final state they end. */
 void watch_show(struct watch *watch);
@@ -84,6 +92,7 @@ void watch_show(struct watch *watch);
 void watch_tell(struct stream *stream, const struct queue_job *job);
 /* A comment line: something to read, and nothing to learn. */
 void watch_write_comment(struct stream *stream);
-void watch_end(struct watch *watch);
+/* Ends its streams, and answers who waits. May be the end of the watch. */
+void watch_end(struct watch *watch, bool gone);
 
 #endif

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 
 /* ---- requests ---- */
@@ -179,6 +180,35 @@ static void add_headers(const struct exchange *exchange, struct answer *answer)
         answer_header(answer, exchange->headers[i].name, exchange->headers[i].value);
 }
 
+static int socket_of(const struct exchange *exchange)
+{
+    const union MHD_ConnectionInfo *info = NULL;
+    if (exchange->connection)
+        info = MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info ? info->connect_fd : -1;
+}
+
+bool exchange_watch_client(struct exchange *exchange, void (*left)(void *data), void *data)
+{
+    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.ptr = exchange};
+    int fd = socket_of(exchange);
+    if (fd < 0 || exchange->left ||
+        epoll_ctl(exchange->server->clients_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+        return false;
+    exchange->left = left;
+    exchange->left_data = data;
+    return true;
+}
+
+bool exchange_forget_client(struct exchange *exchange)
+{
+    if (!exchange->left)
+        return false;
+    exchange->left = NULL;
+    epoll_ctl(exchange->server->clients_fd, EPOLL_CTL_DEL, socket_of(exchange), NULL);
+    return true;
+}
+
 void exchange_respond(struct exchange *exchange, unsigned status, struct answer *answer)
 {
     if (exchange_answered(exchange)) {
@@ -188,6 +218,7 @@ void exchange_respond(struct exchange *exchange, unsigned status, struct answer 
     if (!answer)
         answer = answer_static("", 0);
     add_headers(exchange, answer);
+    exchange_forget_client(exchange);
     exchange->answer = answer_unwrap(answer);
     exchange->status = status;
     wake(exchange);
@@ -197,6 +228,7 @@ void exchange_respond_shared(struct exchange *exchange, unsigned status, struct 
 {
     if (exchange_answered(exchange))
         return;
+    exchange_forget_client(exchange);
     exchange->answer = answer_unwrap(answer);
     exchange->shared = true;
     exchange->status = status;
@@ -236,13 +268,10 @@ static int put_head(const struct exchange *exchange, unsigned status, const char
 int exchange_detach(struct exchange *exchange, unsigned status, const char *const *headers,
                     struct buf *head, int *out_fd)
 {
-    const union MHD_ConnectionInfo *info = NULL;
     if (exchange_answered(exchange))
         return ERR_CONFLICT;
-    if (exchange->connection)
-        info = MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     int rc = put_head(exchange, status, headers, head);
-    int fd = rc == 0 && info ? fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    int fd = rc == 0 ? fcntl(socket_of(exchange), F_DUPFD_CLOEXEC, 0) : -1;
     if (fd < 0)
         return rc < 0 ? rc : ERR_UNAVAILABLE;
     exchange->status = status;

@@ -15,6 +15,7 @@ struct http_server {
     struct http_server_options options; /* without the text */
     int fd;                             /* the daemon's epoll */
     int listen_fd;                      /* ours again once quiesced, else -1 */
+    int clients_fd;                     /* an epoll of clients whose leaving matters */
     uint16_t port;
     bool resumed;             /* a connection waits to be taken up again */
     size_t awake;             /* requests that wait for their answer without sleeping */
@@ -44,12 +45,17 @@ struct exchange {
     unsigned status;
     struct MHD_Response *answer; /* owned until queued, unless shared */
     bool detached;               /* the socket is somebody else's now */
+    void (*left)(void *data);    /* NULL: nobody wants to know */
+    void *left_data;
     unsigned header_count;
     struct {
         const char *name; /* borrowed */
         char *value;      /* owned */
     } headers[EXCHANGE_MAX_HEADERS];
 };
+
+/* Nobody has to be told any more that the client left; true where somebody had to be. */
+bool exchange_forget_client(struct exchange *exchange);
 
 /* Refuses a body that is too large; called once it is known how large it may be. */
 void exchange_check_size(struct exchange *exchange);

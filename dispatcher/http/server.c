@@ -16,6 +16,7 @@
  */
 #define CONNECTION_BYTES 12288
 #define MAX_TURNS 64
+#define MAX_LEFT 64 /* at a time */
 /* An answer that is owed is waited for awake for so many runs, since sleeping takes the socket out
  * of the epoll and back in. On a busy server Redis' answer is there by then; on an idle one these
  * runs take microseconds. */
@@ -231,6 +232,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     *slot = NULL;
     end_awake(exchange);
+    void (*left)(void *data) = exchange->left;
+    exchange_forget_client(exchange);
     if (!exchange->completed || exchange_answered(exchange)) {
         finish(exchange);
         return;
@@ -238,6 +241,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     /* The client left while its request was awake, and whoever owes the answer still holds it. */
     exchange->connection = NULL;
     exchange->method_name = "-";
+    if (left)
+        left(exchange->left_data);
 }
 
 /* The last word on those whose answers came after their clients had left. */
@@ -263,8 +268,12 @@ int http_server_open(const struct http_server_options *options,
     server->callbacks = *callbacks;
     server->options = *options;
     server->options.listen = NULL;
-    server->listen_fd = -1;
+    server->listen_fd = server->clients_fd = -1;
     int listen_fd = -1;
+    if ((server->clients_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) {
+        rc = err_set_errno(err, NULL, "epoll");
+        goto out;
+    }
     if ((rc = http_listen(options->listen, &listen_fd, &server->port, err)) < 0)
         goto out;
     server->daemon = MHD_start_daemon(
@@ -306,12 +315,31 @@ void http_server_close(struct http_server **slot)
         MHD_stop_daemon(server->daemon);
     if (server->listen_fd >= 0)
         close(server->listen_fd);
+    if (server->clients_fd >= 0)
+        close(server->clients_fd);
     free(server);
 }
 
 int http_server_fd(const struct http_server *server)
 {
     return server->fd;
+}
+
+int http_server_clients_fd(const struct http_server *server)
+{
+    return server->clients_fd;
+}
+
+void http_server_clients_handle(struct http_server *server)
+{
+    struct epoll_event events[MAX_LEFT];
+    int count = epoll_wait(server->clients_fd, events, MAX_LEFT, 0);
+    for (int i = 0; i < count; i++) {
+        struct exchange *exchange = events[i].data.ptr;
+        void (*left)(void *data) = exchange->left;
+        if (exchange_forget_client(exchange))
+            left(exchange->left_data);
+    }
 }
 
 uint16_t http_server_port(const struct http_server *server)

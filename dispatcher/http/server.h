@@ -82,6 +82,10 @@ uint16_t http_server_port(const struct http_server *server);
  * Call it in each turn of the loop, after everything that may have answered requests. */
 int http_server_run(struct http_server *server);
 
+/* To be watched for EPOLLIN: clients left that somebody asked to hear of. */
+int http_server_clients_fd(const struct http_server *server);
+void http_server_clients_handle(struct http_server *server);
+
 /* No new connections; those that exist go on. */
 void http_server_quiesce(struct http_server *server);
 unsigned http_server_connections(const struct http_server *server);
@@ -134,7 +138,7 @@ void exchange_go_on(struct exchange *exchange);
 
 /* A header for whatever the answer will be, save for a shared one. `name` is borrowed for the life
  * of the request, `value` copied. Up to EXCHANGE_MAX_HEADERS; false: one too many, or no memory. */
-#define EXCHANGE_MAX_HEADERS 6
+#define EXCHANGE_MAX_HEADERS 8
 bool exchange_add_header(struct exchange *exchange, const char *name, const char *value);
 bool exchange_has_headers(const struct exchange *exchange);
 
@@ -146,6 +150,11 @@ bool exchange_answered(const struct exchange *exchange);
 
 /* What the application makes of a problem instead of its document, or NULL. */
 struct answer *exchange_problem(struct exchange *exchange, const struct problem *problem);
+
+/* For an answer that is owed for long: `left` is called once when the client closes its side, which
+ * nobody would see otherwise while the connection sleeps; not any more once it was answered. False:
+ * it has left already, or cannot be watched. */
+bool exchange_watch_client(struct exchange *exchange, void (*left)(void *data), void *data);
 
 /* Takes the client's socket out of the server's hands: *out_fd, owned by the caller, does not
  * block, and `head` gets what has to be written to it first, status line and headers (each "Name",

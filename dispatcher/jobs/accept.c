@@ -6,7 +6,9 @@
 #include "common/log.h"
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/events/wait.h"
 #include "dispatcher/http/server.h"
+#include "dispatcher/jobs/disowned.h"
 #include "dispatcher/jobs/intake.h"
 #include "dispatcher/jobs/job_hook.h"
 #include "dispatcher/jobs/job_view.h"
@@ -47,12 +49,13 @@ bool accept_read_key(struct call *call, char out[QUEUE_IDEM_HASH_SIZE])
     return false;
 }
 
-/* ---- 202 ------------------------------------------------------------------------------------- */
+/* ---- 201, 202 -------------------------------------------------------------------------------- */
 
-int accept_send(struct call *call, const struct queue_job *job, bool replayed)
+static int send_accepted(struct call *call, const struct queue_job *job, bool replayed)
 {
     const struct dispatcher *dispatcher = call->dispatcher;
     char retry_after[BUF_INT_SIZE + 1], secret[WEBHOOK_SECRET_SIZE];
+    bool ended = job_state_is_final(job->state) && wait_is_wanted(call);
     struct buf body, location;
     buf_init(&body, JOB_VIEW_MAX);
     bool hooked = job_hook_secret(dispatcher, job, secret);
@@ -74,14 +77,47 @@ int accept_send(struct call *call, const struct queue_job *job, bool replayed)
     answer_header(answer, "Cache-Control", "no-store");
     answer_header(answer, "X-Content-Type-Options", "nosniff");
     answer_header(answer, "Location", buf_text(&location));
-    answer_header(answer, "Retry-After", retry_after);
+    if (!ended)
+        answer_header(answer, "Retry-After", retry_after);
     if (replayed)
         answer_header(answer, "Idempotency-Replayed", "true");
     buf_fini(&location);
-    exchange_respond(call->exchange, 202, answer);
+    exchange_respond(call->exchange, ended ? 201 : 202, answer);
+    return 0;
+}
+
+/* The queue has it, but we cannot say how to reach it: as good as lost, unless it is asked for
+ * again. */
+static void answer_late(struct call *call, const struct queue_job *job, bool gone, bool replayed)
+{
+    if (gone) {
+        problem_send(call->exchange, &(struct problem){.kind = PROBLEM_NOT_FOUND,
+                                                       .detail = "the job was erased meanwhile",
+                                                       .job = job->public_id});
+    } else if (send_accepted(call, job, replayed) < 0) {
+        if (!exchange_header(call->exchange, "Idempotency-Key"))
+            disowned_add_job(call->dispatcher->disowned, job->public_id);
+        call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
+    }
+}
+
+static void answer_new(struct call *call, const struct queue_job *job, bool gone)
+{
+    answer_late(call, job, gone, false);
+}
+
+static void answer_replayed(struct call *call, const struct queue_job *job, bool gone)
+{
+    answer_late(call, job, gone, true);
+}
+
+int accept_send(struct call *call, const struct queue_job *job, bool replayed)
+{
     log_event(LOG_INFO, replayed ? "job.replayed" : "job.accepted", "job", LOG_S, job->public_id,
               "model", LOG_S, job->model, "position", LOG_I, job->position, NULL);
-    return 0;
+    return wait_begin(call, job, replayed ? answer_replayed : answer_new)
+               ? 0
+               : send_accepted(call, job, replayed);
 }
 
 void accept_refuse(struct call *call, int rc, const struct intake_refusal *refusal)

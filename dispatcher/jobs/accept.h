@@ -23,7 +23,8 @@ struct queue_job;
  * printable characters, with or without quotes. */
 bool accept_read_key(struct call *call, char out[QUEUE_IDEM_HASH_SIZE]);
 
-/* Answers with the job, its tokens, Location and Retry-After. On failure nothing was answered. */
+/* Answers with the job, its tokens, Location and Retry-After: 202, or 201 where the client would
+ * wait for its end (wait.h) and it has ended. On failure nothing was answered. */
 int accept_send(struct call *call, const struct queue_job *job, bool replayed);
 
 /* Refuses what intake_check() refused with `rc`. */

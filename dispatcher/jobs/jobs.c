@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/events/wait.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/jobs/job_view.h"
 #include "dispatcher/routes.h"
@@ -24,6 +25,14 @@ struct visit {
     void (*show)(struct visit *visit, const struct queue_job *job);
 };
 
+static void send_unknown(struct call *call, const char *public_id)
+{
+    problem_send(call->exchange,
+                 &(struct problem){.kind = PROBLEM_NOT_FOUND,
+                                   .detail = "there is no such job, or it has expired",
+                                   .job = public_id});
+}
+
 static void on_job(int rc, const struct redis_reply *reply, void *data)
 {
     struct visit *visit = data;
@@ -35,10 +44,7 @@ static void on_job(int rc, const struct redis_reply *reply, void *data)
         log_event(LOG_ERROR, "job.corrupt", "job", LOG_S, visit->public_id, "detail", LOG_S,
                   err.text, NULL);
     if (rc == ERR_NOT_FOUND)
-        problem_send(visit->call->exchange,
-                     &(struct problem){.kind = PROBLEM_NOT_FOUND,
-                                       .detail = "there is no such job, or it has expired",
-                                       .job = visit->public_id});
+        send_unknown(visit->call, visit->public_id);
     else if (rc < 0)
         problem_send(
             visit->call->exchange,
@@ -110,13 +116,28 @@ static void show_job(struct visit *visit, const struct queue_job *job)
     if (rc < 0)
         problem_send_err(visit->call->exchange, rc, NULL, job->public_id);
     else
-        call_send_json(visit->call, 200, &body);
+        call_send_tagged(visit->call, &body);
     buf_fini(&body);
+}
+
+static void show_ended(struct call *call, const struct queue_job *job, bool gone)
+{
+    if (gone)
+        send_unknown(call, job->public_id);
+    else
+        show_job(call->state, job);
+}
+
+/* Now, or once it has ended. */
+static void look(struct visit *visit, const struct queue_job *job)
+{
+    if (!wait_begin(visit->call, job, show_ended))
+        show_job(visit, job);
 }
 
 void job_get(struct dispatcher *dispatcher, struct call *call)
 {
-    struct visit *visit = begin(call, TOKEN_VIEW, show_job);
+    struct visit *visit = begin(call, TOKEN_VIEW, look);
     if (visit)
         ask_for_job(visit);
 }

@@ -88,6 +88,8 @@ static int write_gauges(const struct dispatcher *dispatcher, struct buf *out)
         {"darkroom_redis_pending", "Commands under way.",
          (int64_t)redis_async_pending(dispatcher->redis)},
         {"darkroom_event_streams", "Open event streams.", events_streams(dispatcher->events)},
+        {"darkroom_waiting_requests", "Requests that wait for the end of their job.",
+         events_waits(dispatcher->events)},
         {"darkroom_http_connections", "Open connections.",
          http_server_connections(dispatcher->server)},
         {"darkroom_store_tasks", "Transfers under way.", offload_pending(dispatcher->offload)},

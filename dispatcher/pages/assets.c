@@ -2,10 +2,10 @@
 #include "dispatcher/pages/assets.h"
 
 #include "common/buf.h"
-#include "common/crypto.h"
 #include "common/err.h"
 #include "common/quality.h"
 #include "dispatcher/call.h"
+#include "dispatcher/http/etag.h"
 #include "dispatcher/http/server.h"
 
 #include <dirent.h>
@@ -16,7 +16,6 @@
 
 #define MAX_FILES 256
 #define MAX_FILE_BYTES (2 * 1024 * 1024)
-#define ETAG_SIZE 40
 
 /* As it is, and compressed: the same order as `codings`. */
 enum { PLAIN, BROTLI, GZIP, FORMS };
@@ -95,12 +94,10 @@ static void put_headers(const struct assets *assets, const struct file *file, in
 static int add_form(struct assets *assets, struct file *file, int index, struct buf *contents,
                     struct err *err)
 {
-    char digest[CRYPTO_SHA256_HEX_SIZE];
     struct form *form = &file->forms[index];
-    int rc = crypto_sha256_hex(contents->data, contents->size, digest);
+    int rc = etag_of(contents->data, contents->size, form->etag);
     if (rc < 0)
         return err_set(err, rc, "web", "no digest of %s", file->name);
-    snprintf(form->etag, sizeof form->etag, "\"%.32s\"", digest);
     form->data = buf_steal(contents, &form->size);
     form->answer = answer_static(form->data, form->size);
     form->unchanged = answer_static("", 0);
@@ -265,8 +262,7 @@ void assets_send(const struct assets *assets, struct call *call, const char *nam
     }
     int index = choose(file, exchange_header(exchange, "Accept-Encoding"));
     const struct form *form = &file->forms[index];
-    const char *known = exchange_header(exchange, "If-None-Match");
-    bool same = known && strstr(known, form->etag);
+    bool same = etag_known(exchange, form->etag);
     if (exchange_has_headers(exchange)) { /* for a page of another site */
         struct answer *answer = answer_static(form->data, same ? 0 : form->size);
         put_headers(assets, file, index, answer);

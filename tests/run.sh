@@ -34,7 +34,7 @@ build() {
     local dir=build-$1
     shift
     local log=$dir.log
-    if { [ -f "$dir/build.ninja" ] || meson setup "$dir" -Dwerror=true "$@"; } >"$log" 2>&1 &&
+    if { [ -f "$dir/build.ninja" ] || meson setup "$dir" -Dwerror=true -Dweb=enabled "$@"; } >"$log" 2>&1 &&
         ninja -C "$dir" >"$log" 2>&1; then
         rm -f "$log"
         return

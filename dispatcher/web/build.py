@@ -12,6 +12,7 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -37,13 +38,14 @@ def write_texts(source, out):
         (out / path.name).write_text(json.dumps(kept, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
 
-def bundle(source, out, packages):
-    """Every script and style sheet of assets/ under its own name; what they share in chunks."""
-    entries = sorted(str(p) for p in source.iterdir() if p.suffix in (".js", ".css"))
+def bundle(source, templates, out, packages):
+    """The scripts and style sheets that templates name, under their names; what they share in chunks."""
+    named = {name for path in templates for name in re.findall(r'"/assets/([\w-]+\.(?:js|css))"', path.read_text())}
+    entries = [source / name for name in sorted(named)]
     subprocess.run([packages / "node_modules" / ".bin" / "esbuild", *entries, "--bundle", "--splitting",
                     "--format=esm", "--target=es2022", "--minify", "--charset=utf8", "--legal-comments=none",
                     "--log-level=warning", f"--outdir={out}", "--chunk-names=chunk-[hash]",
-                    "--loader:.svg=file", "--asset-names=[name]-[hash]"],
+                    "--loader:.svg=file", "--asset-names=[name]-[hash]", "--external:/assets/*"],
                    env={**os.environ, "NODE_PATH": str(packages / "node_modules")}, check=True)
 
 
@@ -66,6 +68,8 @@ def main():
     parser.add_argument("--packages", type=pathlib.Path)
     options = parser.parse_args()
     source, out = options.source.resolve(), options.out
+    # The folder is empty where npm could not fetch them.
+    bundled = options.packages and (options.packages / "node_modules" / ".bin" / "esbuild").exists()
     new = out.with_name(out.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
     (new / "assets").mkdir(parents=True)
@@ -73,10 +77,10 @@ def main():
     for path in files:
         shutil.copyfile(path, new / path.name)
     for path in sorted((source / "assets").iterdir()):
-        if not options.packages or path.suffix not in (".js", ".css"):
+        if not bundled or path.suffix not in (".js", ".css"):
             shutil.copyfile(path, new / "assets" / path.name)
-    if options.packages:
-        bundle(source / "assets", new / "assets", options.packages.resolve())
+    if bundled:
+        bundle(source / "assets", files, new / "assets", options.packages.resolve())
     write_texts(options.texts, new / "assets" / "text")
     compress(new)
     shutil.rmtree(out, ignore_errors=True)

@@ -338,9 +338,9 @@ class Pages(Shared):
             self.assertEqual(answer.headers["Referrer-Policy"], "same-origin")
 
     def test_assets_have_types_and_tags(self):
-        answer = self.lab.get("/assets/api.js")
+        answer = self.lab.get("/assets/submit.js")
         self.assertEqual(answer.headers["Content-Type"], "text/javascript; charset=utf-8")
-        again = self.lab.get("/assets/api.js", headers={"If-None-Match": answer.headers["ETag"]})
+        again = self.lab.get("/assets/submit.js", headers={"If-None-Match": answer.headers["ETag"]})
         self.assertEqual((again.status, again.body), (304, b""))
         self.assertEqual(self.lab.get("/assets/style.css").status, 200)
 

@@ -7,6 +7,7 @@
 #include "common/manifest_texts.h"
 #include "common/params.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -15,11 +16,12 @@
 
 enum { MAX_MANIFEST_BYTES = 65536, MAX_DEPTH = 8, MAX_MODELS = 1000 };
 
-static const char *const members[] = {
-    "name",     "title",        "description", "architecture", "variant",   "weights",
-    "input",    "params",       "output",      "batch",        "cost_ms",   "max_attempts",
-    "retry",    "timeout_ms",   "deadline_ms", "past_due_ms",  "retention", "license",
-    "training", "translations", NULL};
+static const char *const members[] = {"name",       "title",      "description", "architecture",
+                                      "variant",    "weights",    "input",       "params",
+                                      "output",     "batch",      "cost_ms",     "max_attempts",
+                                      "retry",      "timeout_ms", "deadline_ms", "past_due_ms",
+                                      "retention",  "license",    "training",    "translations",
+                                      "provenance", NULL};
 
 /* What GET /v1/models shows: everything that a visitor may want to know before sending a
  * picture, nothing about how it is run. */
@@ -202,6 +204,29 @@ static int read_retention(const json_t *document, struct manifest *manifest, str
     return rc;
 }
 
+/* What results say about themselves: by default the parameters, and that a network drew it all. */
+static int read_provenance(const json_t *document, struct manifest *manifest, struct err *err)
+{
+    static const char *const names[] = {"params", "source", NULL};
+    json_t *provenance = NULL;
+    bool params = true;
+    const char *source = picture_source_name(PICTURE_SOURCE_TRAINED);
+    int rc = json_opt_object(document, "provenance", &provenance, err);
+    if (rc == 0 && provenance)
+        rc = json_check_members(provenance, "provenance", names, err);
+    if (rc == 0 && json_object_get(provenance, "params"))
+        rc = json_get_bool(provenance, "provenance.params", &params, err);
+    if (rc == 0)
+        rc = json_opt_text(provenance, "provenance.source", 64, &source, err);
+    manifest->withhold_params = !params;
+    manifest->source = picture_source_from_name(source);
+    if (rc == 0 && manifest->source == PICTURE_SOURCE_UNKNOWN)
+        rc = err_set(err, ERR_INVALID, "provenance.source",
+                     "provenance.source must be trainedAlgorithmicMedia, "
+                     "compositeWithTrainedAlgorithmicMedia or algorithmicallyEnhanced");
+    return rc;
+}
+
 static int read_running(const json_t *document, struct manifest *manifest, struct err *err)
 {
     json_t *batch;
@@ -287,6 +312,8 @@ static int read_document(const json_t *document, const char *folder, struct mani
         rc = manifest_texts_check(document, err);
     if (rc == 0)
         rc = read_running(document, manifest, err);
+    if (rc == 0)
+        rc = read_provenance(document, manifest, err);
     return rc;
 }
 
@@ -366,7 +393,9 @@ int manifest_load(const char *path, struct manifest *out_manifest, struct err *e
     return rc;
 }
 
-static int hash_file(const char *path, char out_hex[CRYPTO_SHA256_HEX_SIZE], struct err *err)
+static_assert(PICTURE_HASH_SIZE == CRYPTO_SHA256_HEX_SIZE, "both are sha256 in hex");
+
+int manifest_hash_weights(const char *path, char out_sha256[PICTURE_HASH_SIZE], struct err *err)
 {
     struct crypto_sha256 *hash = NULL;
     unsigned char digest[CRYPTO_SHA256_SIZE], chunk[65536];
@@ -384,23 +413,25 @@ static int hash_file(const char *path, char out_hex[CRYPTO_SHA256_HEX_SIZE], str
     if (rc == 0)
         rc = crypto_sha256_final(hash, digest);
     for (size_t i = 0; rc == 0 && i < sizeof digest; i++)
-        snprintf(out_hex + 2 * i, 3, "%02x", digest[i]);
+        snprintf(out_sha256 + 2 * i, 3, "%02x", digest[i]);
     crypto_sha256_destroy(&hash);
     fclose(file);
     return rc;
 }
 
-int manifest_check_weights(const struct manifest *manifest, struct err *err)
+int manifest_check_weights(const struct manifest *manifest, char out_sha256[PICTURE_HASH_SIZE],
+                           struct err *err)
 {
     char digest[CRYPTO_SHA256_HEX_SIZE];
-    if (!manifest->weights_sha256)
-        return 0;
-    int rc = hash_file(manifest->weights_path, digest, err);
-    if (rc == 0 && strcmp(digest, manifest->weights_sha256))
-        rc = err_set(err, ERR_CORRUPT, "weights.sha256",
-                     "%s is not the file that the manifest of %s means (sha256 %.16s...)",
-                     manifest->weights_path, manifest->name, digest);
-    return rc;
+    int rc = manifest_hash_weights(manifest->weights_path, digest, err);
+    if (rc < 0)
+        return rc;
+    if (manifest->weights_sha256 && strcmp(digest, manifest->weights_sha256))
+        return err_set(err, ERR_CORRUPT, "weights.sha256",
+                       "%s is not the file that the manifest of %s means (sha256 %.16s...)",
+                       manifest->weights_path, manifest->name, digest);
+    memcpy(out_sha256, digest, sizeof digest);
+    return 0;
 }
 
 static int compare_names(const struct dirent **a, const struct dirent **b)

@@ -31,6 +31,7 @@
 
 #include "common/json.h"
 #include "common/picture.h"
+#include "common/picture_metadata.h"
 
 #define MANIFEST_MAX_NAME 48 /* as long as the queue lets a model be called */
 
@@ -49,12 +50,14 @@ struct manifest {
     int aspect_width, aspect_height; /* of what people are asked to choose; 1, 1: a square */
     int batch_max;                   /* the most jobs in one run */
     int max_attempts;
-    int64_t cost_ms;           /* of one job on a usual worker, for estimates */
-    int64_t timeout_ms;        /* for one attempt */
-    int64_t deadline_ms;       /* after it is due, a job that has not ended fails; 0: never */
-    int64_t past_due_ms;       /* see struct queue_model; 0: the default */
-    bool keep_crop;            /* the picture as the network saw it stays with its result */
-    int64_t input_s, result_s; /* kept after the job's end; 0: not at all, the default */
+    int64_t cost_ms;            /* of one job on a usual worker, for estimates */
+    int64_t timeout_ms;         /* for one attempt */
+    int64_t deadline_ms;        /* after it is due, a job that has not ended fails; 0: never */
+    int64_t past_due_ms;        /* see struct queue_model; 0: the default */
+    enum picture_source source; /* what results say that they are */
+    bool withhold_params;       /* results do not name the parameters */
+    bool keep_crop;             /* the picture as the network saw it stays with its result */
+    int64_t input_s, result_s;  /* kept after the job's end; 0: not at all, the default */
     int64_t backoff_ms, backoff_max_ms; /* between attempts: the first wait, and the longest */
     json_t *params;   /* JSON Schema of the parameters; borrowed from `document` */
     json_t *document; /* owned */
@@ -79,9 +82,12 @@ int manifest_parse(const void *data, size_t size, const char *folder, struct man
                    struct err *err);
 void manifest_fini(struct manifest *manifest);
 
-/* Compares the weights with the manifest's sha256 where it gives one; reads the whole file.
+/* The weights' own sha256, compared with the manifest's where it gives one; reads the whole file.
  * ERR_NOT_FOUND, ERR_IO, ERR_CORRUPT with the field "weights.sha256". */
-int manifest_check_weights(const struct manifest *manifest, struct err *err);
+int manifest_check_weights(const struct manifest *manifest, char out_sha256[PICTURE_HASH_SIZE],
+                           struct err *err);
+/* The sha256 of a file of weights that no manifest names. */
+int manifest_hash_weights(const char *path, char out_sha256[PICTURE_HASH_SIZE], struct err *err);
 
 /* Every *.json of a folder; one bad manifest fails the whole set. An empty folder is no error. */
 int manifest_set_load(const char *folder, struct manifest_set *out_set, struct err *err);

@@ -44,6 +44,7 @@ static struct task *make_task(struct shard *shard, const struct queue_claimed *j
         task_destroy(&task);
         return NULL;
     }
+    task->created_ms = job->created_ms;
     task->queued_ms = clock_wall_ms() - job->created_ms;
     task->limit_ms = job->run_max_ms ? job->run_max_ms : task->resident->manifest->timeout_ms;
     task->rc = job_spec_parse(job->spec, job->spec_size, &task->spec, &task->err);

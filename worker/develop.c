@@ -3,7 +3,14 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/job.h"
+#include "common/json.h"
+#include "common/manifest.h"
+#include "gpu/model.h"
 #include "gpu/pixels.h"
+
+#include <stdio.h>
+#include <string.h>
 
 int develop_input(const void *data, size_t size, const struct picture_limits *limits,
                   const struct picture_rect *crop, int side, struct picture *out_square,
@@ -19,13 +26,59 @@ int develop_input(const void *data, size_t size, const struct picture_limits *li
     return rc;
 }
 
-int develop_output(const float *chw, int side, struct buf *out, struct err *err)
+static int describe_params(const struct develop_subject *subject, struct picture_metadata *metadata,
+                           struct err *err)
+{
+    static const struct json_limits limits = {.max_bytes = JOB_PARAMS_MAX, .max_depth = 8};
+    json_t *params = NULL;
+    if (!subject->params)
+        return 0;
+    int rc = json_parse(subject->params, strlen(subject->params), limits, &params, err);
+    if (rc == 0)
+        picture_metadata_set_seed(metadata, params);
+    if (rc == 0 && !(subject->manifest && subject->manifest->withhold_params))
+        rc = picture_metadata_set_params(metadata, params, err);
+    json_decref(params);
+    return rc;
+}
+
+int develop_describe(const struct develop_subject *subject, struct picture_metadata *out_metadata,
+                     struct err *err)
+{
+    const struct manifest *manifest = subject->manifest;
+    struct picture_metadata metadata = {
+        .version = DARKROOM_VERSION,
+        .source = manifest ? manifest->source : PICTURE_SOURCE_TRAINED,
+        .created_ms = manifest && !manifest->has_input ? 0 : subject->created_ms,
+    };
+    if (manifest)
+        snprintf(metadata.model, sizeof metadata.model, "%s", manifest->name);
+    snprintf(metadata.weights_sha256, sizeof metadata.weights_sha256, "%s",
+             subject->weights_sha256);
+    snprintf(metadata.backend, sizeof metadata.backend, "%s-%s",
+             model_device_name(subject->info->device),
+             model_precision_name(subject->info->precision));
+    int rc = describe_params(subject, &metadata, err);
+    if (rc < 0)
+        picture_metadata_fini(&metadata);
+    else
+        *out_metadata = metadata;
+    return rc;
+}
+
+size_t develop_max_bytes(int side)
+{
+    return 4 * (size_t)side * (size_t)side + 65536 + 2 * PICTURE_XMP_MAX;
+}
+
+int develop_output(const float *chw, int side, const struct picture_metadata *metadata,
+                   struct buf *out, struct err *err)
 {
     struct picture picture = {0};
     int rc = picture_init(&picture, side, side, err);
     if (rc == 0) {
         pixels_from_tensor(chw, side, side, PIXELS_ROUND, picture.pixels);
-        rc = picture_encode(&picture, PICTURE_PNG, 0, NULL, out, err);
+        rc = picture_encode(&picture, PICTURE_PNG, 0, metadata, out, err);
     }
     picture_fini(&picture);
     return rc;

@@ -5,7 +5,8 @@
  *
  *     rc = develop_input(data, size, &manifest->limits, NULL, side, &square, &err);
  *     pixels_to_tensor(square.pixels, side, side, tensor);  // and the network
- *     rc = develop_output(tensor, side, &png, &err);
+ *     rc = develop_describe(&subject, &metadata, &err);
+ *     rc = develop_output(tensor, side, &metadata, &png, &err);
  *
  * Pure functions; any thread. */
 #ifndef DARKROOM_WORKER_DEVELOP_H
@@ -15,6 +16,9 @@
 
 struct buf;
 struct err;
+struct manifest;
+struct model_info;
+struct picture_metadata;
 
 /* Decodes a file of PNG, JPEG or WebP within the limits, crops (`crop` is NULL for the whole
  * picture) and squeezes it to side x side. `*out_square` is owned by the caller and empty before.
@@ -23,7 +27,27 @@ int develop_input(const void *data, size_t size, const struct picture_limits *li
                   const struct picture_rect *crop, int side, struct picture *out_square,
                   struct err *err);
 
-/* Rounds [3][side][side] in [-1,1] to bytes and appends them to `out` as a PNG. */
-int develop_output(const float *chw, int side, struct buf *out, struct err *err);
+/* What made a picture. All borrowed. */
+struct develop_subject {
+    const struct manifest *manifest; /* NULL: a bare file of weights */
+    const struct model_info *info;
+    const char *weights_sha256;
+    const char *params; /* text of the job's parameters, checked; NULL: none */
+    int64_t created_ms; /* of the job; 0: there is none */
+};
+
+/* Says it (docs/decisions/0036). Where a job brings no picture the time is left out, so that the
+ * same parameters give the same file. *out_metadata is owned by the caller
+ * (picture_metadata_fini). */
+int develop_describe(const struct develop_subject *subject, struct picture_metadata *out_metadata,
+                     struct err *err);
+
+/* The most bytes that such a PNG may have. */
+size_t develop_max_bytes(int side);
+
+/* Rounds [3][side][side] in [-1,1] to bytes and appends them to `out` as a PNG that says
+ * `metadata`. */
+int develop_output(const float *chw, int side, const struct picture_metadata *metadata,
+                   struct buf *out, struct err *err);
 
 #endif

@@ -57,13 +57,14 @@ static int open_one(const struct settings *settings, const struct manifest *mani
     options.size = manifest->size;
     int rc = resident_check(manifest, err);
     if (rc == 0)
-        rc = manifest_check_weights(manifest, err);
+        rc = manifest_check_weights(manifest, out->weights_sha256, err);
     if (rc == 0)
         rc = model_open(manifest->weights_path, &options, &out->model, err);
     if (rc < 0)
         return rc;
     out->manifest = manifest;
-    out->size = model_info(out->model)->size;
+    out->info = model_info(out->model);
+    out->size = out->info->size;
     out->batch_max = batch_max(settings, manifest);
     return 0;
 }

@@ -6,7 +6,8 @@
  *     struct resident *resident = residents_find(&residents, "portrait-drawing");
  *     residents_close(&residents);
  *
- * Manifest and limits are read-only for any thread; `model` belongs to the inference stage. */
+ * Manifest, limits and info are read-only for any thread; `model` belongs to the inference stage.
+ */
 #ifndef DARKROOM_WORKER_RESIDENT_H
 #define DARKROOM_WORKER_RESIDENT_H
 
@@ -21,8 +22,10 @@ struct settings;
 struct resident {
     const struct manifest *manifest; /* borrowed from the set */
     struct model *model;             /* owned */
+    const struct model_info *info;   /* borrowed from the model */
     int size;                        /* side of its pictures, pixels */
     int batch_max;
+    char weights_sha256[PICTURE_HASH_SIZE];
 };
 
 /* ERR_UNSUPPORTED where the manifest's jobs bring no picture: every architecture needs one yet. */

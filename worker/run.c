@@ -58,6 +58,7 @@ struct run {
     struct manifest manifest; /* only where MODEL names one */
     struct model_options options;
     struct picture_limits limits;
+    char weights_sha256[PICTURE_HASH_SIZE];
     struct model *model;
 };
 
@@ -85,7 +86,7 @@ static int find_model(struct run *run, const char *name, const char **out_weight
     run->limits = plain_limits;
     *out_weights = name;
     if (!manifest_path(run->settings.models, name, path, sizeof path))
-        return 0;
+        return manifest_hash_weights(name, run->weights_sha256, err);
     int rc = manifest_load(path, &run->manifest, err);
     if (rc < 0)
         return rc;
@@ -96,7 +97,7 @@ static int find_model(struct run *run, const char *name, const char **out_weight
         run->options.size = run->manifest.size;
     *out_weights = run->manifest.weights_path;
     rc = resident_check(&run->manifest, err);
-    return rc == 0 ? manifest_check_weights(&run->manifest, err) : rc;
+    return rc == 0 ? manifest_check_weights(&run->manifest, run->weights_sha256, err) : rc;
 }
 
 static int read_options(struct run *run, struct err *err)
@@ -139,18 +140,27 @@ static int write_outputs(const struct run *run, const float *tensor, struct err 
 {
     const struct run_settings *settings = &run->settings;
     size_t side = (size_t)model_info(run->model)->size;
+    const struct develop_subject subject = {
+        .manifest = run->manifest.name[0] ? &run->manifest : NULL,
+        .info = model_info(run->model),
+        .weights_sha256 = run->weights_sha256,
+    };
+    struct picture_metadata metadata = {0};
     struct buf raw, png;
     buf_init(&raw, 3 * side * side * sizeof *tensor + 4096);
-    buf_init(&png, 4 * side * side + 65536);
+    buf_init(&png, develop_max_bytes((int)side));
     int rc = 0;
     if (settings->raw)
         rc = npy_append_f32(&raw, (const size_t[]){1, 3, side, side}, 4, tensor, err);
     if (rc == 0 && settings->raw)
         rc = write_file(settings->raw, "raw", &raw, err);
     if (rc == 0 && settings->output)
-        rc = develop_output(tensor, (int)side, &png, err);
+        rc = develop_describe(&subject, &metadata, err);
+    if (rc == 0 && settings->output)
+        rc = develop_output(tensor, (int)side, &metadata, &png, err);
     if (rc == 0 && settings->output)
         rc = write_file(settings->output, "output", &png, err);
+    picture_metadata_fini(&metadata);
     buf_fini(&png);
     buf_fini(&raw);
     return rc;

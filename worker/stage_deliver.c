@@ -24,7 +24,18 @@ struct parcel {
 
 static int encode(struct task *task, struct buf *png)
 {
-    int rc = develop_output(task->output, task->resident->size, png, &task->err);
+    const struct develop_subject subject = {
+        .manifest = task->resident->manifest,
+        .info = task->resident->info,
+        .weights_sha256 = task->resident->weights_sha256,
+        .params = task->spec.params,
+        .created_ms = task->created_ms,
+    };
+    struct picture_metadata metadata = {0};
+    int rc = develop_describe(&subject, &metadata, &task->err);
+    if (rc == 0)
+        rc = develop_output(task->output, task->resident->size, &metadata, png, &task->err);
+    picture_metadata_fini(&metadata);
     free(task->output);
     task->output = NULL;
     task_mark(task, STEP_ENCODE);
@@ -92,9 +103,8 @@ static int upload(struct pipeline *pipeline, struct http_client *client, struct 
 static void encode_and_upload(struct pipeline *pipeline, struct http_client *client,
                               struct task *task)
 {
-    size_t side = (size_t)task->resident->size;
     struct buf png;
-    buf_init(&png, 4 * side * side + 65536);
+    buf_init(&png, develop_max_bytes(task->resident->size));
     task->rc = encode(task, &png);
     if (!task_is_over(task)) {
         const struct parcel crop = {task->grant.crop_url, "image/png", &task->crop_png};

@@ -62,8 +62,7 @@ static int decode(struct task *task, const struct buf *file)
                            task->spec.has_crop ? &rect : NULL, task->resident->size, &task->square,
                            &task->err);
     if (rc == 0 && task->grant.crop_url) {
-        size_t side = (size_t)task->resident->size;
-        buf_init(&task->crop_png, 4 * side * side + 65536);
+        buf_init(&task->crop_png, develop_max_bytes(task->resident->size));
         rc = picture_encode(&task->square, PICTURE_PNG, 0, NULL, &task->crop_png, &task->err);
     }
     return rc;

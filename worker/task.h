@@ -68,6 +68,7 @@ struct task {
     struct job_spec spec;            /* owned */
     int64_t claimed_us;              /* clock_us() */
     int64_t limit_ms;                /* for the network; waiting for it doesn't count */
+    int64_t created_ms;              /* since 1970, by Redis' clock */
     int64_t queued_ms;               /* from submit to claim, by two clocks: for the log only */
 
     /* What it gathers. */

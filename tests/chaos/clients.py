@@ -10,7 +10,6 @@ breaks is opened again, to the next dispatcher; what was submitted over it stays
 no more submits; what was begun is seen to its end, or until --give-up seconds of no progress.
 """
 import argparse
-import hashlib
 import json
 import random
 import signal
@@ -292,7 +291,7 @@ class Visitor(threading.Thread):
         status, _, data = self.http.request("GET", path)
         if status != 200:
             return False
-        self.note("result", id=job_id, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+        self.note("result", id=job_id, sha256=history.digest(data), bytes=len(data))
         return True
 
     def finish(self, job_id):

@@ -12,7 +12,6 @@ receiver, client processes. What was seen lies in plant.history, one file for ea
 """
 import base64
 import datetime
-import hashlib
 import json
 import os
 import pathlib
@@ -153,8 +152,8 @@ class Plant(Lab):
                 expected = bench.expected(name, picture, device=self.device)
                 again = bench.expected(name, expected, device=self.device)
                 self.work[name].append({"picture": base64.b64encode(picture).decode(),
-                                        "expect": hashlib.sha256(expected).hexdigest(),
-                                        "again": hashlib.sha256(again).hexdigest()})  # of the result
+                                        "expect": history.digest(expected),
+                                        "again": history.digest(again)})  # of the result
         if wild:
             weights(self.models / "wild.safetensors", channels=2, blocks=1, factor={"DownBlock.1.weight": 3e38})
             bench.manifest("wild", 16, cost_ms=1, max_attempts=max_attempts)
@@ -346,7 +345,7 @@ class Plant(Lab):
         if now["state"] == "succeeded":
             link = self.get(f"/v1/jobs/{job['id']}/result", token=job["tokens"]["view"]).headers["Location"]
             data = self.get(link).body
-            self.notes.note("result", id=job["id"], sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+            self.notes.note("result", id=job["id"], sha256=history.digest(data), bytes=len(data))
         return now
 
     # ---- who is who, for a harness that wants to hit the right one ----

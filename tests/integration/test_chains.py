@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from bare_png import bare_png  # noqa: E402
 from darkroom import Hand, Lab, data_url, main, wait_until  # noqa: E402
 from workbench import DEVICE, Workbench, noise_png  # noqa: E402
 
@@ -45,7 +46,7 @@ class Chains(unittest.TestCase):
     def result(self, job):
         answer = self.lab.get(f"/v1/jobs/{job['id']}/result", token=job["tokens"]["view"])
         self.assertEqual(answer.status, 302, answer)
-        return self.lab.get(answer.headers["Location"]).body
+        return bare_png(self.lab.get(answer.headers["Location"]).body)
 
     def state(self, job):
         return self.lab.job(job)["state"]

@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from bare_png import bare_png  # noqa: E402
 from darkroom import BUILD, Lab, main, wait_until  # noqa: E402
 from gateway import Gateway  # noqa: E402
 from workbench import DEVICE, Workbench, noise_png  # noqa: E402
@@ -52,7 +53,7 @@ class Bucket(unittest.TestCase):
         self.assertIn("X-Amz-Signature=", link)
         with urllib.request.urlopen(link) as response:
             self.assertEqual(response.headers["Content-Type"], "image/png")
-            return response.read()
+            return bare_png(response.read())
 
     def test_a_job_goes_through_the_bucket_and_is_erased_from_it(self):
         picture = noise_png(40, 50, 1)

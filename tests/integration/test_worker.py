@@ -10,6 +10,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from bare_png import bare_png  # noqa: E402
 from darkroom import Lab, main, wait_until  # noqa: E402
 from workbench import DEVICE, PICTURES, Workbench, noise_png, read_ppm, rgb_png, weights  # noqa: E402
 
@@ -36,10 +37,10 @@ class Worker(unittest.TestCase):
     def result(self, lab, job):
         answer = lab.get(f"/v1/jobs/{job['id']}/result", token=job["tokens"]["view"])
         self.assertEqual(answer.status, 302, answer)
-        return lab.get(answer.headers["Location"]).body
+        return bare_png(lab.get(answer.headers["Location"]).body)
 
     def done(self, lab, job):
-        """Waits for the job to succeed, gives the result's bytes."""
+        """Waits for the job to succeed, gives the result's bytes, bare_png()."""
         now = lab.wait_for_state(job, "succeeded", "failed")
         self.assertEqual(now["state"], "succeeded", now)
         return self.result(lab, job)

@@ -17,6 +17,7 @@ import subprocess
 import zlib
 
 import random_ugatit
+from bare_png import bare_png
 from darkroom import BUILD, DEADLINE_S, ROOT, manifest_of
 
 WORKER = BUILD / "worker" / "darkroom-worker"
@@ -63,13 +64,13 @@ class Workbench:
         return result.returncode, result.stderr.strip()
 
     def expected(self, model, picture, device=DEVICE):
-        """The bytes that `run` makes of a picture (bytes or a path)."""
+        """The bytes that `run` makes of a picture (bytes or a path), bare_png()."""
         source, target = self.path / "expected.in", self.path / "expected.png"
         data = picture if isinstance(picture, bytes) else pathlib.Path(picture).read_bytes()
         source.write_bytes(data)
         status, error = self.run(model, "--input", source, "--output", target, device=device)
         assert status == 0, error
-        return target.read_bytes()
+        return bare_png(target.read_bytes())
 
 
 def noise_png(width, height, seed):

@@ -47,6 +47,34 @@ static void every_prefix_is_refused(void)
     }
 }
 
+static void results_say_their_parameters_unless_the_manifest_withholds_them(void)
+{
+    static const struct {
+        const char *provenance;
+        bool withheld;
+        enum picture_source source;
+    } rows[] = {
+        {NULL, false, PICTURE_SOURCE_TRAINED},
+        {"{}", false, PICTURE_SOURCE_TRAINED},
+        {"{\"params\":true}", false, PICTURE_SOURCE_TRAINED},
+        {"{\"params\":false}", true, PICTURE_SOURCE_TRAINED},
+        {"{\"source\":\"algorithmicallyEnhanced\"}", false, PICTURE_SOURCE_ENHANCED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct manifest manifest;
+        json_t *document = json_loads(sound, 0, NULL);
+        if (rows[i].provenance)
+            json_object_set_new(document, "provenance", json_loads(rows[i].provenance, 0, NULL));
+        char *text = json_dumps(document, 0);
+        CHECK_INT(manifest_parse(text, strlen(text), "models", &manifest, NULL), 0);
+        CHECK_INT(manifest.withhold_params, rows[i].withheld);
+        CHECK_INT(manifest.source, rows[i].source);
+        manifest_fini(&manifest);
+        free(text);
+        json_decref(document);
+    }
+}
+
 static void the_public_view_tells_nothing_about_the_machine(void)
 {
     struct manifest manifest;
@@ -113,6 +141,10 @@ static void every_member_is_demanded_and_checked(void)
     check_bad("input", "aspect", "[0, 1]", "input.aspect");
     check_bad("input", "aspect", "[1, 65]", "input.aspect");
     check_bad("input", "aspect", "\"1:1\"", "input.aspect");
+    check_bad(NULL, "provenance", "[]", "provenance");
+    check_bad(NULL, "provenance", "{\"params\":0}", "provenance.params");
+    check_bad(NULL, "provenance", "{\"seed\":true}", "provenance.seed");
+    check_bad(NULL, "provenance", "{\"source\":\"digitalCapture\"}", "provenance.source");
 }
 
 /* `sound`, with a choice among its parameters and the given translations. */
@@ -342,6 +374,7 @@ static void weights_are_compared_with_their_digest(void)
 {
     struct manifest manifest;
     struct err err = {0};
+    char sha256[PICTURE_HASH_SIZE];
     json_t *document = json_loads(sound, 0, NULL);
     json_object_set_new(
         document, "weights",
@@ -349,11 +382,12 @@ static void weights_are_compared_with_their_digest(void)
                   "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
     char *text = json_dumps(document, 0);
     CHECK_INT(manifest_parse(text, strlen(text), folder, &manifest, NULL), 0);
-    CHECK_INT(manifest_check_weights(&manifest, NULL), ERR_NOT_FOUND);
+    CHECK_INT(manifest_check_weights(&manifest, sha256, NULL), ERR_NOT_FOUND);
     write_file("w.bin", "abc");
-    CHECK_INT(manifest_check_weights(&manifest, NULL), 0);
+    CHECK_INT(manifest_check_weights(&manifest, sha256, NULL), 0);
+    CHECK_TEXT(sha256, manifest.weights_sha256);
     write_file("w.bin", "abd");
-    CHECK_INT(manifest_check_weights(&manifest, &err), ERR_CORRUPT);
+    CHECK_INT(manifest_check_weights(&manifest, sha256, &err), ERR_CORRUPT);
     CHECK_TEXT(err.field, "weights.sha256");
     manifest_fini(&manifest);
     free(text);
@@ -405,6 +439,7 @@ int main(void)
 {
     RUN(a_sound_manifest_is_read);
     RUN(every_prefix_is_refused);
+    RUN(results_say_their_parameters_unless_the_manifest_withholds_them);
     RUN(the_public_view_tells_nothing_about_the_machine);
     RUN(every_member_is_demanded_and_checked);
     RUN(texts_are_shown_in_a_language_and_what_is_missing_as_it_is);

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What a result says of itself, and what it never says: nothing of the camera, the place and the person behind the photograph
+survives the whole road. Judged by exiv2 and PIL, which know nothing of our code."""
+import json
+import pathlib
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from darkroom import Lab, main  # noqa: E402
+from workbench import DEVICE, PICTURES, Workbench, rgb_png  # noqa: E402
+
+try:
+    from PIL import Image, PngImagePlugin
+except ImportError:
+    Image = None
+
+SECRET = "Qz7Secret"  # in every field that a camera or a photo program may fill
+PLACE = "52.370216"
+OURS = {"Xmp.xmp.CreatorTool", "Xmp.xmp.CreateDate", "Xmp.iptcExt.DigitalSourceType", "Xmp.iptcExt.AISystemUsed",
+        "Xmp.iptcExt.AISystemVersionUsed", "Xmp.darkroom.Version", "Xmp.darkroom.Backend", "Xmp.darkroom.Model",
+        "Xmp.darkroom.Weights", "Xmp.darkroom.Seed", "Xmp.darkroom.Parameters"}
+TEXTS = {"Software", "Creation Time", "Darkroom Model", "Darkroom Weights", "Darkroom Seed", "Darkroom Parameters",
+         "XML:com.adobe.xmp"}
+TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+CAMERA = (f"Exif.Image.Make Acme {SECRET}", f"Exif.Image.Model {SECRET}", f"Exif.Image.Artist {SECRET}",
+          "Exif.Image.Orientation 6", f"Exif.Photo.BodySerialNumber {SECRET}", "Exif.Photo.MakerNote " + " ".join(map(str, SECRET.encode())),
+          f"Exif.Photo.UserComment {SECRET}", "Exif.GPSInfo.GPSLatitudeRef N", "Exif.GPSInfo.GPSLatitude 52/1 22/1 128/10",
+          "Exif.GPSInfo.GPSLongitudeRef E", "Exif.GPSInfo.GPSLongitude 4/1 53/1 42/1",
+          f"Xmp.exif.GPSLatitude {PLACE}N", f"Xmp.dc.creator {SECRET}", f"Xmp.xmp.CreatorTool {SECRET}",
+          f"Xmp.xmpMM.OriginalDocumentID {SECRET}",
+          "Xmp.iptcExt.DigitalSourceType http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture")
+IPTC = (f"Iptc.Application2.Byline {SECRET}", f"Iptc.Application2.City {SECRET}")
+
+
+def exiv2(*arguments):
+    result = subprocess.run(["exiv2", *map(str, arguments)], capture_output=True, text=True, timeout=30, check=False)
+    # 253: no Exif data in the file, which is as good an answer.
+    assert result.returncode in (0, 253), result.stderr
+    return result.stdout
+
+
+def properties(path):
+    """{name: value} of everything that exiv2 finds, of whichever kind."""
+    lines = exiv2("-PEIXkv", path).splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(" ") for line in lines) if name}
+
+
+def photograph(folder, kind):
+    """A picture with everything in it that phones, cameras and photo programs leave in their files."""
+    path = pathlib.Path(folder) / f"photo.{kind}"
+    image = Image.effect_noise((96, 80), 90).convert("RGB")
+    more = {"icc_profile": struct.pack(">I", 128 + len(SECRET)) + bytes(124) + SECRET.encode()}
+    if kind == "jpg":
+        more["comment"] = SECRET.encode()
+    if kind == "png":
+        more["pnginfo"] = PngImagePlugin.PngInfo()
+        more["pnginfo"].add_text("Author", SECRET)
+        more["pnginfo"].add_text("Comment", SECRET, zip=True)
+        more["pnginfo"].add_itxt("Location", PLACE)
+    image.save(path, **more)
+    fields = CAMERA if kind == "webp" else CAMERA + IPTC  # WebP has no place for these
+    exiv2(*[word for field in fields for word in ("-M", "set " + field)], path)
+    # As exiv2 wants to have it called.
+    Image.new("RGB", (32, 24), (1, 2, 3)).save(path.with_name("photo-thumb.jpg"), comment=b"thumbnail")
+    exiv2("-it", path)
+    return path
+
+
+def params_schema():
+    return {"type": "object", "additionalProperties": False, "properties": {
+        "seed": {"type": "integer", "minimum": 0, "maximum": 4294967295, "default": 5},
+        "words": {"type": "string", "maxLength": 40, "default": ""}}}
+
+
+@unittest.skipUnless(Image and shutil.which("exiv2"), "needs python3-pil and exiv2")
+class Provenance(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="darkroom-provenance-")
+        cls.path = pathlib.Path(cls.folder.name)
+        cls.bench = Workbench(cls.folder.name)
+        cls.bench.manifest("open", 64, weights={"file": "quick.safetensors"}, params=params_schema(), cost_ms=5,
+                           retention={"crop": True, "result_s": 3600})
+        cls.bench.manifest("discreet", 64, weights={"file": "quick.safetensors"}, params=params_schema(), cost_ms=5,
+                           provenance={"params": False, "source": "compositeWithTrainedAlgorithmicMedia"})
+        cls.lab = Lab(models=cls.bench.models)
+        cls.lab.worker_start("--model", "open", "--model", "discreet", "--device", DEVICE)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.lab.close()
+        cls.folder.cleanup()
+
+    def job(self, picture, model, **members):
+        answer = self.lab.submit(picture, model, email="someone@example.org", **members)
+        self.assertEqual(answer.status, 202, answer)
+        job = answer.json
+        now = self.lab.wait_for_state(job, "succeeded", "failed")
+        self.assertEqual(now["state"], "succeeded", now)
+        return job
+
+    def fetch(self, job, what="result"):
+        answer = self.lab.get(f"/v1/jobs/{job['id']}/{what}", token=job["tokens"]["view"])
+        self.assertEqual(answer.status, 302, answer)
+        return self.lab.get(answer.headers["Location"]).body
+
+    def keep(self, data, name):
+        path = self.path / name
+        path.write_bytes(data)
+        return path
+
+    def assert_says_nothing_of_the_photograph(self, data, path):
+        for word in (SECRET.encode(), SECRET.encode("utf-16-le"), b"52.37", b"Acme", b"thumbnail", b"eXIf", b"iCCP", b"zTXt",
+                     b"someone", b"GPS"):
+            self.assertNotIn(word, data)
+        self.assertLessEqual(set(properties(path)), OURS)
+        with Image.open(path) as image:
+            image.load()
+            self.assertFalse(dict(image.getexif()))
+            self.assertNotIn("icc_profile", image.info)
+            self.assertLessEqual(set(image.text), TEXTS)
+
+    def test_the_photograph_of_this_test_is_full_of_it(self):
+        for kind in ("jpg", "png", "webp"):
+            path = photograph(self.path, kind)
+            found = properties(path)
+            self.assertIn("Exif.GPSInfo.GPSLatitude", found)
+            self.assertIn("Exif.Thumbnail.JPEGInterchangeFormat", found)
+            self.assertIn("Exif.Photo.BodySerialNumber", found)
+            self.assertIn("Xmp.exif.GPSLatitude", found)
+            self.assertGreater(path.read_bytes().count(SECRET.encode()), 3)
+
+    def test_nothing_of_the_camera_and_the_place_survives_the_road(self):
+        for kind in ("jpg", "png", "webp"):
+            with self.subTest(kind):
+                job = self.job(photograph(self.path, kind), "open")
+                for what in ("result", "crop"):
+                    data = self.fetch(job, what)
+                    self.assert_says_nothing_of_the_photograph(data, self.keep(data, f"{what}-{kind}.png"))
+                for token in job["tokens"].values():
+                    self.assertNotIn(token.encode(), self.fetch(job))
+                self.assertNotIn(job["id"].encode(), self.fetch(job))
+
+    def test_nothing_survives_run_either(self):
+        for kind in ("jpg", "png", "webp"):
+            out = self.path / f"run-{kind}.png"
+            status, said = self.bench.run("open", "--input", photograph(self.path, kind), "--output", out)
+            self.assertEqual((status, said), (0, ""))
+            self.assert_says_nothing_of_the_photograph(out.read_bytes(), out)
+            self.assertEqual(properties(out)["Xmp.darkroom.Model"], "open")
+            self.assertNotIn("Xmp.xmp.CreateDate", properties(out))  # there was no job
+
+    def test_a_result_says_which_model_made_it_and_of_what(self):
+        job = self.job(PICTURES / "rgb8.png", "open", params={"seed": 7, "words": "a<b> & \u753b"})
+        path = self.keep(self.fetch(job), "said.png")
+        found = properties(path)
+        self.assertEqual(set(found), OURS)
+        self.assertEqual(found["Xmp.darkroom.Model"], "open")
+        self.assertEqual(found["Xmp.iptcExt.DigitalSourceType"], TRAINED)
+        self.assertEqual(found["Xmp.darkroom.Backend"], f"{DEVICE}-f32")
+        self.assertEqual(found["Xmp.darkroom.Seed"], "7")
+        self.assertEqual(json.loads(found["Xmp.darkroom.Parameters"]), {"seed": 7, "words": "a<b> & \u753b"})
+        self.assertEqual(found["Xmp.xmp.CreatorTool"], "Darkroom " + found["Xmp.darkroom.Version"])
+        self.assertEqual(found["Xmp.xmp.CreateDate"], self.lab.job(job)["created_at"])
+        self.assertTrue(re.fullmatch("[0-9a-f]{64}", found["Xmp.darkroom.Weights"]))
+        with Image.open(path) as image:
+            image.load()
+            self.assertEqual(set(image.text), TEXTS)
+            self.assertEqual(image.text["Darkroom Seed"], "7")
+
+    def test_a_manifest_may_withhold_the_parameters_and_name_the_kind(self):
+        job = self.job(rgb_png(8, 8, bytes(192)), "discreet", params={"seed": 9, "words": SECRET})
+        data = self.fetch(job)
+        self.assertNotIn(SECRET.encode(), data)
+        found = properties(self.keep(data, "discreet.png"))
+        self.assertNotIn("Xmp.darkroom.Parameters", found)
+        self.assertEqual(found["Xmp.darkroom.Seed"], "9")
+        self.assertTrue(found["Xmp.iptcExt.DigitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia"))
+
+
+if __name__ == "__main__":
+    main()

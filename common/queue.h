@@ -162,6 +162,7 @@ struct queue_job {
     bool waits; /* for its parents, or for its batch to be sealed */
     bool alone; /* claimed as a suspect, with no other beside it */
     bool has_input;
+    char rating;    /* of a result by its owner: 'u' up, 'd' down, 0 none */
     uint32_t epoch; /* of the last claim; 0: never claimed */
     int attempts, max_attempts;
     int losses;   /* workers lost or preempted while they had it */
@@ -318,9 +319,10 @@ struct queue_counters {
     int64_t dead;                                          /* in the dead letter */
     int64_t submitted, succeeded, failed, cancelled, lost; /* since the beginning */
     int64_t workers, slots;                                /* alive */
-    int64_t service_ms; /* smoothed, of one job; 0: none finished yet */
-    int64_t oldest_ms;  /* age of the oldest job at the head of a lane (of at most 32 lanes) */
-    int64_t paused;     /* 1 while nobody may claim */
+    int64_t rated_up, rated_down; /* results, by their owners; they may think again */
+    int64_t service_ms;           /* smoothed, of one job; 0: none finished yet */
+    int64_t oldest_ms; /* age of the oldest job at the head of a lane (of at most 32 lanes) */
+    int64_t paused;    /* 1 while nobody may claim */
 };
 void queue_counters_command(const struct queue *queue, const char *const *models, size_t count,
                             struct redis_command *command);

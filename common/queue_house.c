@@ -318,10 +318,10 @@ int queue_counters_reply(const struct redis_reply *reply, size_t index, struct q
 {
     struct queue_counters counters = {0};
     int64_t *const fields[] = {
-        &counters.queued,    &counters.running,   &counters.delayed, &counters.dead,
-        &counters.submitted, &counters.succeeded, &counters.failed,  &counters.cancelled,
-        &counters.lost,      &counters.workers,   &counters.slots,   &counters.service_ms,
-        &counters.oldest_ms, &counters.paused,
+        &counters.queued,    &counters.running,    &counters.delayed,   &counters.dead,
+        &counters.submitted, &counters.succeeded,  &counters.failed,    &counters.cancelled,
+        &counters.lost,      &counters.workers,    &counters.slots,     &counters.service_ms,
+        &counters.rated_up,  &counters.rated_down, &counters.oldest_ms, &counters.paused,
     };
     const size_t count = sizeof fields / sizeof fields[0];
     const struct redis_reply *values = redis_reply_at(reply, index);

@@ -226,11 +226,46 @@ const char *queue_trash_key(const struct redis_reply *reply, size_t index)
 }
 
 void queue_trash_done_command(const struct queue *queue, const char *const *keys, size_t count,
-                              struct redis_command *command)
+                              bool purge, struct redis_command *command)
 {
-    redis_command_clear(command);
-    redis_command_text(command, "ZREM");
-    queue_add_key(queue, command, "trash", "");
+    queue_begin(queue, command, &queue_script_trash_done);
+    redis_command_int(command, purge);
     for (size_t i = 0; i < count; i++)
         redis_command_text(command, keys[i]);
+}
+
+/* ---- purges ---------------------------------------------------------------------------------- */
+
+void queue_purge_take_command(const struct queue *queue, size_t max, int64_t lease_ms,
+                              struct redis_command *command)
+{
+    assert(max > 0 && max <= QUEUE_TRASH_MAX);
+    queue_begin(queue, command, &queue_script_purge_take);
+    redis_command_int(command, (int64_t)max);
+    redis_command_int(command, lease_ms);
+}
+
+bool queue_purge_at(const struct redis_reply *reply, size_t index, struct queue_purge *out)
+{
+    const struct redis_reply *pair = redis_reply_at(reply, index);
+    if (redis_reply_count(pair) != 2)
+        return false;
+    const char *name = redis_reply_text(redis_reply_at(pair, 0));
+    const char *space = strchr(name, ' ');
+    /* What has no key is settled all the same, so that it does not come for ever. */
+    *out = (struct queue_purge){.name = name,
+                                .key = space ? space + 1 : "",
+                                .age_ms = redis_reply_int(redis_reply_at(pair, 1))};
+    return true;
+}
+
+void queue_purge_settle_command(const struct queue *queue, const char *const *names,
+                                const int64_t *retry_ms, size_t count,
+                                struct redis_command *command)
+{
+    queue_begin(queue, command, &queue_script_purge_settle);
+    for (size_t i = 0; i < count; i++) {
+        redis_command_text(command, names[i]);
+        redis_command_int(command, retry_ms[i]);
+    }
 }

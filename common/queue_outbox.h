@@ -17,7 +17,8 @@
  *     queue_notify_rows_fini(&rows);
  *
  * Trash. Scripts note the object keys that must go. queue_trash_take() lends some out for a while;
- * queue_trash_done() forgets those that are deleted. What is not acknowledged is lent again.
+ * queue_trash_done() forgets those that are deleted. What is not acknowledged is lent again. Where
+ * copies of them may be elsewhere (a CDN), they are lent out a second time, to be purged there.
  * Conventions as in queue.h. */
 #ifndef DARKROOM_COMMON_QUEUE_OUTBOX_H
 #define DARKROOM_COMMON_QUEUE_OUTBOX_H
@@ -117,7 +118,26 @@ void queue_trash_take_command(const struct queue *queue, size_t max, int64_t lea
                               struct redis_command *command);
 /* Object key `index`; borrowed from the reply. NULL past the end. */
 const char *queue_trash_key(const struct redis_reply *reply, size_t index);
+/* `purge`: each is to be purged, too. */
 void queue_trash_done_command(const struct queue *queue, const char *const *keys, size_t count,
+                              bool purge, struct redis_command *command);
+
+/* ---- purges --------------------------------------------------------------------------------- */
+
+struct queue_purge {
+    const char *name; /* for queue_purge_settle_command(); borrowed from the reply */
+    const char *key;  /* of the object that was deleted; borrowed from the reply */
+    int64_t age_ms;   /* since then */
+};
+
+/* Up to `max` (QUEUE_TRASH_MAX at most) that are due, not lent again for lease_ms. */
+void queue_purge_take_command(const struct queue *queue, size_t max, int64_t lease_ms,
                               struct redis_command *command);
+/* False past the end. */
+bool queue_purge_at(const struct redis_reply *reply, size_t index, struct queue_purge *out);
+/* `retry_ms` of each: when to try again; 0: it was purged, or is given up. */
+void queue_purge_settle_command(const struct queue *queue, const char *const *names,
+                                const int64_t *retry_ms, size_t count,
+                                struct redis_command *command);
 
 #endif

@@ -151,7 +151,9 @@ int queue_record_parse(uint64_t id, unsigned shard, const void *data, size_t siz
     job.spec_size = spec;
     job.extra = job.spec + spec;
     job.extra_size = extra;
-    char deadline[24];
+    char deadline[24], rating[2];
+    if (queue_extra_get(&job, 'r', rating, sizeof rating))
+        job.rating = rating[0];
     if (queue_extra_get(&job, 'd', deadline, sizeof deadline))
         job.deadline_ms = strtoll(deadline, NULL, 10);
     reader.at += address + blob + spec + extra;

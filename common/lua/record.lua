@@ -11,7 +11,7 @@
 -- and behind these 64 bytes the seven texts, then the outcome: `content type \n bytes` or
 -- `error code \n detail`, empty until there is one. `extra` has a line `key=value` for each thing that
 -- few jobs have: d deadline (ms since 1970), b batch, w webhook, p parents, f whose result is its
--- input, i idempotency key, m what became of its mail (rows.lua) and in which language that is.
+-- input, i idempotency key, r rating, m what became of its mail (rows.lua) and in which language that is.
 -- What every claim and completion changes comes first, so that they write 19 bytes and not the record.
 -- Once the job has succeeded its place is that of the result's size in bytes + 1, and what stands in the
 -- place of an outcome is void; 0: it has an outcome, as the content type is not its extension's usual one.

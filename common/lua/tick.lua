@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write sound record lane flow rows settle index forget kin reap registry
+-- @use base write sound record lane flow rows settle index forget kin reap registry pace
 -- tick: housekeeping, a bounded piece of each kind. From any number of callers.
 --
 -- ARGV  lease ms, retain ms
@@ -75,6 +75,7 @@ drop_open_batches()
 local kin = settle_kin(KIN_LIMIT, retain_ms, erase)
 drop_silent_workers()
 wake_waiting()
+note_pace()
 -- What was given up is kept a week for the operator.
 local old = call('ZRANGEBYSCORE', P .. 'unsent', '-inf', now - 604800000, 'LIMIT', 0, LIMIT)
 for i = 1, #old do

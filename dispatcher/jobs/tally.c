@@ -43,6 +43,8 @@ static void add(struct queue_counters *sum, const struct queue_counters *shard)
     sum->failed += shard->failed;
     sum->cancelled += shard->cancelled;
     sum->lost += shard->lost;
+    sum->rated_up += shard->rated_up;
+    sum->rated_down += shard->rated_down;
     sum->workers = larger(sum->workers, shard->workers);
     sum->slots = larger(sum->slots, shard->slots);
     sum->oldest_ms = larger(sum->oldest_ms, shard->oldest_ms);

@@ -22,16 +22,17 @@ json_t *view_seconds(int64_t ms)
 
 json_t *view_queue(const char *model, const struct queue_counters *counters)
 {
-    return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-                     "model", model, "paused", counters->paused > 0, "queued",
-                     (json_int_t)counters->queued, "running", (json_int_t)counters->running,
-                     "delayed", (json_int_t)counters->delayed, "dead", (json_int_t)counters->dead,
-                     "oldest_seconds", view_seconds(counters->oldest_ms), "service_seconds",
-                     view_seconds(counters->service_ms), "workers", (json_int_t)counters->workers,
-                     "slots", (json_int_t)counters->slots, "submitted",
-                     (json_int_t)counters->submitted, "succeeded", (json_int_t)counters->succeeded,
-                     "failed", (json_int_t)counters->failed, "cancelled",
-                     (json_int_t)counters->cancelled, "lost", (json_int_t)counters->lost);
+    return json_pack(
+        "{s:s, s:b, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I}}",
+        "model", model, "paused", counters->paused > 0, "queued", (json_int_t)counters->queued,
+        "running", (json_int_t)counters->running, "delayed", (json_int_t)counters->delayed, "dead",
+        (json_int_t)counters->dead, "oldest_seconds", view_seconds(counters->oldest_ms),
+        "service_seconds", view_seconds(counters->service_ms), "workers",
+        (json_int_t)counters->workers, "slots", (json_int_t)counters->slots, "submitted",
+        (json_int_t)counters->submitted, "succeeded", (json_int_t)counters->succeeded, "failed",
+        (json_int_t)counters->failed, "cancelled", (json_int_t)counters->cancelled, "lost",
+        (json_int_t)counters->lost, "ratings", "up", (json_int_t)counters->rated_up, "down",
+        (json_int_t)counters->rated_down);
 }
 
 /* ---- workers --------------------------------------------------------------------------------- */

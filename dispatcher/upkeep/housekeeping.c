@@ -174,7 +174,7 @@ static void on_deleted(void *task)
         return;
     /* Whether this one arrives does not matter: the keys are lent out again, and deleting what is
      * not there succeeds. */
-    queue_trash_done_command(dispatcher_queue(dispatcher, shard), keys, count,
+    queue_trash_done_command(dispatcher_queue(dispatcher, shard), keys, count, false,
                              &dispatcher->command);
     dispatcher_send(dispatcher, NULL, NULL);
 }

@@ -267,7 +267,7 @@ static bool is_furniture(const char *key)
     static const char *const fixed[] = {"c:",    "models", "tick",     "out",  "ev",
                                         "evid",  "trash",  "clock",    "idle", "wake",
                                         "nonce", "push",   "protocol", "rate", "workers",
-                                        "slots", "w:",     "shards",   "view"};
+                                        "slots", "w:",     "shards",   "view", "pace"};
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
         if (!strncmp(key + strlen("{q:00}"), fixed[i], strlen(fixed[i])))
             return true;

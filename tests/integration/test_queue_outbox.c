@@ -448,7 +448,7 @@ static void trash_is_lent_until_it_is_acknowledged(void)
     CHECK(queue_trash_key(reply, 2) == NULL);
     redis_reply_free(&reply);
     const char *done[] = {"inputs/a"};
-    queue_trash_done_command(&queue, done, 1, &command);
+    queue_trash_done_command(&queue, done, 1, false, &command);
     CHECK_INT(redis_call(redis, &command, CALL_MS, NULL, &err), 0);
     int64_t deadline_ms = clock_ms() + 5000;
     size_t count = 0;

@@ -26,6 +26,7 @@ struct secret {
 /* Why a key exists; the text is part of the key, so changing one invalidates what it made. */
 #define SECRET_VIEW "view"                   /* tokens that may look */
 #define SECRET_MANAGE "manage"               /* tokens that may cancel */
+#define SECRET_SHARE "share"                 /* tokens that may see a result, no more */
 #define SECRET_DELETE "delete"               /* tokens that may erase */
 #define SECRET_STORE_LINK "store-link"       /* signed links of the local object store */
 #define SECRET_ADDRESS "address"             /* sealed e-mail addresses */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RIGHTS 3
+#define RIGHTS 4
 #define TOKEN_BYTES 16
 
 struct token_keys {
@@ -21,6 +21,7 @@ int token_keys_create(const struct secret *secret, struct token_keys **out_keys)
         [TOKEN_VIEW] = SECRET_VIEW,
         [TOKEN_MANAGE] = SECRET_MANAGE,
         [TOKEN_DELETE] = SECRET_DELETE,
+        [TOKEN_SHARE] = SECRET_SHARE,
     };
     struct token_keys *keys = calloc(1, sizeof *keys);
     int rc = keys ? 0 : ERR_NOMEM;
@@ -68,6 +69,8 @@ bool token_allows(const struct token_keys *keys, enum token_right right, const c
 {
     if (!token || strnlen(token, TOKEN_SIZE) != TOKEN_SIZE - 1)
         return false;
+    bool sees = right == TOKEN_VIEW || right == TOKEN_SHARE;
     return matches(keys, right, public_id, token) ||
-           (right == TOKEN_VIEW && matches(keys, TOKEN_MANAGE, public_id, token));
+           (right == TOKEN_SHARE && matches(keys, TOKEN_VIEW, public_id, token)) ||
+           (sees && matches(keys, TOKEN_MANAGE, public_id, token));
 }

@@ -10,7 +10,8 @@
  *     if (!token_allows(keys, TOKEN_VIEW, public_id, text)) ...   // 403
  *     token_keys_destroy(&keys);
  *
- * A manage token may also view; nothing else implies anything. Any thread, also at once. */
+ * A manage token may also view, and either may do what a share token may: see the result, and no
+ * more than that. Nothing else implies anything. Any thread, also at once. */
 #ifndef DARKROOM_COMMON_TOKEN_H
 #define DARKROOM_COMMON_TOKEN_H
 
@@ -19,7 +20,7 @@
 struct secret;
 struct token_keys;
 
-enum token_right { TOKEN_VIEW, TOKEN_MANAGE, TOKEN_DELETE };
+enum token_right { TOKEN_VIEW, TOKEN_MANAGE, TOKEN_DELETE, TOKEN_SHARE };
 
 /* 128 bits as base64url, and the terminating zero. */
 #define TOKEN_SIZE 23

@@ -71,7 +71,8 @@ bool call_ask_right(struct call *call, enum token_right right, const char *publi
                     struct call_right *out)
 {
     char token[CALL_TOKEN_SIZE];
-    *out = (struct call_right){.scope = right == TOKEN_VIEW ? SCOPE_READ : SCOPE_SUBMIT};
+    *out = (struct call_right){.scope = right == TOKEN_VIEW || right == TOKEN_SHARE ? SCOPE_READ
+                                                                                    : SCOPE_SUBMIT};
     if (call->identity.has_key)
         return identity_require(call, out->scope);
     if (!call_token(call, token))

@@ -20,6 +20,7 @@
 #include "dispatcher/offload.h"
 #include "dispatcher/operate/metrics.h"
 #include "dispatcher/operate/samples.h"
+#include "dispatcher/operate/stats.h"
 #include "dispatcher/pages/pages.h"
 #include "dispatcher/routes.h"
 #include "dispatcher/upkeep/gate.h"
@@ -282,6 +283,8 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
     if (rc == 0)
         rc = metrics_create(&dispatcher->metrics);
     if (rc == 0)
+        rc = stats_create(&dispatcher->stats);
+    if (rc == 0)
         rc = offload_open((unsigned)settings->store_threads, OFFLOAD_CAPACITY, &dispatcher->offload,
                           err);
     if (rc == 0)
@@ -474,6 +477,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     gate_destroy(&dispatcher->gate);
     offload_close(&dispatcher->offload);
     metrics_destroy(&dispatcher->metrics);
+    stats_destroy(&dispatcher->stats);
     keyring_destroy(&dispatcher->keyring);
     limits_destroy(&dispatcher->limits);
     pages_close(&dispatcher->pages);

@@ -40,6 +40,7 @@ struct metrics;
 struct offload;
 struct pages;
 struct samples;
+struct stats;
 struct sweep;
 
 #define DISPATCHER_WORKER_TOKEN_SIZE 257
@@ -66,6 +67,7 @@ struct dispatcher {
     struct metrics *metrics;
     struct samples *samples;
     struct pages *pages;
+    struct stats *stats;
     struct disowned *disowned;
     struct enqueue *enqueue;
     struct forecast_board *forecast;

@@ -49,10 +49,16 @@ void batch_erase(struct dispatcher *dispatcher, struct call *call);
 
 /* jobs.c */
 void job_get(struct dispatcher *dispatcher, struct call *call);
-void job_result(struct dispatcher *dispatcher, struct call *call);
-void job_crop(struct dispatcher *dispatcher, struct call *call);
 void job_cancel(struct dispatcher *dispatcher, struct call *call);
 void job_erase(struct dispatcher *dispatcher, struct call *call);
+
+/* results.c */
+void job_result(struct dispatcher *dispatcher, struct call *call);
+void job_crop(struct dispatcher *dispatcher, struct call *call);
+
+/* rating.c */
+void job_rate_headers(struct dispatcher *dispatcher, struct call *call);
+void job_rate(struct dispatcher *dispatcher, struct call *call);
 
 /* events.c */
 void job_events(struct dispatcher *dispatcher, struct call *call);
@@ -94,6 +100,9 @@ void dead_replay_many(struct dispatcher *dispatcher, struct call *call);
 
 /* fleet.c */
 void fleet_get(struct dispatcher *dispatcher, struct call *call);
+
+/* stats.c */
+void stats_get(struct dispatcher *dispatcher, struct call *call);
 
 /* pages/site.c */
 void models_get(struct dispatcher *dispatcher, struct call *call);

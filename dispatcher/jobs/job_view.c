@@ -72,6 +72,13 @@ static int put_trace(struct buf *out, const struct queue_job *job)
     return buf_join(out, "\"traceparent\":\"", text, "\",", NULL);
 }
 
+static int put_rating(struct buf *out, const struct queue_job *job)
+{
+    if (!job->rating)
+        return 0;
+    return buf_join(out, "\"rating\":\"", job->rating == 'u' ? "up" : "down", "\",", NULL);
+}
+
 static int put_links(struct buf *out, const struct queue_job *job, const char *url,
                      const char *view)
 {
@@ -170,6 +177,8 @@ static int write_job(const struct queue_job *job, const char *public_url,
         rc = put_result(out, job);
     if (rc == 0 && tokens) /* a webhook's receiver is told itself */
         rc = put_notification(out, job);
+    if (rc == 0)
+        rc = put_rating(out, job);
     if (rc == 0)
         rc = put_links(out, job, public_url, tokens ? view : NULL);
     if (rc == 0 && with_tokens)

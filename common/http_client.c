@@ -240,6 +240,7 @@ static void set_method(CURL *curl, const struct http_request *request)
     case HTTP_GET: curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L); break;
     case HTTP_HEAD: curl_easy_setopt(curl, CURLOPT_NOBODY, 1L); break;
     case HTTP_DELETE: curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "DELETE"); break;
+    case HTTP_PURGE: curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "PURGE"); break;
     case HTTP_PUT:
     case HTTP_POST:
         /* As a memory body also for PUT: headers and a small body leave in one packet. */

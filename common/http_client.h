@@ -35,7 +35,8 @@
 struct err;
 struct http_client;
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_PUT, HTTP_POST, HTTP_DELETE };
+/* PURGE is what caches understand (Varnish, Squid, Fastly). */
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_PUT, HTTP_POST, HTTP_DELETE, HTTP_PURGE };
 
 /* Zeros stand for the defaults. Texts are borrowed for the call of create(). */
 struct http_client_options {

@@ -25,6 +25,7 @@
 #include "dispatcher/routes.h"
 #include "dispatcher/upkeep/gate.h"
 #include "dispatcher/upkeep/housekeeping.h"
+#include "dispatcher/upkeep/purge.h"
 #include "dispatcher/upkeep/sweep.h"
 
 #include <assert.h>
@@ -243,6 +244,8 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
     if (rc == 0)
         rc = samples_create(dispatcher, &dispatcher->samples);
     if (rc == 0)
+        rc = purge_create(dispatcher, &dispatcher->purge, err);
+    if (rc == 0)
         rc = disowned_create(dispatcher, &dispatcher->disowned);
     if (rc == 0)
         rc = enqueue_create(dispatcher, &dispatcher->enqueue);
@@ -347,6 +350,7 @@ static int64_t tick(struct dispatcher *dispatcher, int64_t now_ms)
     trim_memory(dispatcher, now_ms);
     int64_t next_ms = gate_tick(dispatcher->gate, now_ms);
     next_ms = earlier(next_ms, housekeeping_tick(dispatcher->housekeeping, now_ms));
+    next_ms = earlier(next_ms, purge_tick(dispatcher->purge, now_ms));
     next_ms = earlier(next_ms, sweep_tick(dispatcher->sweep, now_ms));
     next_ms = earlier(next_ms, samples_tick(dispatcher->samples, now_ms));
     next_ms = earlier(next_ms, limits_tick(dispatcher->limits, now_ms));
@@ -473,6 +477,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     disowned_destroy(&dispatcher->disowned);
     sweep_destroy(&dispatcher->sweep);
     samples_destroy(&dispatcher->samples);
+    purge_destroy(&dispatcher->purge);
     housekeeping_destroy(&dispatcher->housekeeping);
     gate_destroy(&dispatcher->gate);
     offload_close(&dispatcher->offload);

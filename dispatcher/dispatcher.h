@@ -40,6 +40,7 @@ struct metrics;
 struct offload;
 struct pages;
 struct samples;
+struct purge;
 struct stats;
 struct sweep;
 
@@ -64,6 +65,7 @@ struct dispatcher {
     struct limits *limits;
     struct events *events;
     struct housekeeping *housekeeping;
+    struct purge *purge;
     struct metrics *metrics;
     struct samples *samples;
     struct pages *pages;

@@ -8,6 +8,7 @@
 #include "common/queue_outbox.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/offload.h"
+#include "dispatcher/upkeep/purge.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,8 +175,8 @@ static void on_deleted(void *task)
         return;
     /* Whether this one arrives does not matter: the keys are lent out again, and deleting what is
      * not there succeeds. */
-    queue_trash_done_command(dispatcher_queue(dispatcher, shard), keys, count, false,
-                             &dispatcher->command);
+    queue_trash_done_command(dispatcher_queue(dispatcher, shard), keys, count,
+                             purge_is_on(dispatcher->purge), &dispatcher->command);
     dispatcher_send(dispatcher, NULL, NULL);
 }
 

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Starts a whole Darkroom with the model that ships, then the browser tests against it.
+"""run.py [--only NAME]...: starts a whole Darkroom with the model that ships, then the browser tests
+against it: NAME.test.mjs, or all of them one after the other.
 
 Screenshots go to the folder that DARKROOM_SCREENSHOTS names. Without Chromium or the npm packages
 of this folder the suite is skipped, saying so.
 """
+import argparse
 import os
 import pathlib
 import shutil
@@ -26,19 +28,34 @@ def missing():
     return ""
 
 
-def run():
-    options = ["--web", WEB]
-    with Lab(models=ROOT / "models", dispatcher_options=options) as lab:
+def run(names):
+    failed = 0
+    with Lab(models=ROOT / "models", dispatcher_options=["--web", WEB]) as lab:
         lab.worker_start()
         lab.notifier_start()
-        environment = {**os.environ, "DARKROOM_SERVER": lab.url}
-        return subprocess.run(["node", "--test-reporter=tap", HERE / "pages.test.mjs"], env=environment,
-                              check=False).returncode
+        environment = {**os.environ, "DARKROOM_SERVER": lab.url,
+                       "DARKROOM_ACCOUNT_KEY": lab.key("--name", "visitor", "--scopes", "submit,read")["key"],
+                       "DARKROOM_OPERATOR_KEY": lab.key("--name", "house", "--scopes", "operate")["key"]}
+        for name in names:
+            failed |= subprocess.run(["node", "--test-reporter=tap", HERE / f"{name}.test.mjs"], env=environment,
+                                     check=False).returncode
+    return failed
 
 
-if __name__ == "__main__":
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", action="append", metavar="NAME")
+    every = sorted(path.name.removesuffix(".test.mjs") for path in HERE.glob("*.test.mjs"))
+    names = parser.parse_args().only or every
+    for name in names:
+        if name not in every:
+            parser.error(f"there is no {name}.test.mjs")
     reason = missing()
     if reason:
         print(f"1..0 # SKIP {reason}")
-        sys.exit(0)
-    sys.exit(run())
+        return 0
+    return run(names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

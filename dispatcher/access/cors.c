@@ -55,6 +55,15 @@ static bool is_own(const struct call *call, const char *origin)
     return rest && host && strcmp(rest + 3, host) == 0;
 }
 
+bool cors_is_own_page(const struct call *call)
+{
+    const char *origin = exchange_header(call->exchange, "Origin");
+    const char *site = exchange_header(call->exchange, "Sec-Fetch-Site");
+    if (site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
+        return false;
+    return !origin || is_own(call, origin);
+}
+
 static void note_headers(struct exchange *exchange, const char *origin)
 {
     exchange_add_header(exchange, "Access-Control-Allow-Origin", origin);

@@ -34,4 +34,8 @@ void cors_preflight(struct dispatcher *dispatcher, struct call *call);
  * and 403 was answered. */
 bool cors_admit(struct call *call, const struct key *key);
 
+/* Does a form of our own pages ask, as far as the browser says? For what acts on cookies or on a
+ * visitor's behalf: stricter than the above, as the list of other origins is not for it. */
+bool cors_is_own_page(const struct call *call);
+
 #endif

@@ -135,9 +135,9 @@ static json_t *describe(const struct dispatcher *dispatcher, const struct exchan
 {
     char name[ASSETS_MAX_NAME];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(template, "."), template);
-    return json_pack("{s:s, s:s, s:s, s:{s:b}, s:s, s:o?, s:o, s:o}", "lang", language->tag,
-                     "theme", theme == themes[0] ? "" : theme, "name", name, "is", name, 1, "site",
-                     dispatcher->public_url, "url",
+    return json_pack("{s:s, s:s, s:s, s:s, s:{s:b}, s:s, s:o?, s:o, s:o}", "lang", language->tag,
+                     "language", language->name, "theme", theme == themes[0] ? "" : theme, "name",
+                     name, "is", name, 1, "site", dispatcher->public_url, "url",
                      json_sprintf("%s%s", dispatcher->public_url, exchange_path(exchange)),
                      "languages", list_languages(dispatcher, exchange, language), "themes",
                      list_themes(exchange, language, theme));

@@ -10,7 +10,8 @@
  *
  * The template sees the members of the data, the texts of the language as `t`, and as `page`:
  *
- *     page.lang, page.theme   "nl"; "light", "dark" or "" for what the device prefers
+ *     page.lang, page.language "nl", "Nederlands"
+ *     page.theme              "light", "dark" or "" for what the device prefers
  *     page.name               "terms", the template's
  *     page.is.terms           true
  *     page.site, page.url     the public URL; the same with this page's path

@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 struct call;
+struct conversion;
 struct crypto_mac;
 struct disowned;
 struct enqueue;
@@ -45,6 +46,12 @@ struct stats;
 struct sweep;
 
 #define DISPATCHER_WORKER_TOKEN_SIZE 257
+
+/* Results on their way into another format (jobs/convert.c), and the line behind them. */
+struct conversions {
+    int64_t running;
+    struct conversion *first, *last; /* borrowed from their calls; `last` only where there is one */
+};
 
 struct dispatcher {
     const struct settings *settings; /* borrowed */
@@ -91,6 +98,7 @@ struct dispatcher {
     int64_t trim_ms;
     size_t buffered_bytes; /* of request bodies, see call_reserve() */
     int64_t previews;      /* being decoded */
+    struct conversions conversions;
 };
 
 int dispatcher_open(const struct settings *settings, struct dispatcher *dispatcher,

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http/server.h"
+#include "dispatcher/jobs/convert.h"
 #include "dispatcher/jobs/visit.h"
 #include "dispatcher/routes.h"
 
@@ -70,7 +71,12 @@ void job_crop(struct dispatcher *dispatcher, struct call *call)
 
 void job_result(struct dispatcher *dispatcher, struct call *call)
 {
-    struct visit *visit = visit_begin(call, TOKEN_SHARE, sizeof *visit, show_result);
+    bool asked;
+    enum picture_format format;
+    if (!convert_asked(call, &asked, &format))
+        return;
+    struct visit *visit = asked ? convert_begin(call, format)
+                                : visit_begin(call, TOKEN_SHARE, sizeof *visit, show_result);
     if (visit)
         visit_ask_for_job(visit);
 }

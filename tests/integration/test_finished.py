@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What is left of finished jobs: the counter, ratings, what is shared, copies elsewhere."""
+import concurrent.futures
 import http.server
 import json
 import pathlib
@@ -8,6 +9,7 @@ import stat
 import sys
 import threading
 import unittest
+import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from darkroom import Hand, Lab, Shared, main, manifest_of, png, wait_until  # noqa: E402
@@ -116,6 +118,68 @@ class Rating(Shared):
         self.refused(self.lab.request("PUT", f"/v1/jobs/{'0' * 34}/rating", {"rating": "up"}, token="x"), 404, "not-found")
         waiting = self.lab.submit().json
         self.refused(self.rate(waiting, "up"), 409, "conflict")
+
+
+class Formats(Shared):
+    """The pixels are looked at in tests/browser; that they stay the same over formats in test_picture.c."""
+    BEGINS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8\xff", "jpg": b"\xff\xd8\xff", "webp": b"RIFF"}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with Hand(cls.lab) as hand:
+            cls.job = finished(cls.lab, hand, result=png(32, 24))
+
+    def result(self, job=None, token="view", **query):
+        job = job or self.job
+        return self.lab.get(f"/v1/jobs/{job['id']}/result?" + urllib.parse.urlencode(query),
+                            token=job["tokens"].get(token, token))
+
+    def test_a_result_comes_in_the_format_that_is_asked_for(self):
+        for name, begins in self.BEGINS.items():
+            answer = self.result(format=name)
+            self.assertEqual(answer.status, 200, answer)
+            self.assertTrue(answer.body.startswith(begins), answer)
+            kind = name.replace("jpg", "jpeg")
+            self.assertEqual(answer.headers["Content-Type"], f"image/{kind}")
+            self.assertEqual(answer.headers["Content-Disposition"],
+                             f'attachment; filename="test-model-{self.job["id"][:8]}.{kind.replace("jpeg", "jpg")}"')
+            self.assertEqual(answer.headers["Cache-Control"], "private, max-age=300")
+        self.assertEqual(self.result(format="png").body, png(32, 24))  # untouched
+
+    def test_a_tag_saves_the_way(self):
+        tags = {}
+        for name in ("png", "jpeg", "webp"):
+            tags[name] = self.result(format=name).headers["ETag"]
+            target = f"/v1/jobs/{self.job['id']}/result?format={name}&token={self.job['tokens']['view']}"
+            answer = self.lab.get(target, headers={"If-None-Match": tags[name]})
+            self.assertEqual((answer.status, answer.body, answer.headers["ETag"]), (304, b"", tags[name]))
+        self.assertEqual(len(set(tags.values())), 3)
+
+    def test_many_at_once_wait_for_each_other(self):
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda i: self.result(format=("jpeg", "webp")[i % 2]), range(64)))
+        self.assertEqual({answer.status for answer in answers}, {200})
+        self.assertEqual(len({answer.body for answer in answers}), 2)
+
+    def test_what_is_no_format_is_refused(self):
+        for name in ("", "gif", "heic", "PNG", "png ", "../png", "p" * 300, "png\0", "<png>"):
+            self.refused(self.result(format=name), 422, "invalid", "format")
+
+    def test_who_may_not_see_it_gets_it_in_no_format(self):
+        self.refused(self.result(token="x", format="png"), 403, "forbidden")
+        self.refused(self.result(token="delete", format="png"), 403, "forbidden")
+        self.refused(self.lab.get(f"/v1/jobs/{self.job['id']}/result?format=png"), 401, "unauthorized")
+        waiting = self.lab.submit().json
+        self.refused(self.result(waiting, format="png"), 409, "conflict")
+
+    def test_a_result_that_is_gone_or_no_picture_is_not_converted(self):
+        with Hand(self.lab) as hand:
+            gone, broken = finished(self.lab, hand, png(4, 4)), finished(self.lab, hand, b"no picture at all")
+        self.lab.stored(f"results/{gone['id']}/1/result.png")[0].unlink()
+        self.refused(self.result(gone, format="webp"), 404, "not-found")
+        self.refused(self.result(broken, format="webp"), 503, "unavailable")
+        self.assertEqual(self.result(format="webp").status, 200)
 
 
 class Cache(http.server.BaseHTTPRequestHandler):

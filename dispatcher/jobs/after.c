@@ -68,7 +68,8 @@ int after_read(const json_t *members, struct after *out, struct err *err)
     int rc = json_opt_array(members, "after", QUEUE_PARENTS_MAX, &list, err);
     for (size_t i = 0; rc == 0 && i < json_array_size(list); i++)
         rc = add(&after, json_array_get(list, i), "after", &index, err);
-    if (rc == 0 && json_is_object(input)) {
+    /* With "crop_of" it is a picture like any other: again.h. */
+    if (rc == 0 && json_is_object(input) && !json_object_get(input, "crop_of")) {
         rc = add(&after, input, "input", &index, err);
         after.input = index;
     } else {

@@ -9,10 +9,10 @@
 #include <strings.h>
 
 static const char *const names[] = {
-    [FORM_INPUT] = "input",       [FORM_MODEL] = "model",   [FORM_CROP] = "crop",
-    [FORM_PARAMS] = "params",     [FORM_EMAIL] = "email",   [FORM_WEBHOOK] = "webhook",
-    [FORM_PRIORITY] = "priority", [FORM_RUN_AT] = "run_at", [FORM_DEADLINE] = "deadline",
-    [FORM_LANG] = "lang"};
+    [FORM_INPUT] = "input",       [FORM_MODEL] = "model",     [FORM_CROP] = "crop",
+    [FORM_PARAMS] = "params",     [FORM_EMAIL] = "email",     [FORM_WEBHOOK] = "webhook",
+    [FORM_PRIORITY] = "priority", [FORM_RUN_AT] = "run_at",   [FORM_DEADLINE] = "deadline",
+    [FORM_LANG] = "lang",         [FORM_CROP_OF] = "crop_of", [FORM_CROP_TOKEN] = "crop_token"};
 
 const char *form_field_name(enum form_field field)
 {

@@ -33,6 +33,8 @@ enum form_field {
     FORM_RUN_AT,
     FORM_DEADLINE,
     FORM_LANG,
+    FORM_CROP_OF,
+    FORM_CROP_TOKEN,
     FORM_FIELD_COUNT
 };
 

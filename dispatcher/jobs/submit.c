@@ -4,6 +4,7 @@
  *
  *     headers   limit of the client, Redis up, media type, room for the body      (loop)
  *     body      into a form, piece by piece                                       (loop)
+ *     again     its picture, where that is the crop of an earlier job: again.h    (Redis, thread)
  *     check     against the model's manifest; a small body here and now           (loop or thread)
  *     reserve   its Idempotency-Key, where it has one and there is a picture      (Redis)
  *     store     the picture, where the model takes one                            (thread)
@@ -23,6 +24,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/jobs/accept.h"
+#include "dispatcher/jobs/again.h"
 #include "dispatcher/jobs/disowned.h"
 #include "dispatcher/jobs/enqueue.h"
 #include "dispatcher/jobs/form.h"
@@ -229,6 +231,21 @@ static void store(struct submission *submission)
     call_refuse(submission->call, PROBLEM_UNAVAILABLE, "too many uploads at once");
 }
 
+/* All that it brings is there. */
+static void examine(struct call *call)
+{
+    struct submission *submission = call->state;
+    /* What is this small is checked sooner than it is handed to a thread. */
+    if (form_bytes(submission->form) <= MAX_BYTES_HERE) {
+        check(submission);
+        if (submission->rc < 0 || !submission->intake.has_picture || must_reserve(submission)) {
+            on_stored(submission);
+            return;
+        }
+    }
+    store(submission);
+}
+
 void submit(struct dispatcher *dispatcher, struct call *call)
 {
     struct submission *submission = call->state;
@@ -246,15 +263,14 @@ void submit(struct dispatcher *dispatcher, struct call *call)
     }
     id_public_create(shard, submission->public_id);
     job_input_key(submission->public_id, submission->input_key);
-    /* What is this small is checked sooner than it is handed to a thread. */
-    if (form_bytes(submission->form) <= MAX_BYTES_HERE) {
-        check(submission);
-        if (submission->rc < 0 || !submission->intake.has_picture || must_reserve(submission)) {
-            on_stored(submission);
-            return;
-        }
-    }
-    store(submission);
+    struct again again;
+    int rc = again_read(submission->form, &again, &err);
+    if (rc < 0)
+        call_refuse_err(call, rc, &err);
+    else if (again.public_id[0])
+        again_fetch(call, &again, submission->form, examine);
+    else
+        examine(call);
 }
 
 /* ---- the key is reserved ---- */

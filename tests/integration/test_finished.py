@@ -182,6 +182,73 @@ class Formats(Shared):
         self.assertEqual(self.result(format="webp").status, 200)
 
 
+class Again(Shared):
+    """Other settings for the crop that a job has left."""
+    models = {"test-model": manifest_of("test-model", retention={"crop": True}), "bare": manifest_of("bare"),
+              "seeds": {**manifest_of("seeds"), "input": {"kind": "none"}}}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with Hand(cls.lab) as hand:
+            cls.job = cls.lab.submit().json
+            claimed = hand.claim(cls.job)
+            grant = hand.grant(claimed)
+            cls.crop = png(20, 20, (1, 2, 3))
+            cls.lab.request("PUT", grant["put_crop"], cls.crop, {"Content-Type": "image/png"})
+            assert hand.complete(claimed) == "verdict 1"
+
+    def again(self, job=None, token="view", model="test-model", headers=None, key=None, **members):
+        job = job or self.job
+        source = {"crop_of": job["id"]} | ({"token": job["tokens"].get(token, token)} if token else {})
+        return self.lab.submit(model=model, input=source, headers=headers, token=key, **members)
+
+    def test_the_crop_is_copied_for_who_may_view_the_job(self):
+        for answer in (self.again(), self.again(token="manage"), self.again(crop={"x": 1, "y": 1, "width": 9, "height": 9})):
+            self.assertEqual(answer.status, 202, answer)
+            stored, = self.lab.stored(f"inputs/{answer.json['id']}")
+            self.assertEqual(stored.read_bytes(), self.crop)
+        form = self.lab.submit_form([("model", "bare"), ("crop_of", self.job["id"]),
+                                     ("crop_token", self.job["tokens"]["view"])])
+        self.assertEqual(form.status, 202, form)
+
+    def test_an_idempotency_key_stands_for_the_same_crop(self):
+        headers = {"Idempotency-Key": "again-and-again"}
+        first, second = self.again(headers=headers), self.again(headers=headers)
+        self.assertEqual(first.json["id"], second.json["id"])
+        self.assertEqual(second.headers["Idempotency-Replayed"], "true")
+
+    def test_who_may_not_view_a_job_gets_nothing_of_it(self):
+        self.refused(self.again(token="delete"), 403, "forbidden")
+        self.refused(self.again(token=""), 403, "forbidden")
+        self.refused(self.again(token="", key=self.lab.key()["key"]), 403, "forbidden")
+
+    def test_jobs_without_a_crop_are_refused(self):
+        with Hand(self.lab, model="bare") as hand:
+            bare = finished(self.lab, hand, model="bare")
+        self.refused(self.again(bare), 422, "invalid", "input.crop_of", says="keeps no crops")
+        self.refused(self.again(self.lab.submit().json), 422, "invalid", "input.crop_of")
+        self.refused(self.again({"id": "0" * 34, "tokens": {}}, token="x"), 422, "invalid", "input.crop_of")
+        self.refused(self.again(model="seeds"), 422, "invalid", "input")
+        self.refused(self.again(crop={"x": 0, "y": 0, "width": 21, "height": 9}), 422, "invalid", "crop")
+
+    def test_nonsense_is_refused(self):
+        for source in ({"crop_of": "x"}, {"crop_of": 1}, {"crop_of": None}, {"crop_of": {"a": 1}},
+                       {"crop_of": self.job["id"], "token": 1}, {"crop_of": self.job["id"], "token": "x" * 99},
+                       {"crop_of": self.job["id"], "job": self.job["id"]}):
+            answer = self.lab.submit(input=source)
+            self.assertEqual((answer.status, answer.code), (422, "invalid"), source)
+            self.assertTrue(answer.problem["field"].startswith("input"), answer)
+        for parts in ([("crop_of", "x")], [("crop_of", self.job["id"]), ("crop_token", "x" * 99)],
+                      [("crop_of", self.job["id"]), ("input", png())]):
+            self.refused(self.lab.submit_form([("model", "bare"), *parts]), 422, "invalid", "crop_of")
+
+    def test_a_crop_that_is_gone_is_said_to_be(self):
+        with Hand(self.lab) as hand:
+            job = finished(self.lab, hand)
+        self.refused(self.again(job), 422, "invalid", "input.crop_of", says="not there")
+
+
 class Cache(http.server.BaseHTTPRequestHandler):
     """A CDN that is told to forget."""
 

@@ -59,6 +59,7 @@ const struct route routes[] = {
     {GET, "/healthz", "healthz", NULL, healthz},
     {GET, "/readyz", "readyz", NULL, readyz},
     {GET, "/metrics", "metrics", NULL, metrics_get},
+    {GET, "/openapi.json", "openapi", NULL, openapi_get},
     {GET, "/", "page", NULL, page_home},
     {GET, "/about", "page", NULL, page_about},
     {GET, "/terms", "page", NULL, page_terms},

@@ -105,6 +105,7 @@ void fleet_get(struct dispatcher *dispatcher, struct call *call);
 void stats_get(struct dispatcher *dispatcher, struct call *call);
 
 /* pages/site.c */
+void openapi_get(struct dispatcher *dispatcher, struct call *call);
 void models_get(struct dispatcher *dispatcher, struct call *call);
 void page_home(struct dispatcher *dispatcher, struct call *call);
 void page_about(struct dispatcher *dispatcher, struct call *call);

@@ -12,11 +12,7 @@
 
 #define MAX_PROBLEM_BYTES 4096
 
-static const struct {
-    unsigned status;
-    const char *code, *title;
-    int retry_after_s;
-} rows[] = {
+static const struct problem_facts rows[] = {
     [PROBLEM_MALFORMED] = {400, "malformed", "The request cannot be read", 0},
     [PROBLEM_UNAUTHORIZED] = {401, "unauthorized", "A token is needed", 0},
     [PROBLEM_FORBIDDEN] = {403, "forbidden", "This token does not permit it", 0},
@@ -57,6 +53,11 @@ static const enum problem_kind of_code[] = {
 unsigned problem_status(enum problem_kind kind)
 {
     return rows[kind].status;
+}
+
+void problem_describe(enum problem_kind kind, struct problem_facts *out)
+{
+    *out = rows[kind];
 }
 
 enum problem_kind problem_of(int code)

@@ -49,6 +49,14 @@ struct problem {
 
 unsigned problem_status(enum problem_kind kind);
 
+/* What a kind is on the wire; texts of static storage. */
+struct problem_facts {
+    unsigned status;
+    const char *code, *title;
+    int retry_after_s; /* 0: it does not help to wait */
+};
+void problem_describe(enum problem_kind kind, struct problem_facts *out);
+
 /* The kind that a negative code stands for. */
 enum problem_kind problem_of(int code);
 

@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/manifest.h"
 #include "common/template.h"
+#include "dispatcher/openapi/openapi.h"
 #include "dispatcher/pages/assets.h"
 
 #include <stdio.h>
@@ -30,6 +31,24 @@ static int add_models(struct assets *assets, const struct manifest_set *models, 
         rc = assets_add(assets, "models", "application/json", &text, err);
     buf_fini(&text);
     return rc < 0 ? err_set(err, rc, "models", "no room for the list of models") : 0;
+}
+
+static int add_description(struct assets *assets, const struct pages_options *options,
+                           struct err *err)
+{
+    const struct openapi_options of = {.models = options->models,
+                                       .public_url = options->public_url};
+    json_t *document = NULL;
+    struct buf text;
+    buf_init(&text, 16 * 1024 * 1024);
+    int rc = openapi_make(&of, &document, err);
+    if (rc == 0)
+        rc = json_append(&text, document, JSON_COMPACT);
+    if (rc == 0)
+        rc = assets_add(assets, "openapi.json", "application/json", &text, err);
+    json_decref(document);
+    buf_fini(&text);
+    return rc < 0 ? err_set(err, rc, "models", "the API's description cannot be made") : 0;
 }
 
 /* Only what stands here may run, be shown or be asked for: no inline script, no inline style. */
@@ -96,6 +115,8 @@ int pages_open(const struct pages_options *options, struct pages **out, struct e
         rc = assets_create(pages->policy, &pages->assets, err);
     if (rc == 0)
         rc = add_models(pages->assets, options->models, err);
+    if (rc == 0)
+        rc = add_description(pages->assets, options, err);
     if (rc == 0 && options->folder)
         rc = read_folder(pages, options->folder, err);
     if (rc < 0)

@@ -18,6 +18,11 @@ void models_get(struct dispatcher *dispatcher, struct call *call)
     assets_send(dispatcher->pages->assets, call, "models");
 }
 
+void openapi_get(struct dispatcher *dispatcher, struct call *call)
+{
+    assets_send(dispatcher->pages->assets, call, "openapi.json");
+}
+
 void page_asset(struct dispatcher *dispatcher, struct call *call)
 {
     char name[ASSETS_MAX_NAME] = "assets/";

@@ -12,6 +12,8 @@
     if __name__ == "__main__":
         main()
 
+Each answer is held against /openapi.json (described.py).
+
 Everything lives in one temporary directory, listens on a unix socket or a port that the kernel
 chose, and is stopped by its process id when the Lab ends. Nothing sleeps for a fixed time:
 wait_until() polls with a deadline. A failed test shows the programs' logs. Output is TAP.
@@ -32,6 +34,9 @@ import time
 import unittest
 import urllib.parse
 import zlib
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from described import Description  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("DARKROOM_BUILD", ROOT / "build")).resolve()
@@ -324,9 +329,13 @@ class Lab:
         try:
             connection.request(method, target, body=body, headers=headers)
             response = connection.getresponse()
-            return Response(response.status, response.headers, response.read())
+            answer = Response(response.status, response.headers, response.read())
         finally:
             connection.close()
+        description = Description.of_build(BUILD)
+        if description:
+            description.check(method, target, answer)
+        return answer
 
     def get(self, target, **more):
         return self.request("GET", target, **more)

@@ -164,11 +164,18 @@ static int add_answer(const struct maker *maker, const char *status, const json_
                       json_t *answers)
 {
     const char *schema = json_string_value(json_object_get(row, "schema"));
-    const char *type = json_string_value(json_object_get(row, "type"));
+    json_t *types = json_object_get(row, "type"), *type; /* one or several; else JSON */
+    size_t i;
     json_t *answer = json_pack("{s:O}", "description", json_object_get(row, "text"));
     int rc = answer ? add_headers(maker, json_object_get(row, "headers"), answer) : ERR_NOMEM;
-    if (rc == 0 && schema)
-        rc = add_content(maker, answer, type ? type : "application/json", schema);
+    if (rc == 0 && schema && !json_is_array(types))
+        rc = add_content(maker, answer, types ? json_string_value(types) : "application/json",
+                         schema);
+    json_array_foreach(types, i, type)
+    {
+        if (rc == 0)
+            rc = add_content(maker, answer, json_string_value(type), schema);
+    }
     if (rc == 0)
         rc = put(answers, status, json_incref(answer));
     json_decref(answer);

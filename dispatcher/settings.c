@@ -11,6 +11,8 @@ static const struct config_option options[] = {
     {"port-file", CONFIG_TEXT, AT(port_file), NULL, .help = "the port is written here once known"},
     {"public-url", CONFIG_TEXT, AT(public_url), NULL,
      .help = "how clients reach this service; default: http:// and what it listens on"},
+    {"contact", CONFIG_TEXT, AT(contact), NULL,
+     .help = "e-mail address or https:// page where visitors reach you; on the privacy page"},
     {"web", CONFIG_TEXT, AT(web), NULL, .help = "folder of the pages; default: no pages"},
     {"log", CONFIG_TEXT, AT(log), "info", .help = "debug, info, warn or error"},
     {"redis", CONFIG_TEXT, AT(redis), "redis://127.0.0.1:6379/0",

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct settings {
-    char *listen, *port_file, *public_url, *web, *log;
+    char *listen, *port_file, *public_url, *contact, *web, *log;
     char *redis, *redis_password_file;
     struct redis_tls_files redis_tls;
     char *store, *s3_endpoint, *s3_region, *s3_credentials_file;

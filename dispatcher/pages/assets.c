@@ -226,6 +226,11 @@ const char *assets_text(const struct assets *assets, const char *name)
     return file->forms[PLAIN].data ? file->forms[PLAIN].data : "";
 }
 
+bool assets_has(const struct assets *assets, const char *name)
+{
+    return assets_text(assets, name) != NULL;
+}
+
 int assets_each(const struct assets *assets,
                 int (*visit)(void *context, const char *name, const char *text), void *context)
 {

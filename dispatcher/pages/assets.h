@@ -14,6 +14,7 @@
 #ifndef DARKROOM_DISPATCHER_PAGES_ASSETS_H
 #define DARKROOM_DISPATCHER_PAGES_ASSETS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define ASSETS_MAX_NAME 160
@@ -39,6 +40,8 @@ int assets_add(struct assets *assets, const char *name, const char *type, struct
 
 /* The bytes of a file, followed by a zero; NULL: there is none. Borrowed. */
 const char *assets_text(const struct assets *assets, const char *name);
+
+bool assets_has(const struct assets *assets, const char *name);
 
 /* Calls `visit` with each file as it is, until one gives a negative code. */
 int assets_each(const struct assets *assets,

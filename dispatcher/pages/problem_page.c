@@ -54,5 +54,6 @@ struct answer *pages_problem(void *context, struct exchange *exchange,
     return page_make(dispatcher, exchange, "error.html",
                      json_pack("{s:o, s:o, s:i, s:s?}", "title", text_of(language, word, "title"),
                                "text", text_of(language, word, "text"), "status",
-                               (int)problem_status(problem->kind), "detail", problem->detail));
+                               (int)problem_status(problem->kind), "detail",
+                               strcmp(word, "other") == 0 ? problem->detail : NULL));
 }

@@ -11,6 +11,7 @@
 #include "dispatcher/pages/pages.h"
 #include "dispatcher/routes.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void models_get(struct dispatcher *dispatcher, struct call *call)
@@ -37,14 +38,46 @@ void page_robots(struct dispatcher *dispatcher, struct call *call)
     assets_send(dispatcher->pages->assets, call, "robots.txt");
 }
 
-void page_home(struct dispatcher *dispatcher, struct call *call)
+/* Of each model what a visitor reads about it, and whether there is an example of its work. */
+static json_t *list_models(const struct dispatcher *dispatcher, const struct call *call)
 {
     const char *language = page_language(dispatcher, call->exchange)->tag;
-    json_t *models = json_array(), *view;
-    for (size_t i = 0; i < dispatcher->models.count; i++)
-        if (manifest_texts_view(&dispatcher->models.items[i], language, &view, NULL) == 0)
-            json_array_append_new(models, view);
-    page_send(call, 200, "home.html", json_pack("{s:o?}", "models", models));
+    char example[ASSETS_MAX_NAME];
+    json_t *list = json_array(), *view;
+    for (size_t i = 0; i < dispatcher->models.count; i++) {
+        const struct manifest *model = &dispatcher->models.items[i];
+        if (manifest_texts_view(model, language, &view, NULL) < 0)
+            continue;
+        snprintf(example, sizeof example, "assets/example-%s.webp", model->name);
+        json_object_set_new(view, "example",
+                            json_boolean(assets_has(dispatcher->pages->assets, example)));
+        json_array_append_new(list, view);
+    }
+    return list;
+}
+
+static const char *name_if(const json_t *model, const char *condition)
+{
+    return json_is_true(json_object_get(model, condition))
+               ? json_string_value(json_object_get(model, "name"))
+               : NULL;
+}
+
+void page_home(struct dispatcher *dispatcher, struct call *call)
+{
+    json_t *models = list_models(dispatcher, call);
+    bool only = json_array_size(models) == 1;
+    const json_t *first = json_array_get(models, 0);
+    page_send(call, 200, "home.html",
+              json_pack("{s:o?, s:s?, s:s?}", "models", models, "only",
+                        only ? json_string_value(json_object_get(first, "name")) : NULL, "hero",
+                        name_if(first, "example")));
+}
+
+void page_about(struct dispatcher *dispatcher, struct call *call)
+{
+    page_send(call, 200, "about.html",
+              json_pack("{s:o?}", "models", list_models(dispatcher, call)));
 }
 
 void page_terms(struct dispatcher *dispatcher, struct call *call)
@@ -52,12 +85,42 @@ void page_terms(struct dispatcher *dispatcher, struct call *call)
     page_send(call, 200, "terms.html", NULL);
 }
 
-void page_privacy(struct dispatcher *dispatcher, struct call *call)
+/* In the largest unit of which there are two or more, so that no language needs a singular. */
+static json_t *duration(int64_t seconds)
 {
-    page_send(call, 200, "privacy.html", NULL);
+    if (seconds < 120)
+        return json_pack("{s:b}", "minute", 1);
+    if (seconds < 2 * 3600)
+        return json_pack("{s:I}", "minutes", (json_int_t)(seconds / 60));
+    if (seconds < 2 * 86400)
+        return json_pack("{s:I}", "hours", (json_int_t)(seconds / 3600));
+    return json_pack("{s:I}", "days", (json_int_t)(seconds / 86400));
 }
 
-void page_about(struct dispatcher *dispatcher, struct call *call)
+/* "somebody@example.org" or "https://…"; anything else is shown without a link that could harm. */
+static json_t *contact(const char *text)
 {
-    page_send(call, 200, "about.html", NULL);
+    bool web = text && (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0);
+    if (!text)
+        return json_null();
+    return json_pack("{s:s, s:o}", "text", text, "link",
+                     web ? json_string(text) : json_sprintf("mailto:%s", text));
+}
+
+void page_privacy(struct dispatcher *dispatcher, struct call *call)
+{
+    json_t *models = list_models(dispatcher, call);
+    for (size_t i = 0; i < json_array_size(models); i++) {
+        json_t *view = json_array_get(models, i);
+        const struct manifest *model = manifest_set_find(
+            &dispatcher->models, json_string_value(json_object_get(view, "name")));
+        int64_t result_s =
+            model->result_s ? model->result_s : dispatcher->settings->retain_ms / 1000;
+        if (model->has_input)
+            json_object_set_new(view, "picture", duration(model->input_s));
+        json_object_set_new(view, "result", duration(result_s));
+    }
+    page_send(call, 200, "privacy.html",
+              json_pack("{s:o?, s:o?}", "models", models, "contact",
+                        contact(dispatcher->settings->contact)));
 }

@@ -132,7 +132,7 @@ class Pages(Shared):
     def test_robots_stay_out_of_what_is_private(self):
         answer = self.lab.get("/robots.txt")
         self.assertEqual(answer.headers["Content-Type"], "text/plain; charset=utf-8")
-        self.assertIn(b"Disallow: /j/", answer.body)
+        self.assertIn(b"Disallow: /history", answer.body)
 
     def test_the_manifest_names_icons_that_exist(self):
         manifest = json.loads(self.lab.get("/assets/site.webmanifest").body)

@@ -5,11 +5,12 @@ import gzip
 import json
 import pathlib
 import re
+import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import WEB, Lab, Shared, main  # noqa: E402
+from darkroom import ROOT, WEB, Lab, Shared, main  # noqa: E402
 
 UNKNOWN_ID = "0" * 34
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -151,6 +152,26 @@ class Secure(Shared):
         answer = self.lab.get("/?lang=nl")
         self.assertEqual(answer.headers["Strict-Transport-Security"], "max-age=31536000")
         self.assertIn("; Secure;", answer.headers["Set-Cookie"])
+
+
+class WithoutBundles(unittest.TestCase):
+    def test_pages_and_scripts_are_there_without_npm(self):
+        with Lab(dispatcher=False) as lab:
+            web = lab.path / "web"
+            subprocess.run([sys.executable, ROOT / "dispatcher" / "web" / "build.py",
+                            "--source", ROOT / "dispatcher" / "web", "--texts", ROOT / "common" / "text",
+                            "--out", web, "--stamp", lab.path / "stamp", "--depfile", lab.path / "depfile"], check=True)
+            lab.dispatcher_start("--web", str(web))
+            page = lab.get("/m/test-model").body.decode()
+            scripts = re.findall(r'src="(/assets/[^"]+\.js)"', page)
+            self.assertTrue(scripts)
+            for script in scripts:
+                source = lab.get(script)
+                self.assertEqual(source.status, 200, script)
+                for name in re.findall(r'from "\./([^"]+)"', source.body.decode()):
+                    self.assertEqual(lab.get(f"/assets/{name}").status, 200, name)
+            self.assertIn("brand", lab.get("/assets/text/nl.json").json["common"])
+            self.assertIn(str(ROOT / "dispatcher" / "web" / "home.html"), (lab.path / "depfile").read_text())
 
 
 class Broken(unittest.TestCase):

@@ -18,8 +18,10 @@ struct backend_options {
 };
 
 struct backend {
-    /* Can this build, on this machine, compute so at all? Cheap. ERR_UNSUPPORTED says what not. */
-    int (*check)(const struct backend_options *options, struct err *err);
+    /* Can this build, on this machine, compute this network so at all? Cheap. ERR_UNSUPPORTED says
+     * what not. */
+    int (*check)(const struct network *network, const struct backend_options *options,
+                 struct err *err);
     /* After a check. `network` and what it borrows stay until close(). *out_state is owned by the
      * caller. */
     int (*open)(const struct network *network, const struct backend_options *options,

@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "gpu/backend.h"
+#include "gpu/models/cgan.h"
 #include "gpu/models/ugatit.h"
 #include "gpu/network.h"
 #include "gpu/weights/weights.h"
@@ -83,9 +84,11 @@ static int usable_cores(void)
 
 static int check_options(const struct model_options *options, struct err *err)
 {
-    if (options->architecture && strcmp(options->architecture, "ugatit") != 0)
+    if (options->architecture && strcmp(options->architecture, "ugatit") != 0 &&
+        strcmp(options->architecture, "cgan") != 0)
         return err_set(err, ERR_UNSUPPORTED, "architecture",
-                       "architecture %.40s is not known; ugatit is", options->architecture);
+                       "architecture %.40s is not known; ugatit and cgan are",
+                       options->architecture);
     if (options->variant && strcmp(options->variant, "pytorch") != 0)
         return err_set(err, ERR_UNSUPPORTED, "variant", "variant %.40s is not known; pytorch is",
                        options->variant);
@@ -108,14 +111,29 @@ static int64_t count_parameters(const struct weights *weights)
     return count;
 }
 
-/* The network and what may be said about it, from the tensors. */
-static int build_network(struct model *model, const struct model_options *options, struct err *err)
+static int build_digits(struct model *model, const struct model_options *options, struct err *err)
+{
+    if (options->size != 0)
+        return err_set(err, ERR_INVALID, "size", "digits have a size of their own: leave it out");
+    int rc = cgan_build(model->weights, model->network, err);
+    model->info = (struct model_info){
+        .architecture = "cgan",
+        .kind = "digits",
+        .variant = "pytorch",
+        .input = MODEL_FROM_DIGITS,
+        .channels = 128,
+        .size = CGAN_SIDE,
+    };
+    return rc;
+}
+
+static int build_ugatit(struct model *model, const struct model_options *options, struct err *err)
 {
     struct ugatit_shape shape;
     int rc = ugatit_recognise(model->weights, &shape, err);
     if (rc == ERR_NOT_FOUND)
         return err_set(err, ERR_UNSUPPORTED, "weights",
-                       "the tensors are of no architecture that is known here (ugatit)");
+                       "the tensors are of no architecture that is known here (ugatit, cgan)");
     if (rc < 0)
         return rc;
     int size = options->size ? options->size : shape.size ? shape.size : DEFAULT_SIZE;
@@ -127,15 +145,31 @@ static int build_network(struct model *model, const struct model_options *option
         .architecture = "ugatit",
         .kind = shape.light ? "light" : "full",
         .variant = "pytorch",
-        .device = options->device,
-        .precision = options->precision,
+        .input = MODEL_FROM_PICTURE,
         .channels = shape.channels,
         .size = size,
-        .values = 3 * (size_t)size * (size_t)size,
-        .parameters = count_parameters(model->weights),
-        .multiply_adds = model->network->multiply_adds,
     };
     return rc;
+}
+
+/* The network and what may be said about it, from the tensors. */
+static int build_network(struct model *model, const struct model_options *options, struct err *err)
+{
+    bool digits = cgan_recognise(model->weights);
+    int rc = digits ? build_digits(model, options, err) : build_ugatit(model, options, err);
+    if (rc < 0)
+        return rc;
+    if (options->architecture && strcmp(options->architecture, model->info.architecture) != 0)
+        return err_set(err, ERR_CORRUPT, "architecture", "the tensors are of %s, not of %.40s",
+                       model->info.architecture, options->architecture);
+    const struct network *net = model->network;
+    model->info.device = options->device;
+    model->info.precision = options->precision;
+    model->info.in_values = layer_values(&net->layers[0]);
+    model->info.out_values = layer_values(&net->layers[net->count - 1]);
+    model->info.parameters = count_parameters(model->weights);
+    model->info.multiply_adds = net->multiply_adds;
+    return 0;
 }
 
 static int choose_backend(struct model *model, const struct model_options *options, struct err *err)
@@ -147,7 +181,7 @@ static int choose_backend(struct model *model, const struct model_options *optio
         .threads = options->threads ? options->threads : usable_cores(),
     };
     model->backend = backends[options->device];
-    return model->backend->check(&model->backend_options, err);
+    return model->backend->check(model->network, &model->backend_options, err);
 }
 
 /* In the thread that runs the model, as OpenMP's settings and a GPU's context belong to one. */

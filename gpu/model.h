@@ -6,12 +6,14 @@
  *     struct model *model;
  *     if (model_open("portrait-drawing.safetensors", &options, &model, &err) < 0) ...
  *     const struct model_info *info = model_info(model);          // pictures are info->size square
+ *     // where info->input is MODEL_FROM_DIGITS: gpu/models/cgan.h makes inputs and paints outputs
  *     model_prepare(model, 1, &err);                              // optional: pay the plan now
  *     pixels_to_tensor(rgb, info->size, info->size, input);       // gpu/pixels.h
  *     model_run(model, 1, input, output, &err);
  *     pixels_from_tensor(output, info->size, info->size, PIXELS_ROUND, rgb);
  *     model_close(&model);
  *
+ * Two architectures: ugatit, a picture to a picture, and cgan, digits from random numbers.
  * Architecture, light or full, channels, and full's picture size are read from the tensors; light
  * takes its size from the options.
  * The same input gives the same bytes at any batch size and in any slot of the batch.
@@ -33,10 +35,13 @@ enum model_device {
     MODEL_REF   /* plain C: slow, the oracle of the tests */
 };
 
+/* What a job has to bring. */
+enum model_input { MODEL_FROM_PICTURE, MODEL_FROM_DIGITS };
+
 enum model_precision { MODEL_F32, MODEL_BF16, MODEL_F16 };
 
 struct model_options {
-    const char *architecture; /* borrowed; "ugatit"; NULL: whatever the tensors say */
+    const char *architecture; /* borrowed; "ugatit", "cgan"; NULL: whatever the tensors say */
     const char *variant;      /* borrowed; "pytorch"; NULL: the same */
     enum model_device device;
     enum model_precision precision;
@@ -46,16 +51,17 @@ struct model_options {
 
 /* Everything a caller may ask about an open model. */
 struct model_info {
-    const char *architecture; /* "ugatit"; static storage */
-    const char *kind;         /* "light" or "full"; static storage */
+    const char *architecture; /* "ugatit", "cgan"; static storage */
+    const char *kind;         /* "light", "full" or "digits"; static storage */
     const char *variant;      /* "pytorch"; static storage */
+    enum model_input input;
     enum model_device device;
     enum model_precision precision;
-    int channels;          /* of the first layer: 64 in the paper */
-    int size;              /* input and output are [N, 3, size, size] */
-    size_t values;         /* 3 * size * size: floats of one picture */
-    int64_t parameters;    /* trained values in the file */
-    int64_t multiply_adds; /* of one picture, counted as the paper's layers have them */
+    int channels;                 /* of the first layer: 64 in the paper */
+    int size;                     /* side of the picture that the network gives, and takes if any */
+    size_t in_values, out_values; /* floats of one input and one output; of ugatit [3,size,size] */
+    int64_t parameters;           /* trained values in the file */
+    int64_t multiply_adds;        /* of one picture, counted as the paper's layers have them */
 };
 
 #define MODEL_MAX_BATCH 64
@@ -87,7 +93,8 @@ const struct model_info *model_info(const struct model *model);
  * run, in the calling thread: let it be the one that runs the model. */
 int model_prepare(struct model *model, int batch, struct err *err);
 
-/* `input` and `output`: [batch, 3, size, size] floats in [-1,1], both borrowed, no overlap.
+/* `input` and `output`: [batch, in_values] and [batch, out_values], both borrowed, no overlap.
+ * Pictures are [3, size, size] in [-1,1]; cgan's are in cgan.h.
  * ERR_INVALID for a batch outside 1..MODEL_MAX_BATCH, ERR_CORRUPT where a layer gave NaN or
  * infinity (the text names it). After an error `output` is unspecified. */
 int model_run(struct model *model, int batch, const float *input, float *output, struct err *err);

@@ -11,10 +11,11 @@
 const char *layer_kind_name(enum layer_kind kind)
 {
     static const char *const names[LAYER_KIND_COUNT] = {
-        [LAYER_INPUT] = "input",      [LAYER_CONV] = "conv", [LAYER_UPSAMPLE] = "upsample",
-        [LAYER_NORM] = "norm",        [LAYER_RELU] = "relu", [LAYER_TANH] = "tanh",
-        [LAYER_ADD] = "add",          [LAYER_CAM] = "cam",   [LAYER_MEAN] = "mean",
-        [LAYER_CONNECTED] = "linear",
+        [LAYER_INPUT] = "input",      [LAYER_CONV] = "conv",       [LAYER_UPSAMPLE] = "upsample",
+        [LAYER_NORM] = "norm",        [LAYER_RELU] = "relu",       [LAYER_TANH] = "tanh",
+        [LAYER_ADD] = "add",          [LAYER_CAM] = "cam",         [LAYER_MEAN] = "mean",
+        [LAYER_CONNECTED] = "linear", [LAYER_RESHAPE] = "reshape", [LAYER_DECONV] = "deconv",
+        [LAYER_SIGMOID] = "sigmoid",
     };
     return names[kind];
 }
@@ -202,4 +203,64 @@ int network_connected(struct network_builder *b, const char *name, int input, in
     layer->h = layer->w = 1;
     b->network->multiply_adds += features * in;
     return finish(b);
+}
+
+int network_dense(struct network_builder *b, const char *name, int input, int64_t features)
+{
+    int index = network_connected(b, name, input, features);
+    if (index >= 0)
+        require(b, name, "bias", 1, &features, &b->network->layers[index].bias);
+    return b->rc < 0 ? -1 : index;
+}
+
+int network_reshape(struct network_builder *b, int input, int64_t channels, int64_t height,
+                    int64_t width)
+{
+    struct layer *layer = append(b, LAYER_RESHAPE, NULL, input);
+    if (!layer)
+        return -1;
+    assert(channels * height * width == (int64_t)layer_values(layer));
+    layer->c = channels;
+    layer->h = height;
+    layer->w = width;
+    return finish(b);
+}
+
+int network_batch_norm(struct network_builder *b, const char *name, int input, float epsilon)
+{
+    struct layer *layer = append(b, LAYER_NORM, name, input);
+    if (!layer)
+        return -1;
+    layer->norm = NORM_BATCH;
+    layer->epsilon = epsilon;
+    require(b, name, "weight", 1, &layer->c, &layer->gamma);
+    require(b, name, "bias", 1, &layer->c, &layer->beta);
+    require(b, name, "running_mean", 1, &layer->c, &layer->mean);
+    require(b, name, "running_var", 1, &layer->c, &layer->variance);
+    return finish(b);
+}
+
+int network_deconv(struct network_builder *b, const char *name, int input,
+                   struct network_deconv deconv)
+{
+    struct layer *layer = append(b, LAYER_DECONV, name, input);
+    if (!layer)
+        return -1;
+    const int64_t in = layer->c, k = deconv.kernel;
+    assert(deconv.kernel >= deconv.stride);
+    b->network->multiply_adds += in * layer->h * layer->w * deconv.channels * k * k;
+    layer->kernel = deconv.kernel;
+    layer->stride = deconv.stride;
+    layer->pad = (deconv.kernel - deconv.stride) / 2;
+    layer->c = deconv.channels;
+    layer->h *= deconv.stride;
+    layer->w *= deconv.stride;
+    require(b, name, "weight", 4, (const int64_t[]){in, deconv.channels, k, k}, &layer->weight);
+    require(b, name, "bias", 1, &deconv.channels, &layer->bias);
+    return finish(b);
+}
+
+int network_sigmoid(struct network_builder *b, int input)
+{
+    return append(b, LAYER_SIGMOID, NULL, input) ? finish(b) : -1;
 }

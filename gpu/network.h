@@ -35,31 +35,36 @@ enum layer_kind {
     LAYER_ADD,       /* input + other */
     LAYER_CAM,       /* concat(x * gap weight, x * gmp weight): [C,H,W] -> [2C,H,W] */
     LAYER_MEAN,      /* global average: [C,H,W] -> [C,1,1] */
-    LAYER_CONNECTED, /* fully connected over the input flattened as CHW; no bias */
+    LAYER_CONNECTED, /* fully connected over the input flattened as CHW; bias where there is one */
+    LAYER_RESHAPE,   /* the same values as another [C,H,W] */
+    LAYER_DECONV,    /* transposed convolution, zeros around: see network_deconv() */
+    LAYER_SIGMOID,
     LAYER_KIND_COUNT
 };
 
 /* With m, v the moments over H,W and M, V those over C,H,W:
  *     instance        (x - m) / sqrt(v + eps)
+ *     batch           gamma * (x - mean) / sqrt(variance + eps) + beta, all four trained
  *     layer-instance  gamma * (rho * instance + (1 - rho) * (x - M) / sqrt(V + eps)) + beta
  * where gamma and beta are trained, or computed by other layers (adaptive: U-GAT-IT's AdaLIN). */
-enum norm_kind { NORM_INSTANCE, NORM_LAYER_INSTANCE, NORM_ADAPTIVE };
+enum norm_kind { NORM_INSTANCE, NORM_LAYER_INSTANCE, NORM_ADAPTIVE, NORM_BATCH };
 
 struct layer {
     enum layer_kind kind;
-    char name[40];    /* as in the weights where it has any, else after its input */
-    int input, other; /* layers that it reads; -1: none */
-    int64_t c, h, w;  /* of the output */
-    int kernel, stride, pad;
+    char name[40];           /* as in the weights where it has any, else after its input */
+    int input, other;        /* layers that it reads; -1: none */
+    int64_t c, h, w;         /* of the output */
+    int kernel, stride, pad; /* deconv: pad rows and columns of the scatter are cut off before */
     enum norm_kind norm;
     bool unbiased; /* V and, but for NORM_INSTANCE, v divide by n - 1 */
     float epsilon;
     int gamma_from, beta_from; /* NORM_ADAPTIVE: layers of shape [C,1,1] */
     /* Absent where data is NULL. */
-    struct tensor weight;           /* conv OIKK; connected [F out][F in]; CAM: gap [1,C] */
-    struct tensor second;           /* CAM: gmp [1,C] */
-    struct tensor bias;             /* [O] */
-    struct tensor rho, gamma, beta; /* [1,C,1,1] */
+    struct tensor weight; /* conv OIKK; deconv IOKK; connected [F out][F in]; CAM: gap [1,C] */
+    struct tensor second; /* CAM: gmp [1,C] */
+    struct tensor bias;   /* [O] */
+    struct tensor rho, gamma, beta; /* [1,C,1,1]; NORM_BATCH: [C] */
+    struct tensor mean, variance;   /* NORM_BATCH: [C] */
 };
 
 struct network {
@@ -81,6 +86,11 @@ struct network_conv {
     bool bias;
 };
 
+struct network_deconv {
+    int64_t channels;
+    int kernel, stride;
+};
+
 /* Each appends a layer and returns its index, or -1 after an error. `name` is where its tensors
  * are found: NAME.weight, NAME.bias, NAME.rho … */
 int network_input(struct network_builder *b, int64_t channels, int64_t height, int64_t width);
@@ -97,6 +107,18 @@ int network_add(struct network_builder *b, int input, int other);
 int network_cam(struct network_builder *b, const char *gap, const char *gmp, int input);
 int network_mean(struct network_builder *b, int input);
 int network_connected(struct network_builder *b, const char *name, int input, int64_t features);
+int network_dense(struct network_builder *b, const char *name, int input,
+                  int64_t features); /* the same with a bias */
+int network_reshape(struct network_builder *b, int input, int64_t channels, int64_t height,
+                    int64_t width);
+/* NAME.weight, .bias, .running_mean and .running_var, as PyTorch has them. */
+int network_batch_norm(struct network_builder *b, const char *name, int input, float epsilon);
+/* Keras' "same": every value is scattered over K x K, stride apart, the sums of what overlaps make
+ * (n - 1) * stride + K rows, and of those n * stride are kept: (K - stride) / 2 are cut off before,
+ * the rest after. With a bias. */
+int network_deconv(struct network_builder *b, const char *name, int input,
+                   struct network_deconv deconv);
+int network_sigmoid(struct network_builder *b, int input);
 
 /* Values of one picture in this layer's output. */
 static inline size_t layer_values(const struct layer *layer)

@@ -183,12 +183,12 @@ static int run_picture(struct run *run, const char *name, struct err *err)
 
     const struct model_info *info = model_info(run->model);
     rc = ERR_NOMEM;
-    if (!(tensors = malloc(2 * info->values * sizeof *tensors)))
+    if (!(tensors = malloc(2 * info->in_values * sizeof *tensors)))
         goto out;
     pixels_to_tensor(square.pixels, info->size, info->size, tensors);
-    rc = model_run(run->model, 1, tensors, tensors + info->values, err);
+    rc = model_run(run->model, 1, tensors, tensors + info->in_values, err);
     if (rc == 0)
-        rc = write_outputs(run, tensors + info->values, err);
+        rc = write_outputs(run, tensors + info->in_values, err);
 out:
     free(tensors);
     picture_fini(&square);

@@ -78,7 +78,7 @@ static int keep_output(struct task *task, const float *output, size_t values)
 static int run(struct infer *infer, int first, int count, struct err *err)
 {
     const struct resident *resident = infer->batch[first]->resident;
-    size_t values = model_info(resident->model)->values;
+    size_t values = model_info(resident->model)->in_values;
     int rc = make_room(infer, values * (size_t)count);
     if (rc < 0)
         return err_set(err, rc, NULL, "no memory for a batch of %d", count);

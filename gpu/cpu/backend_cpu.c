@@ -2,6 +2,7 @@
 #include "gpu/backend.h"
 
 #include "common/err.h"
+#include "gpu/cpu/chain.h"
 #include "gpu/cpu/isa.h"
 #include "gpu/cpu/plan.h"
 #include "gpu/network.h"
@@ -10,7 +11,8 @@
 #include <stdlib.h>
 
 struct cpu_state {
-    struct plan plan;
+    struct plan plan;             /* its engine and stream in any case */
+    struct chain *chain;          /* NULL: the plan it is */
     size_t in_values, out_values; /* of one picture */
 };
 
@@ -26,13 +28,15 @@ static void close_cpu(void *state)
     struct cpu_state *s = state;
     if (!s)
         return;
+    chain_destroy(&s->chain);
     plan_fini(&s->plan);
     dnnl_stream_destroy(s->plan.stream);
     dnnl_engine_destroy(s->plan.engine);
     free(s);
 }
 
-static int check_cpu(const struct backend_options *options, struct err *err)
+static int check_cpu(const struct network *network, const struct backend_options *options,
+                     struct err *err)
 {
     if (options->precision != MODEL_F32)
         return err_set(err, ERR_UNSUPPORTED, "precision",
@@ -59,7 +63,9 @@ static int open_cpu(const struct network *network, const struct backend_options 
             dnnl_success)
         rc = err_set(err, ERR_INTERNAL, "device", "oneDNN has no CPU engine");
     if (rc == 0)
-        rc = plan_compile(&s->plan, network, err);
+        rc = chain_fits(network)
+                 ? chain_create(s->plan.engine, s->plan.stream, network, &s->chain, err)
+                 : plan_compile(&s->plan, network, err);
     end_threads();
     if (rc < 0)
         close_cpu(s);
@@ -70,15 +76,21 @@ static int open_cpu(const struct network *network, const struct backend_options 
 
 static int prepare(void *state, int batch, struct err *err)
 {
-    return plan_prepare(&((struct cpu_state *)state)->plan, err);
+    struct cpu_state *s = state;
+    return s->chain ? 0 : plan_prepare(&s->plan, err);
 }
 
 static int run(void *state, int batch, const float *input, float *output, struct err *err)
 {
     struct cpu_state *s = state;
     int rc = 0;
-    for (size_t n = 0; rc == 0 && n < (size_t)batch; n++)
-        rc = plan_run(&s->plan, input + n * s->in_values, output + n * s->out_values, err);
+    omp_set_num_threads(s->plan.threads);
+    for (size_t n = 0; rc == 0 && n < (size_t)batch; n++) {
+        const float *in = input + n * s->in_values;
+        float *out = output + n * s->out_values;
+        rc = s->chain ? chain_run(s->chain, s->plan.stream, in, out, err)
+                      : plan_run(&s->plan, in, out, err);
+    }
     end_threads();
     return rc;
 }

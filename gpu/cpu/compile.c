@@ -525,6 +525,9 @@ static struct value compile_layer(struct compiler *c, int i)
     case LAYER_UPSAMPLE: v.doubled = true; return v;
     case LAYER_CAM: v.cam = l; return v;
     case LAYER_TANH: v.tanh = true; return v;
+    case LAYER_RESHAPE:
+    case LAYER_DECONV:
+    case LAYER_SIGMOID: /* chain.c's */
     case LAYER_KIND_COUNT: break;
     }
     assert(!"a kind of layer");
@@ -542,6 +545,9 @@ static void check_list(struct compiler *c)
         bool fits = from->kind != LAYER_INPUT || l->kind == LAYER_CONV;
         if (l->kind == LAYER_TANH)
             fits = l == last;
+        if (l->kind >= LAYER_RESHAPE || l->norm == NORM_BATCH ||
+            (l->kind == LAYER_CONNECTED && l->bias.data))
+            fits = false; /* chain.c's */
         if (from->kind == LAYER_CAM)
             fits = l->kind == LAYER_CONV && l->kernel == 1;
         if (!fits)

@@ -3,7 +3,8 @@
 
 #include "common/err.h"
 
-static int check_absent(const struct backend_options *options, struct err *err)
+static int check_absent(const struct network *network, const struct backend_options *options,
+                        struct err *err)
 {
     return err_set(err, ERR_UNSUPPORTED, "device", "this build has no GPU backend (CUDA)");
 }

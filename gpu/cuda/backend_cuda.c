@@ -201,16 +201,28 @@ static void close_cuda(void *state)
 
 static int check_list(const struct network *net, struct err *err)
 {
-    for (int i = 0; i < net->count - 1; i++)
-        if (net->layers[i].kind == LAYER_TANH)
-            return err_set(err, ERR_UNSUPPORTED, net->layers[i].name,
+    for (int i = 0; i < net->count; i++) {
+        const struct layer *l = &net->layers[i];
+        if (l->kind == LAYER_TANH && i < net->count - 1)
+            return err_set(err, ERR_UNSUPPORTED, l->name,
                            "tanh is supported as the last layer only");
+        if (l->kind == LAYER_RESHAPE || l->kind == LAYER_DECONV || l->kind == LAYER_SIGMOID ||
+            (l->kind == LAYER_NORM && l->norm == NORM_BATCH) ||
+            (l->kind == LAYER_CONNECTED && l->bias.data))
+            return err_set(err, ERR_UNSUPPORTED, "device",
+                           "layer %s (%s) is not computed on the GPU yet: use device cpu", l->name,
+                           layer_kind_name(l->kind));
+    }
     return 0;
 }
 
-static int check_cuda(const struct backend_options *options, struct err *err)
+static int check_cuda(const struct network *network, const struct backend_options *options,
+                      struct err *err)
 {
     int devices = 0;
+    int rc = check_list(network, err);
+    if (rc < 0)
+        return rc;
     cudaError_t status = cudaGetDeviceCount(&devices);
     if (status != cudaSuccess || devices == 0)
         return err_set(err, ERR_UNSUPPORTED, "device", "no usable GPU here: %s",
@@ -223,9 +235,6 @@ static int open_cuda(const struct network *network, const struct backend_options
 {
     static const enum kernel_type types[] = {
         [MODEL_F32] = KERNEL_F32, [MODEL_F16] = KERNEL_F16, [MODEL_BF16] = KERNEL_BF16};
-    int rc = check_list(network, err);
-    if (rc < 0)
-        return rc;
     struct cuda_state *s = calloc(1, sizeof *s);
     if (!s)
         return ERR_NOMEM;
@@ -233,7 +242,7 @@ static int open_cuda(const struct network *network, const struct backend_options
     s->type = types[options->precision];
     s->value_size = s->type == KERNEL_F32 ? 4 : 2;
     lay_out(s);
-    rc = failed(err, cudaStreamCreate(&s->stream), "starting the GPU");
+    int rc = failed(err, cudaStreamCreate(&s->stream), "starting the GPU");
     if (rc == 0)
         rc = allocate((void **)&s->bad, sizeof *s->bad, err);
     for (int i = 0; rc == 0 && i < network->count; i++)
@@ -373,6 +382,9 @@ static cudaError_t run_layer(const struct cuda_state *s, int i, int batch)
         return kernel_connected(s->type, batch, (int)l->c, (int64_t)layer_values(from), in,
                                 s->layers[l->input].is_vector, s->layers[i].weight,
                                 s->layers[i].vector, s->stream);
+    case LAYER_RESHAPE: /* refused by check_list() */
+    case LAYER_DECONV:
+    case LAYER_SIGMOID:
     case LAYER_TANH:
     case LAYER_KIND_COUNT: break;
     }

@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-static int check_ref(const struct backend_options *options, struct err *err)
+static int check_ref(const struct network *network, const struct backend_options *options,
+                     struct err *err)
 {
     if (options->precision != MODEL_F32)
         return err_set(err, ERR_UNSUPPORTED, "precision", "device ref computes in f32 only");

@@ -99,9 +99,30 @@ static struct moments moments_of(const float *values, size_t n, bool unbiased)
     return (struct moments){mean, squares / (double)(unbiased ? n - 1 : n)};
 }
 
+static int batch_norm(const struct task *t)
+{
+    const struct layer *l = t->layer;
+    const size_t plane = (size_t)(l->h * l->w);
+    float *gamma = widen(&l->gamma), *beta = widen(&l->beta);
+    float *means = widen(&l->mean), *variance = widen(&l->variance);
+    int rc = gamma && beta && means && variance ? 0 : ERR_NOMEM;
+    for (size_t i = 0; rc == 0 && i < layer_values(l); i++) {
+        size_t c = i / plane;
+        double rate = (double)gamma[c] / sqrt((double)variance[c] + (double)l->epsilon);
+        t->out[i] = (float)(((double)t->in[i] - (double)means[c]) * rate + (double)beta[c]);
+    }
+    free(gamma);
+    free(beta);
+    free(means);
+    free(variance);
+    return rc;
+}
+
 static int norm(const struct task *t)
 {
     const struct layer *l = t->layer;
+    if (l->norm == NORM_BATCH)
+        return batch_norm(t);
     const size_t plane = (size_t)(l->h * l->w);
     const bool mixed = l->norm != NORM_INSTANCE;
     float *rho = widen(&l->rho), *own_gamma = widen(&l->gamma), *own_beta = widen(&l->beta);
@@ -178,15 +199,66 @@ static int mean(const struct task *t)
 static int connected(const struct task *t)
 {
     const size_t inputs = layer_values(t->in_layer);
-    float *weight = widen(&t->layer->weight);
-    for (int64_t f = 0; weight && f < t->layer->c; f++) {
-        double sum = 0;
+    float *weight = widen(&t->layer->weight), *bias = widen(&t->layer->bias);
+    int rc = weight && (bias || !t->layer->bias.data) ? 0 : ERR_NOMEM;
+    for (int64_t f = 0; rc == 0 && f < t->layer->c; f++) {
+        double sum = bias ? (double)bias[f] : 0;
         for (size_t i = 0; i < inputs; i++)
             sum += (double)weight[(size_t)f * inputs + i] * (double)t->in[i];
         t->out[f] = (float)sum;
     }
     free(weight);
-    return weight ? 0 : ERR_NOMEM;
+    free(bias);
+    return rc;
+}
+
+static int reshape(const struct task *t)
+{
+    memcpy(t->out, t->in, layer_values(t->layer) * sizeof *t->out);
+    return 0;
+}
+
+/* Adds to one output channel what one input channel scatters over it. */
+static void scatter(const struct task *t, const float *taps, const float *in, double *sums)
+{
+    const struct layer *l = t->layer, *from = t->in_layer;
+    for (int64_t y = 0; y < from->h; y++)
+        for (int64_t x = 0; x < from->w; x++)
+            for (int64_t ky = 0; ky < l->kernel; ky++)
+                for (int64_t kx = 0; kx < l->kernel; kx++) {
+                    int64_t row = y * l->stride + ky - l->pad, column = x * l->stride + kx - l->pad;
+                    if (row >= 0 && row < l->h && column >= 0 && column < l->w)
+                        sums[row * l->w + column] +=
+                            (double)taps[ky * l->kernel + kx] * (double)in[y * from->w + x];
+                }
+}
+
+static int deconv(const struct task *t)
+{
+    const struct layer *l = t->layer, *from = t->in_layer;
+    const int64_t plane = l->h * l->w, taps = (int64_t)l->kernel * l->kernel;
+    float *weight = widen(&l->weight), *bias = widen(&l->bias);
+    double *sums = malloc((size_t)plane * sizeof *sums);
+    int rc = weight && bias && sums ? 0 : ERR_NOMEM;
+    for (int64_t o = 0; rc == 0 && o < l->c; o++) {
+        for (int64_t i = 0; i < plane; i++)
+            sums[i] = (double)bias[o];
+        for (int64_t i = 0; i < from->c; i++)
+            scatter(t, weight + (i * l->c + o) * taps, t->in + i * from->h * from->w, sums);
+        for (int64_t i = 0; i < plane; i++)
+            t->out[o * plane + i] = (float)sums[i];
+    }
+    free(weight);
+    free(bias);
+    free(sums);
+    return rc;
+}
+
+static int sigmoid(const struct task *t)
+{
+    for (size_t i = 0; i < layer_values(t->layer); i++)
+        t->out[i] = (float)(1 / (1 + exp(-(double)t->in[i])));
+    return 0;
 }
 
 static int compute(const struct task *t)
@@ -201,6 +273,9 @@ static int compute(const struct task *t)
         [LAYER_CAM] = cam,
         [LAYER_MEAN] = mean,
         [LAYER_CONNECTED] = connected,
+        [LAYER_RESHAPE] = reshape,
+        [LAYER_DECONV] = deconv,
+        [LAYER_SIGMOID] = sigmoid,
     };
     return functions[t->layer->kind](t);
 }

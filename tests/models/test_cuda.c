@@ -22,7 +22,7 @@ static void equals_pytorch(const char *name, int size, enum model_precision prec
     struct model *model = NULL;
     struct err err = {0};
     CHECK_INT(open_as(name, precision, size, &model, &err), 0);
-    size_t count = model_info(model)->values;
+    size_t count = model_info(model)->in_values;
     float *in = golden_values(name, "input", count), *want = golden_values(name, "output", count);
     float *out = malloc(count * sizeof *out);
     CHECK_INT(model_run(model, 1, in, out, &err), 0);

@@ -26,7 +26,7 @@ static void equals_pytorch(const char *name, enum model_device device, int size,
     struct model *model = NULL;
     struct err err;
     CHECK_INT(open_as(name, device, size, &model, &err), 0);
-    size_t count = model_info(model)->values;
+    size_t count = model_info(model)->in_values;
     float *in = golden_values(name, "input", count), *want = golden_values(name, "output", count);
     float *out = malloc(count * sizeof *out);
     CHECK_INT(model_run(model, 1, in, out, &err), 0);
@@ -63,7 +63,7 @@ static void kind_channels_and_size_come_from_the_tensors(void)
     CHECK_TEXT(info->kind, "light");
     CHECK_INT(info->channels, 2);
     CHECK_INT(info->size, 256);
-    CHECK_INT(info->values, 3 * 256 * 256);
+    CHECK_INT(info->in_values, 3 * 256 * 256);
     model_close(&model);
     CHECK_INT(open_as("full", MODEL_REF, 0, &model, &err), 0);
     CHECK_TEXT(model_info(model)->kind, "full");
@@ -120,7 +120,7 @@ static void the_number_of_threads_changes_no_byte(void)
         struct model *model = NULL;
         options.threads = threads;
         CHECK_INT(model_open(golden_path("light"), &options, &model, NULL), 0);
-        size_t count = model_info(model)->values;
+        size_t count = model_info(model)->in_values;
         float *in = malloc(count * sizeof *in), *out = malloc(count * sizeof *out);
         for (size_t i = 0; i < count; i++)
             in[i] = sinf((float)i * 0.37f);

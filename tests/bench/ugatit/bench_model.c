@@ -74,11 +74,11 @@ static int measure(const struct arguments *a, struct model *model, double open_m
 {
     const struct model_info *info = model_info(model);
     struct err err = {0};
-    float *in = malloc(info->values * sizeof *in), *out = malloc(info->values * sizeof *out);
+    float *in = malloc(info->in_values * sizeof *in), *out = malloc(info->in_values * sizeof *out);
     double *ms = calloc((size_t)a->runs + 1, sizeof *ms); /* one more: there may be no runs */
-    for (size_t i = 0; i < info->values; i++)
+    for (size_t i = 0; i < info->in_values; i++)
         in[i] = (float)((i * 2654435761u >> 8) % 2001) / 1000.0f - 1.0f;
-    int rc = move_floats(a->input, "rb", in, info->values);
+    int rc = move_floats(a->input, "rb", in, info->in_values);
     double first_ms = 0;
     for (int i = -1; rc == 0 && i < a->runs; i++) {
         int64_t start = clock_us();
@@ -97,7 +97,7 @@ static int measure(const struct arguments *a, struct model *model, double open_m
                "\"rss_mb\": %ld, \"gmac\": %.2f}\n",
                ms[0], ms[a->runs / 2], first_ms, open_ms, usage.ru_maxrss / 1024,
                (double)info->multiply_adds / 1e9);
-        rc = move_floats(a->output, "wb", out, info->values);
+        rc = move_floats(a->output, "wb", out, info->in_values);
     } else {
         fprintf(stderr, "%s\n", err.text);
     }

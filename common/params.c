@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 
+#include <regex.h>
 #include <string.h>
 
 /* Iterating changes nothing, but jansson's iterators are not const. */
@@ -44,8 +45,25 @@ static int check_number(const json_t *property, const char *field, const json_t 
     double maximum = json_number_value(json_object_get(property, "maximum"));
     double number = json_number_value(value);
     if (!(number >= minimum && number <= maximum))
-        return err_set(err, ERR_INVALID, field, "%s is %g, not within %g to %g", field, number,
+        return err_set(err, ERR_INVALID, field, "%s is %.15g, not within %.15g to %.15g", field, number,
                        minimum, maximum);
+    return 0;
+}
+
+/* ERR_INVALID also where the pattern itself is none, which check_property() has excluded. */
+static int check_pattern(const json_t *property, const char *field, const json_t *value,
+                         struct err *err)
+{
+    const char *pattern = json_string_value(json_object_get(property, "pattern"));
+    regex_t compiled;
+    if (!pattern)
+        return 0;
+    if (regcomp(&compiled, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+        return err_set(err, ERR_INVALID, field, "%s has a pattern that is none", field);
+    int status = regexec(&compiled, json_string_value(value), 0, NULL, 0);
+    regfree(&compiled);
+    if (status != 0)
+        return err_set(err, ERR_INVALID, field, "%s must match %s", field, pattern);
     return 0;
 }
 
@@ -61,7 +79,7 @@ static int check_string(const json_t *property, const char *field, const json_t 
         return err_set(err, ERR_INVALID, field,
                        "%s is longer than %" JSON_INTEGER_FORMAT " characters", field,
                        json_integer_value(max_length));
-    return 0;
+    return check_pattern(property, field, value, err);
 }
 
 static int check_choice(const json_t *property, const char *field, const json_t *value,
@@ -126,12 +144,30 @@ static int check_choices(const json_t *property, const char *field, struct err *
     return 0;
 }
 
+/* Whole texts only, as a pattern that isn't anchored would let anything through around it. */
+static int check_own_pattern(const json_t *property, const char *field, struct err *err)
+{
+    const char *pattern = NULL;
+    regex_t compiled;
+    int rc = json_opt_text(property, "pattern", PARAMS_MAX_PATTERN, &pattern, err);
+    if (rc < 0 || !pattern)
+        return rc;
+    size_t length = strlen(pattern);
+    if (length < 2 || pattern[0] != '^' || pattern[length - 1] != '$' ||
+        regcomp(&compiled, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+        return err_set(err, ERR_INVALID, field,
+                       "%s needs a pattern that is an extended regular expression from ^ to $",
+                       field);
+    regfree(&compiled);
+    return 0;
+}
+
 static int check_property(const json_t *property, const char *field, struct err *err)
 {
     static const char *const numeric[] = {"type",    "title",   "description", "default",
                                           "minimum", "maximum", "enum",        NULL};
     static const char *const string[] = {"type",      "title", "description", "default",
-                                         "maxLength", "enum",  NULL};
+                                         "maxLength", "enum",  "pattern",     NULL};
     static const char *const boolean[] = {"type", "title", "description", "default", NULL};
     bool is_string = has_type(property, "string"), is_boolean = has_type(property, "boolean");
     if (!is_string && !is_boolean && !has_type(property, "integer") &&
@@ -153,6 +189,8 @@ static int check_property(const json_t *property, const char *field, struct err 
         rc = json_opt_int(property, "maxLength", 1, PARAMS_MAX_TEXT, &max_length, err);
     if (rc == 0 && is_string && !max_length && !json_object_get(property, "enum"))
         rc = err_set(err, ERR_INVALID, field, "%s needs maxLength or enum", field);
+    if (rc == 0 && is_string)
+        rc = check_own_pattern(property, field, err);
     if (rc == 0 && !is_string && !is_boolean)
         rc = check_range(property, field, err);
     if (rc == 0)

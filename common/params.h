@@ -13,8 +13,10 @@
  *     rc = params_apply_schema(schema, given, &params, &err); // for each request
  *
  * Types: integer and number (both ends of the range are demanded), string (maxLength or enum is
- * demanded), boolean. Anything else in a schema is refused, so that nothing in it is ignored
- * silently. Schemas are only read: any thread. */
+ * demanded; a `pattern` is a POSIX extended regular expression that has to begin with ^ and end
+ * with
+ * $, which for what manifests need reads as JSON Schema's), boolean. Anything else in a schema is
+ * refused, so that nothing in it is ignored silently. Schemas are only read: any thread. */
 #ifndef DARKROOM_COMMON_PARAMS_H
 #define DARKROOM_COMMON_PARAMS_H
 
@@ -26,6 +28,7 @@ enum {
     PARAMS_MAX_TEXT = 1024,
     PARAMS_MAX_TITLE = 80,
     PARAMS_MAX_DESCRIPTION = 500,
+    PARAMS_MAX_PATTERN = 200,
     PARAMS_MAX_CHOICES = 64
 };
 

@@ -58,6 +58,15 @@ static void an_unsound_schema_is_refused(void)
     check_bad_schema("{\"type\":\"object\",\"properties\":{},\"required\":[1]}", "params.required");
     check_bad_schema("{\"type\":\"object\",\"properties\":{\"Bad Name\":{}}}", "params.properties");
     check_bad_property("1", "params.p");
+    check_bad_property("{\"type\":\"string\",\"maxLength\":9,\"pattern\":\"[0-9]+\"}", "params.p");
+    check_bad_property("{\"type\":\"string\",\"maxLength\":9,\"pattern\":\"^(0$\"}", "params.p");
+    check_bad_property("{\"type\":\"string\",\"maxLength\":9,\"pattern\":7}", "pattern");
+    check_bad_property("{\"type\":\"string\",\"pattern\":\"^a$\"}", "params.p");
+    check_bad_property("{\"type\":\"integer\",\"minimum\":0,\"maximum\":9,\"pattern\":\"^a$\"}",
+                       "params.p.pattern");
+    check_bad_property(
+        "{\"type\":\"string\",\"maxLength\":9,\"pattern\":\"^[0-9]$\",\"default\":\"x\"}",
+        "params.p");
     check_bad_property("{}", "params.p");
     check_bad_property("{\"type\":\"null\"}", "params.p");
     check_bad_property("{\"type\":\"integer\"}", "params.p");
@@ -132,12 +141,39 @@ static void length_counts_characters_not_bytes(void)
     json_decref(schema);
 }
 
+static void a_pattern_holds_for_the_whole_text(void)
+{
+    json_t *schema = parse("{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"string\","
+                           "\"maxLength\":10,\"pattern\":\"^[0-9]{1,10}$\"}}}");
+    static const struct {
+        const char *text;
+        int rc;
+    } rows[] = {{"0", 0},
+                {"0123456789", 0},
+                {"", ERR_INVALID},
+                {" 1", ERR_INVALID},
+                {"1a", ERR_INVALID},
+                {"\xd9\xa1", ERR_INVALID}};
+    CHECK_INT(params_check_schema(schema, NULL), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        json_t *given = json_pack("{s:s}", "n", rows[i].text), *params = NULL;
+        struct err err = {0};
+        CHECK_INT(params_apply_schema(schema, given, &params, &err), rows[i].rc);
+        if (rows[i].rc < 0)
+            CHECK_HAS(err.text, "must match ^[0-9]{1,10}$");
+        json_decref(params);
+        json_decref(given);
+    }
+    json_decref(schema);
+}
+
 int main(void)
 {
     RUN(a_sound_schema_is_taken);
     RUN(an_unsound_schema_is_refused);
     RUN(defaults_are_filled_in);
     RUN(bad_parameters_are_named_with_their_limit);
+    RUN(a_pattern_holds_for_the_whole_text);
     RUN(length_counts_characters_not_bytes);
     return check_report();
 }

@@ -201,6 +201,8 @@ static int read_retention(const json_t *document, struct manifest *manifest, str
     if (rc == 0 && crop && !json_is_boolean(crop))
         rc = err_set(err, ERR_INVALID, "retention.crop", "retention.crop must be true or false");
     manifest->keep_crop = json_is_true(crop);
+    if (rc == 0 && manifest->keep_crop && !manifest->has_input)
+        rc = err_set(err, ERR_INVALID, "retention.crop", "retention.crop needs an input to crop");
     return rc;
 }
 

@@ -8,6 +8,7 @@
 #include "common/manifest.h"
 #include "gpu/model.h"
 #include "gpu/pixels.h"
+#include "worker/digits.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,20 +67,34 @@ int develop_describe(const struct develop_subject *subject, struct picture_metad
     return rc;
 }
 
-size_t develop_max_bytes(int side)
+size_t develop_max_bytes(const struct model_info *info)
 {
-    return 4 * (size_t)side * (size_t)side + 65536 + 2 * PICTURE_XMP_MAX;
+    size_t width = (size_t)info->size, height = width;
+    if (info->input == MODEL_FROM_DIGITS) {
+        width = (size_t)CGAN_MAX_DIGITS * CGAN_TILE;
+        height = CGAN_TILE;
+    }
+    return 4 * width * height + 65536 + 2 * PICTURE_XMP_MAX;
 }
 
-int develop_output(const float *chw, int side, const struct picture_metadata *metadata,
-                   struct buf *out, struct err *err)
+static int make_picture(const struct model_info *info, const struct digits *digits,
+                        const float *values, struct picture *out_picture, struct err *err)
+{
+    if (info->input == MODEL_FROM_DIGITS)
+        return digits_paint(digits, values, out_picture, err);
+    int rc = picture_init(out_picture, info->size, info->size, err);
+    if (rc == 0)
+        pixels_from_tensor(values, info->size, info->size, PIXELS_ROUND, out_picture->pixels);
+    return rc;
+}
+
+int develop_output(const struct model_info *info, const struct digits *digits, const float *values,
+                   const struct picture_metadata *metadata, struct buf *out, struct err *err)
 {
     struct picture picture = {0};
-    int rc = picture_init(&picture, side, side, err);
-    if (rc == 0) {
-        pixels_from_tensor(chw, side, side, PIXELS_ROUND, picture.pixels);
+    int rc = make_picture(info, digits, values, &picture, err);
+    if (rc == 0)
         rc = picture_encode(&picture, PICTURE_PNG, 0, metadata, out, err);
-    }
     picture_fini(&picture);
     return rc;
 }

@@ -6,7 +6,7 @@
  *     rc = develop_input(data, size, &manifest->limits, NULL, side, &square, &err);
  *     pixels_to_tensor(square.pixels, side, side, tensor);  // and the network
  *     rc = develop_describe(&subject, &metadata, &err);
- *     rc = develop_output(tensor, side, &metadata, &png, &err);
+ *     rc = develop_output(info, &digits, values, &metadata, &png, &err);
  *
  * Pure functions; any thread. */
 #ifndef DARKROOM_WORKER_DEVELOP_H
@@ -15,6 +15,7 @@
 #include "common/picture.h"
 
 struct buf;
+struct digits;
 struct err;
 struct manifest;
 struct model_info;
@@ -42,12 +43,13 @@ struct develop_subject {
 int develop_describe(const struct develop_subject *subject, struct picture_metadata *out_metadata,
                      struct err *err);
 
-/* The most bytes that such a PNG may have. */
-size_t develop_max_bytes(int side);
+/* The most bytes that a PNG of this model may have. */
+size_t develop_max_bytes(const struct model_info *info);
 
-/* Rounds [3][side][side] in [-1,1] to bytes and appends them to `out` as a PNG that says
- * `metadata`. */
-int develop_output(const float *chw, int side, const struct picture_metadata *metadata,
-                   struct buf *out, struct err *err);
+/* Makes a picture of what the network gave and appends it to `out` as a PNG that says `metadata`:
+ * [3][size][size] in [-1,1], rounded to bytes, or with MODEL_FROM_DIGITS a row for each of
+ * `digits`, which is nothing to other models. */
+int develop_output(const struct model_info *info, const struct digits *digits, const float *values,
+                   const struct picture_metadata *metadata, struct buf *out, struct err *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include "worker/resident.h"
 
 #include "common/err.h"
+#include "common/log.h"
 #include "worker/settings.h"
 
 #include <stdlib.h>
@@ -36,13 +37,28 @@ static int batch_max(const struct settings *settings, const struct manifest *man
     return most < manifest->batch_max ? most : manifest->batch_max;
 }
 
-int resident_check(const struct manifest *manifest, struct err *err)
+static bool has_param(const struct manifest *manifest, const char *name, const char *type)
 {
-    if (manifest->has_input)
-        return 0;
-    return err_set(err, ERR_UNSUPPORTED, "input.kind",
-                   "%s: architecture %s needs a picture, but input.kind is \"none\"",
-                   manifest->name, manifest->architecture);
+    const json_t *param = json_object_get(json_object_get(manifest->params, "properties"), name);
+    const char *have = json_string_value(json_object_get(param, "type"));
+    return have && !strcmp(have, type);
+}
+
+int resident_check(const struct manifest *manifest, const struct model_info *info, struct err *err)
+{
+    bool digits = info->input == MODEL_FROM_DIGITS;
+    if (manifest->has_input == digits)
+        return err_set(err, ERR_UNSUPPORTED, "input.kind",
+                       "%s: architecture %s needs %s picture, but input.kind is \"%s\"",
+                       manifest->name, manifest->architecture, digits ? "no" : "a",
+                       digits ? "image" : "none");
+    if (digits &&
+        (!has_param(manifest, "number", "string") || !has_param(manifest, "seed", "integer")))
+        return err_set(
+            err, ERR_UNSUPPORTED, "params",
+            "%s: architecture %s needs the parameters number (string) and seed (integer)",
+            manifest->name, manifest->architecture);
+    return 0;
 }
 
 static int open_one(const struct settings *settings, const struct manifest *manifest,
@@ -55,13 +71,15 @@ static int open_one(const struct settings *settings, const struct manifest *mani
     options.precision = settings->precision;
     options.threads = (int)settings->threads;
     options.size = manifest->size;
-    int rc = resident_check(manifest, err);
-    if (rc == 0)
-        rc = manifest_check_weights(manifest, out->weights_sha256, err);
+    int rc = manifest_check_weights(manifest, out->weights_sha256, err);
     if (rc == 0)
         rc = model_open(manifest->weights_path, &options, &out->model, err);
-    if (rc < 0)
+    if (rc == 0)
+        rc = resident_check(manifest, model_info(out->model), err);
+    if (rc < 0) {
+        model_close(&out->model);
         return rc;
+    }
     out->manifest = manifest;
     out->info = model_info(out->model);
     out->size = out->info->size;
@@ -69,10 +87,22 @@ static int open_one(const struct settings *settings, const struct manifest *mani
     return 0;
 }
 
+/* A device that has no such layers yet leaves the model to others, unless it was named. */
+static bool may_be_left_out(const struct settings *settings, const struct manifest *manifest,
+                            int rc, const struct err *err)
+{
+    if (rc != ERR_UNSUPPORTED || settings->texts.model.count > 0 || strcmp(err->field, "device"))
+        return false;
+    log_event(LOG_WARN, "worker.model_left_out", "model", LOG_S, manifest->name, "reason", LOG_S,
+              err->text, NULL);
+    return true;
+}
+
 int residents_open(const struct settings *settings, struct residents *out_residents,
                    struct err *err)
 {
     struct residents residents = {0};
+    struct err last = {0};
     int rc = manifest_set_load(settings->texts.models, &residents.manifests, err);
     if (rc == 0)
         rc = check_names(&residents, settings, err);
@@ -83,13 +113,24 @@ int residents_open(const struct settings *settings, struct residents *out_reside
         if (!is_wanted(&settings->texts.model, manifest->name))
             continue;
         struct resident *resident = &residents.items[residents.count];
-        rc = open_one(settings, manifest, resident, err);
-        if (rc < 0)
+        struct err why = {0};
+        rc = open_one(settings, manifest, resident, &why);
+        if (may_be_left_out(settings, manifest, rc, &why)) {
+            *resident = (struct resident){0};
+            last = why;
+            rc = 0;
+            continue;
+        }
+        if (rc < 0) {
+            err_set(err, rc, why.field, "%s", why.text);
             break;
+        }
         residents.count++;
         if (resident->batch_max > residents.batch_max)
             residents.batch_max = resident->batch_max;
     }
+    if (rc == 0 && residents.count == 0)
+        rc = err_set(err, last.code, last.field, "%s", last.text);
     if (rc < 0)
         residents_close(&residents);
     else

@@ -28,8 +28,8 @@ struct resident {
     char weights_sha256[PICTURE_HASH_SIZE];
 };
 
-/* ERR_UNSUPPORTED where the manifest's jobs bring no picture: every architecture needs one yet. */
-int resident_check(const struct manifest *manifest, struct err *err);
+/* ERR_UNSUPPORTED where the manifest's jobs bring something else than the network needs. */
+int resident_check(const struct manifest *manifest, const struct model_info *info, struct err *err);
 
 struct residents {
     struct manifest_set manifests; /* owned */
@@ -38,9 +38,9 @@ struct residents {
     int batch_max; /* the greatest of all */
 };
 
-/* Every model of the folder, or those that the settings name. One that cannot be served is an
- * error: a worker that claims what it cannot run would fail people's jobs. ERR_NOT_FOUND where
- * there is none at all; else as manifest_set_load() and model_open(). */
+/* Every model of the folder that the device can compute, or those that the settings name. One that
+ * cannot be served is an error: a worker that claims what it cannot run would fail people's jobs.
+ * ERR_NOT_FOUND where there is none at all; else as manifest_set_load() and model_open(). */
 int residents_open(const struct settings *settings, struct residents *out_residents,
                    struct err *err);
 void residents_close(struct residents *residents); /* harmless on {0} */

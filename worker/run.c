@@ -5,10 +5,13 @@
 #include "common/config.h"
 #include "common/err.h"
 #include "common/file.h"
+#include "common/job.h"
+#include "common/json.h"
 #include "common/manifest.h"
 #include "gpu/model.h"
 #include "gpu/pixels.h"
 #include "worker/develop.h"
+#include "worker/digits.h"
 #include "worker/npy.h"
 #include "worker/resident.h"
 
@@ -19,7 +22,7 @@
 #include <unistd.h>
 
 struct run_settings {
-    char *input, *output, *raw;
+    char *input, *params, *output, *raw;
     char *device, *precision;
     char *models;
     int64_t size, threads;
@@ -29,9 +32,10 @@ struct run_settings {
 
 static const struct config_option options[] = {
     {"input", CONFIG_TEXT, FIELD(input), NULL, .help = "PNG, JPEG or WebP file"},
+    {"params", CONFIG_TEXT, FIELD(params), NULL, .help = "JSON object: the model's parameters"},
     {"output", CONFIG_TEXT, FIELD(output), NULL, .help = "PNG file to write"},
     {"raw", CONFIG_TEXT, FIELD(raw), NULL,
-     .help = ".npy file for the network's output, float32 NCHW in [-1,1]"},
+     .help = ".npy file for the network's output, float32 NCHW"},
     {"device", CONFIG_TEXT, FIELD(device), "cpu", .help = "cpu, cuda or ref"},
     {"precision", CONFIG_TEXT, FIELD(precision), "f32", .help = "f32, bf16 or f16"},
     {"size", CONFIG_INT, FIELD(size), "0", 0, MODEL_MAX_SIZE, "pixels",
@@ -41,8 +45,8 @@ static const struct config_option options[] = {
 };
 
 static const struct config_spec spec = {
-    .usage = "MODEL --input IN --output OUT.png [OPTIONS]\n"
-             "Runs one picture. MODEL is a manifest's name or path, or a weights file.",
+    .usage = "MODEL [--input IN] [--params JSON] --output OUT.png [OPTIONS]\n"
+             "Makes one picture. MODEL is a manifest's name or path, or a weights file.",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .settings_size = sizeof(struct run_settings),
@@ -60,6 +64,11 @@ struct run {
     struct picture_limits limits;
     char weights_sha256[PICTURE_HASH_SIZE];
     struct model *model;
+    struct buf params;     /* text; empty: none */
+    struct picture square; /* the input, a picture … */
+    struct digits digits;  /* … or what is to be drawn */
+    float *input, *output; /* owned: [rows] of what the network takes and gives */
+    size_t rows;
 };
 
 static bool ends_with(const char *text, const char *end)
@@ -96,15 +105,13 @@ static int find_model(struct run *run, const char *name, const char **out_weight
     if (run->options.size == 0)
         run->options.size = run->manifest.size;
     *out_weights = run->manifest.weights_path;
-    rc = resident_check(&run->manifest, err);
-    return rc == 0 ? manifest_check_weights(&run->manifest, run->weights_sha256, err) : rc;
+    return manifest_check_weights(&run->manifest, run->weights_sha256, err);
 }
 
 static int read_options(struct run *run, struct err *err)
 {
-    if (!run->settings.input || (!run->settings.output && !run->settings.raw))
-        return err_set(err, ERR_INVALID, run->settings.input ? "output" : "input",
-                       "wanted --input IN, and --output OUT.png or --raw OUT.npy");
+    if (!run->settings.output && !run->settings.raw)
+        return err_set(err, ERR_INVALID, "output", "wanted --output OUT.png or --raw OUT.npy");
     run->options = model_options_default();
     run->options.size = (int)run->settings.size;
     run->options.threads = (int)run->settings.threads;
@@ -114,16 +121,64 @@ static int read_options(struct run *run, struct err *err)
     return rc;
 }
 
-static int read_input(const struct run *run, struct picture *out_square, struct err *err)
+/* As a job would have them: checked, with defaults. A bare file of weights has no schema. */
+static int read_params(struct run *run, struct err *err)
+{
+    static const struct json_limits limits = {.max_bytes = JOB_PARAMS_MAX, .max_depth = 8};
+    const char *text = run->settings.params;
+    json_t *given = NULL, *params = NULL;
+    struct err inner = {0};
+    int rc = text ? json_parse(text, strlen(text), limits, &given, &inner) : 0;
+    if (rc < 0)
+        return err_set(err, rc, "params", "%s", inner.text);
+    if (run->manifest.name[0])
+        rc = manifest_check_params(&run->manifest, given, &params, err);
+    else if (given)
+        params = json_incref(given);
+    if (rc == 0 && params)
+        rc = json_append(&run->params, params, JSON_COMPACT);
+    json_decref(params);
+    json_decref(given);
+    return rc;
+}
+
+static int read_picture(struct run *run, struct err *err)
 {
     struct buf file;
+    if (!run->settings.input)
+        return err_set(err, ERR_INVALID, "input", "wanted --input IN: this model needs a picture");
     buf_init(&file, run->limits.max_bytes);
     int rc = buf_read_file(&file, run->settings.input, err);
     if (rc == 0)
         rc = develop_input(file.data, file.size, &run->limits, NULL, model_info(run->model)->size,
-                           out_square, err);
+                           &run->square, err);
     buf_fini(&file);
     return rc;
+}
+
+static int read_input(struct run *run, struct err *err)
+{
+    const struct model_info *info = model_info(run->model);
+    bool digits = info->input == MODEL_FROM_DIGITS;
+    if (digits && run->settings.input)
+        return err_set(err, ERR_INVALID, "input", "this model takes no picture, only --params");
+    if (digits && run->params.size == 0)
+        return err_set(err, ERR_INVALID, "params",
+                       "wanted --params with number and seed: these weights have no manifest");
+    int rc =
+        digits ? digits_parse(buf_text(&run->params), &run->digits, err) : read_picture(run, err);
+    if (rc < 0)
+        return rc;
+    run->rows = digits ? (size_t)run->digits.count : 1;
+    run->input = malloc(run->rows * info->in_values * sizeof *run->input);
+    run->output = malloc(run->rows * info->out_values * sizeof *run->output);
+    if (!run->input || !run->output)
+        return ERR_NOMEM;
+    if (digits)
+        digits_fill(&run->digits, run->input);
+    else
+        pixels_to_tensor(run->square.pixels, info->size, info->size, run->input);
+    return 0;
 }
 
 /* file_write() renames into place, which must not befall a device such as /dev/stdout. */
@@ -136,28 +191,31 @@ static int write_file(const char *path, const char *field, const struct buf *con
     return file_write(path, content->data, content->size, 0644, err);
 }
 
-static int write_outputs(const struct run *run, const float *tensor, struct err *err)
+static int write_outputs(const struct run *run, struct err *err)
 {
     const struct run_settings *settings = &run->settings;
-    size_t side = (size_t)model_info(run->model)->size;
+    const struct model_info *info = model_info(run->model);
+    const size_t side = (size_t)info->size, channels = info->out_values / (side * side);
     const struct develop_subject subject = {
         .manifest = run->manifest.name[0] ? &run->manifest : NULL,
-        .info = model_info(run->model),
+        .info = info,
         .weights_sha256 = run->weights_sha256,
+        .params = run->params.size ? buf_text(&run->params) : NULL,
     };
     struct picture_metadata metadata = {0};
     struct buf raw, png;
-    buf_init(&raw, 3 * side * side * sizeof *tensor + 4096);
-    buf_init(&png, develop_max_bytes((int)side));
+    buf_init(&raw, run->rows * info->out_values * sizeof *run->output + 4096);
+    buf_init(&png, develop_max_bytes(info));
     int rc = 0;
     if (settings->raw)
-        rc = npy_append_f32(&raw, (const size_t[]){1, 3, side, side}, 4, tensor, err);
+        rc = npy_append_f32(&raw, (const size_t[]){run->rows, channels, side, side}, 4, run->output,
+                            err);
     if (rc == 0 && settings->raw)
         rc = write_file(settings->raw, "raw", &raw, err);
     if (rc == 0 && settings->output)
         rc = develop_describe(&subject, &metadata, err);
     if (rc == 0 && settings->output)
-        rc = develop_output(tensor, (int)side, &metadata, &png, err);
+        rc = develop_output(info, &run->digits, run->output, &metadata, &png, err);
     if (rc == 0 && settings->output)
         rc = write_file(settings->output, "output", &png, err);
     picture_metadata_fini(&metadata);
@@ -166,48 +224,43 @@ static int write_outputs(const struct run *run, const float *tensor, struct err 
     return rc;
 }
 
-static int run_picture(struct run *run, const char *name, struct err *err)
+static int run_model(struct run *run, const char *name, struct err *err)
 {
     const char *weights;
-    struct picture square = {0};
-    float *tensors = NULL;
     int rc = read_options(run, err);
     if (rc == 0)
         rc = find_model(run, name, &weights, err);
     if (rc == 0)
         rc = model_open(weights, &run->options, &run->model, err);
+    if (rc == 0 && run->manifest.name[0])
+        rc = resident_check(&run->manifest, model_info(run->model), err);
     if (rc == 0)
-        rc = read_input(run, &square, err);
-    if (rc < 0)
-        goto out;
-
-    const struct model_info *info = model_info(run->model);
-    rc = ERR_NOMEM;
-    if (!(tensors = malloc(2 * info->in_values * sizeof *tensors)))
-        goto out;
-    pixels_to_tensor(square.pixels, info->size, info->size, tensors);
-    rc = model_run(run->model, 1, tensors, tensors + info->in_values, err);
+        rc = read_params(run, err);
     if (rc == 0)
-        rc = write_outputs(run, tensors + info->in_values, err);
-out:
-    free(tensors);
-    picture_fini(&square);
-    return rc;
+        rc = read_input(run, err);
+    if (rc == 0)
+        rc = model_run(run->model, (int)run->rows, run->input, run->output, err);
+    return rc == 0 ? write_outputs(run, err) : rc;
 }
 
 int run_command(int argc, char **argv, struct err *err)
 {
     struct run run = {0};
+    buf_init(&run.params, JOB_PARAMS_MAX);
     enum config_next next;
     int arguments;
     int rc = config_load(&spec, argc, argv, &run.settings, &next, &arguments, err);
     if (rc < 0 || next == CONFIG_EXIT)
         return rc;
     if (arguments == 1)
-        rc = run_picture(&run, argv[1], err);
+        rc = run_model(&run, argv[1], err);
     else
         rc = err_set(err, ERR_INVALID, "model",
                      "wanted MODEL: a manifest's name or path, or a weights file");
+    free(run.input);
+    free(run.output);
+    picture_fini(&run.square);
+    buf_fini(&run.params);
     model_close(&run.model);
     manifest_fini(&run.manifest);
     config_fini(&spec, &run.settings);

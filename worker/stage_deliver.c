@@ -34,7 +34,8 @@ static int encode(struct task *task, struct buf *png)
     struct picture_metadata metadata = {0};
     int rc = develop_describe(&subject, &metadata, &task->err);
     if (rc == 0)
-        rc = develop_output(task->output, task->resident->size, &metadata, png, &task->err);
+        rc = develop_output(task->resident->info, &task->digits, task->output, &metadata, png,
+                            &task->err);
     picture_metadata_fini(&metadata);
     free(task->output);
     task->output = NULL;
@@ -104,7 +105,7 @@ static void encode_and_upload(struct pipeline *pipeline, struct http_client *cli
                               struct task *task)
 {
     struct buf png;
-    buf_init(&png, develop_max_bytes(task->resident->size));
+    buf_init(&png, develop_max_bytes(task->resident->info));
     task->rc = encode(task, &png);
     if (!task_is_over(task)) {
         const struct parcel crop = {task->grant.crop_url, "image/png", &task->crop_png};

@@ -62,10 +62,18 @@ static int decode(struct task *task, const struct buf *file)
                            task->spec.has_crop ? &rect : NULL, task->resident->size, &task->square,
                            &task->err);
     if (rc == 0 && task->grant.crop_url) {
-        buf_init(&task->crop_png, develop_max_bytes(task->resident->size));
+        buf_init(&task->crop_png, develop_max_bytes(task->resident->info));
         rc = picture_encode(&task->square, PICTURE_PNG, 0, NULL, &task->crop_png, &task->err);
     }
     return rc;
+}
+
+/* A job that brings nothing but its parameters. */
+static void read_params(struct task *task)
+{
+    task->rc = digits_parse(task->spec.params, &task->digits, &task->err);
+    task_mark(task, STEP_DECODE);
+    atomic_store(&task->progress_permille, 200);
 }
 
 static void fetch_and_decode(struct pipeline *pipeline, struct http_client *client,
@@ -101,8 +109,12 @@ void stage_fetch_run(struct pipeline *pipeline)
     void *item;
     while (ring_pop(pipeline->rings[STAGE_FETCH], &item) == 0) {
         struct task *task = item;
-        if (!task_is_over(task) && roster_begin(pipeline->roster, task))
-            fetch_and_decode(pipeline, client, task);
+        if (!task_is_over(task) && roster_begin(pipeline->roster, task)) {
+            if (task->resident->info->input == MODEL_FROM_DIGITS)
+                read_params(task);
+            else
+                fetch_and_decode(pipeline, client, task);
+        }
         pipeline_pass(pipeline, STAGE_INFER, task);
     }
     http_client_destroy(&client);

@@ -16,7 +16,7 @@ struct infer {
     struct task *held; /* of another model: begins the next batch */
     struct task *batch[MODEL_MAX_BATCH];
     int count;
-    float *input, *output; /* owned: [count][3][size][size] */
+    float *input, *output; /* owned: [rows][in_values], [rows][out_values] */
     size_t capacity;       /* floats in each */
     int64_t network_cpu_us;
 };
@@ -74,24 +74,55 @@ static int keep_output(struct task *task, const float *output, size_t values)
     return 0;
 }
 
+/* How often the network runs for a job: a picture is one row, and so is each digit. */
+static size_t rows_of(const struct task *task)
+{
+    return task->resident->info->input == MODEL_FROM_DIGITS ? (size_t)task->digits.count : 1;
+}
+
+static void fill_input(const struct task *task, float *input)
+{
+    const struct resident *resident = task->resident;
+    if (resident->info->input == MODEL_FROM_DIGITS)
+        digits_fill(&task->digits, input);
+    else
+        pixels_to_tensor(task->square.pixels, resident->size, resident->size, input);
+}
+
+/* More rows than a batch may have go in several. */
+static int run_rows(struct infer *infer, struct model *model, size_t rows, struct err *err)
+{
+    const struct model_info *info = model_info(model);
+    int rc = 0;
+    for (size_t row = 0; rc == 0 && row < rows; row += MODEL_MAX_BATCH) {
+        size_t count = rows - row < MODEL_MAX_BATCH ? rows - row : MODEL_MAX_BATCH;
+        rc = model_run(model, (int)count, infer->input + row * info->in_values,
+                       infer->output + row * info->out_values, err);
+    }
+    return rc;
+}
+
 /* Runs batch[first, first + count). */
 static int run(struct infer *infer, int first, int count, struct err *err)
 {
-    const struct resident *resident = infer->batch[first]->resident;
-    size_t values = model_info(resident->model)->in_values;
-    int rc = make_room(infer, values * (size_t)count);
+    struct task **tasks = infer->batch + first;
+    const struct model_info *info = tasks[0]->resident->info;
+    size_t most = info->in_values > info->out_values ? info->in_values : info->out_values;
+    size_t rows = 0, row = 0;
+    for (int i = 0; i < count; i++)
+        rows += rows_of(tasks[i]);
+    int rc = make_room(infer, most * rows);
     if (rc < 0)
         return err_set(err, rc, NULL, "no memory for a batch of %d", count);
-    for (int i = 0; i < count; i++)
-        pixels_to_tensor(infer->batch[first + i]->square.pixels, resident->size, resident->size,
-                         infer->input + values * (size_t)i);
+    for (int i = 0; i < count; row += rows_of(tasks[i]), i++)
+        fill_input(tasks[i], infer->input + row * info->in_values);
     int64_t before_us = pipeline_thread_cpu_us();
-    rc = model_run(resident->model, count, infer->input, infer->output, err);
+    rc = run_rows(infer, tasks[0]->resident->model, rows, err);
     infer->network_cpu_us += pipeline_thread_cpu_us() - before_us;
-    for (int i = 0; i < count && rc == 0; i++) {
-        struct task *task = infer->batch[first + i];
-        task->rc = keep_output(task, infer->output + values * (size_t)i, values);
-    }
+    row = 0;
+    for (int i = 0; i < count && rc == 0; row += rows_of(tasks[i]), i++)
+        tasks[i]->rc = keep_output(tasks[i], infer->output + row * info->out_values,
+                                   rows_of(tasks[i]) * info->out_values);
     return rc;
 }
 

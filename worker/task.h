@@ -17,6 +17,7 @@
 #include "common/job.h"
 #include "common/picture.h"
 #include "common/trace.h"
+#include "worker/digits.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -73,9 +74,10 @@ struct task {
 
     /* What it gathers. */
     struct task_grant grant;
-    struct picture square; /* the network's input */
+    struct picture square; /* the network's input, a picture … */
+    struct digits digits;  /* … or what it is to draw */
     struct buf crop_png;   /* the same as a file, where it is kept */
-    float *output;         /* owned: [3][size][size] in [-1,1] */
+    float *output;         /* owned: what the network gave, [rows][out_values] */
     bool tried_upload;     /* something may lie in the store */
     bool uploaded;         /* it does */
     int64_t result_bytes;

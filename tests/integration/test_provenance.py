@@ -13,8 +13,8 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import Lab, main  # noqa: E402
-from workbench import DEVICE, PICTURES, Workbench, rgb_png  # noqa: E402
+from darkroom import ROOT, Lab, main  # noqa: E402
+from workbench import DEVICE, PICTURES, WORKER, Workbench, rgb_png  # noqa: E402
 
 try:
     from PIL import Image, PngImagePlugin
@@ -174,6 +174,48 @@ class Provenance(unittest.TestCase):
             image.load()
             self.assertEqual(set(image.text), TEXTS)
             self.assertEqual(image.text["Darkroom Seed"], "7")
+
+    def test_digits_with_a_seed_are_the_same_file_from_any_job_and_from_run(self):
+        asked = [{"number": "2026", "seed": 7}, {"number": "2026", "seed": 8}, {"number": "0123456789", "seed": 4294967295},
+                 {"number": "5", "seed": 0}]
+        with Lab(models=ROOT / "models") as lab:
+            def draw(params):
+                job = lab.request("POST", "/v1/jobs", {"model": "digits", "params": params}).json
+                self.assertEqual(lab.wait_for_state(job, "succeeded", "failed")["state"], "succeeded")
+                link = lab.get(f"/v1/jobs/{job['id']}/result", token=job["tokens"]["view"]).headers["Location"]
+                return lab.get(link).body
+            lab.worker_start("--model", "digits", "--device", DEVICE)
+            files = [draw(params) for params in asked]
+            self.assertEqual(len(set(files)), 4)
+            self.assertEqual(lab.stop("worker"), 0)
+            lab.worker_start("--model", "digits", "--device", DEVICE, "--batch", "8", "--depth", "8")
+            self.assertEqual([draw(params) for params in reversed(asked)], files[::-1])
+        for params, data in zip(asked, files):
+            out = self.path / "digits.png"
+            self.run_digits("--params", json.dumps(params), "--output", out)
+            self.assertEqual(out.read_bytes(), data)
+            with Image.open(out) as image:
+                self.assertEqual(image.size, (220 * len(params["number"]), 220))
+            found = properties(out)
+            self.assertEqual(json.loads(found["Xmp.darkroom.Parameters"]), params)
+            self.assertEqual(found["Xmp.iptcExt.DigitalSourceType"], TRAINED)
+            self.assertNotIn("Xmp.xmp.CreateDate", found)
+
+    def run_digits(self, *options, status=0):
+        result = subprocess.run([WORKER, "run", "digits", "--models", ROOT / "models", "--device", DEVICE, *options],
+                                capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(result.returncode, status, result.stderr)
+        return result.stderr
+
+    def test_run_refuses_digits_that_are_none(self):
+        out = self.path / "none.png"
+        for params, word in (({"number": "12a"}, "params.number"), ({"number": ""}, "params.number"),
+                             ({"number": "12345678901"}, "params.number"), ({"seed": 4294967296}, "4294967295"),
+                             ({"seed": -1}, "params.seed"), ({"size": 3}, "size")):
+            said = self.run_digits("--params", json.dumps(params), "--output", out, status=64)
+            self.assertIn(word, said)
+        self.assertIn("takes no picture", self.run_digits("--input", PICTURES / "rgb8.png", "--output", out, status=64))
+        self.assertFalse(out.exists())
 
     def test_a_manifest_may_withhold_the_parameters_and_name_the_kind(self):
         job = self.job(rgb_png(8, 8, bytes(192)), "discreet", params={"seed": 9, "words": SECRET})

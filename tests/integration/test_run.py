@@ -102,7 +102,8 @@ class Run(unittest.TestCase):
     def test_the_command_line_is_checked(self):
         for arguments, word in (
                 (["run"], "MODEL"),
-                (["run", "quick"], "--input"),
+                (["run", "quick"], "--output"),
+                (["run", "quick", "--models", self.bench.models, "--output", self.out], "--input"),
                 (["run", "quick", "--input", self.photo], "--output"),
                 (["run", "quick", "spare", "--input", self.photo, "--output", self.out], "spare"),
                 (["run", "quick", "--inptu", self.photo], "--inptu"),

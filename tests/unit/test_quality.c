@@ -35,10 +35,10 @@ static void items_that_cannot_be_read_are_no_items(void)
 
 static void a_long_list_is_not_read_to_its_end(void)
 {
-    char text[1000] = "";
+    char text[QUALITY_MAX_ITEMS * 2 + 3];
     for (int i = 0; i < QUALITY_MAX_ITEMS; i++)
-        strcat(text, "x,");
-    strcat(text, "br");
+        memcpy(text + 2 * i, "x,", 2);
+    memcpy(text + 2 * QUALITY_MAX_ITEMS, "br", 3);
     CHECK_INT(quality_of(text, "br"), 0);
     CHECK_INT(quality_of(text + 2, "br"), 1000);
 }

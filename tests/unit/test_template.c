@@ -158,17 +158,15 @@ static void faults_name_the_template_and_the_line(void)
 
 static void depth_and_size_are_bounded(void)
 {
-    char text[4000] = "";
-    for (int i = 0; i < TEMPLATE_MAX_DEPTH; i++)
-        strcat(text, "{{#x}}");
-    strcat(text, "!");
-    for (int i = 0; i < TEMPLATE_MAX_DEPTH; i++)
-        strcat(text, "{{/x}}");
-    CHECK_TEXT(plain(text, "{\"x\":true}"), "!");
-    memmove(text + 6, text, strlen(text) + 1);
-    memcpy(text, "{{#x}}", 6);
-    strcat(text, "{{/x}}");
-    CHECK_TEXT(plain(text, "{\"x\":true}"), "page.html:1: nested too deeply");
+    for (int depth = TEMPLATE_MAX_DEPTH; depth <= TEMPLATE_MAX_DEPTH + 1; depth++) {
+        struct buf text;
+        buf_init(&text, 4000);
+        for (int i = 0; i < 2 * depth; i++)
+            CHECK_INT(buf_append_text(&text, i < depth ? "{{#x}}" : "{{/x}}"), 0);
+        CHECK_TEXT(plain(buf_text(&text), "{\"x\":true}"),
+                   depth > TEMPLATE_MAX_DEPTH ? "page.html:1: nested too deeply" : "");
+        buf_fini(&text);
+    }
     CHECK_TEXT(plain("{{>itself}}", "{\"go\":true}"), "itself:1: nested too deeply");
     CHECK_HAS(plain("{{t.page.again}}", "{}"), "nested too deeply");
 

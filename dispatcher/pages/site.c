@@ -38,12 +38,14 @@ void page_robots(struct dispatcher *dispatcher, struct call *call)
     assets_send(dispatcher->pages->assets, call, "robots.txt");
 }
 
-/* Of each model what a visitor reads about it, and whether there is an example of its work. */
+/* Of each model what a visitor reads about it, and whether there is an example of its work; those
+ * that take a picture first. */
 static json_t *list_models(const struct dispatcher *dispatcher, const struct call *call)
 {
     const char *language = page_language(dispatcher, call->exchange)->tag;
     char example[ASSETS_MAX_NAME];
     json_t *list = json_array(), *view;
+    size_t with_picture = 0;
     for (size_t i = 0; i < dispatcher->models.count; i++) {
         const struct manifest *model = &dispatcher->models.items[i];
         if (manifest_texts_view(model, language, &view, NULL) < 0)
@@ -51,27 +53,27 @@ static json_t *list_models(const struct dispatcher *dispatcher, const struct cal
         snprintf(example, sizeof example, "assets/example-%s.webp", model->name);
         json_object_set_new(view, "example",
                             json_boolean(assets_has(dispatcher->pages->assets, example)));
-        json_array_append_new(list, view);
+        json_object_set_new(view, "picture", json_boolean(model->has_input));
+        json_array_insert_new(list, model->has_input ? with_picture : json_array_size(list), view);
+        with_picture += model->has_input;
     }
     return list;
 }
 
-static const char *name_if(const json_t *model, const char *condition)
+static const char *name_of(const json_t *model)
 {
-    return json_is_true(json_object_get(model, condition))
-               ? json_string_value(json_object_get(model, "name"))
-               : NULL;
+    return json_string_value(json_object_get(model, "name"));
 }
 
 void page_home(struct dispatcher *dispatcher, struct call *call)
 {
     json_t *models = list_models(dispatcher, call);
-    bool only = json_array_size(models) == 1;
     const json_t *first = json_array_get(models, 0);
+    bool shown = json_is_true(json_object_get(first, "example"));
+    bool only = json_array_size(models) == 1;
     page_send(call, 200, "home.html",
               json_pack("{s:o?, s:s?, s:s?}", "models", models, "only",
-                        only ? json_string_value(json_object_get(first, "name")) : NULL, "hero",
-                        name_if(first, "example")));
+                        only ? name_of(first) : NULL, "hero", shown ? name_of(first) : NULL));
 }
 
 void page_about(struct dispatcher *dispatcher, struct call *call)
@@ -112,13 +114,12 @@ void page_privacy(struct dispatcher *dispatcher, struct call *call)
     json_t *models = list_models(dispatcher, call);
     for (size_t i = 0; i < json_array_size(models); i++) {
         json_t *view = json_array_get(models, i);
-        const struct manifest *model = manifest_set_find(
-            &dispatcher->models, json_string_value(json_object_get(view, "name")));
+        const struct manifest *model = manifest_set_find(&dispatcher->models, name_of(view));
         int64_t result_s =
             model->result_s ? model->result_s : dispatcher->settings->retain_ms / 1000;
         if (model->has_input)
-            json_object_set_new(view, "picture", duration(model->input_s));
-        json_object_set_new(view, "result", duration(result_s));
+            json_object_set_new(view, "picture_kept", duration(model->input_s));
+        json_object_set_new(view, "result_kept", duration(result_s));
     }
     page_send(call, 200, "privacy.html",
               json_pack("{s:o?, s:o?}", "models", models, "contact",

@@ -67,7 +67,10 @@ const struct route routes[] = {
     {GET, "/robots.txt", "asset", NULL, page_robots},
     {GET, "/m/{}", "page", NULL, page_model},
     {GET, "/j/{}", "page", NULL, page_job},
+    {POST, "/j/{}/cancel", "page_cancel", NULL, page_cancel},
+    {POST, "/j/{}/rating", "page_rate", NULL, page_rate},
     {GET, "/j/{}/delete", "page", NULL, page_delete},
+    {POST, "/j/{}/delete", "page_erase", NULL, page_erase},
     {GET, "/assets/{*}", "asset", NULL, page_asset},
 };
 const size_t route_count = sizeof routes / sizeof routes[0];

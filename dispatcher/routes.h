@@ -119,7 +119,10 @@ void page_model(struct dispatcher *dispatcher, struct call *call);
 
 /* pages/job.c */
 void page_job(struct dispatcher *dispatcher, struct call *call);
+void page_cancel(struct dispatcher *dispatcher, struct call *call);
+void page_rate(struct dispatcher *dispatcher, struct call *call);
 void page_delete(struct dispatcher *dispatcher, struct call *call);
+void page_erase(struct dispatcher *dispatcher, struct call *call);
 
 /* health.c */
 void healthz(struct dispatcher *dispatcher, struct call *call);

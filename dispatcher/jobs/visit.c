@@ -57,22 +57,35 @@ void visit_ask_for_job(struct visit *visit)
     visit_ask(visit, on_job);
 }
 
+static void *begin(struct call *call, const char *public_id, const struct call_right *right,
+                   size_t size, visit_fn *show)
+{
+    struct visit *visit = calloc(1, size);
+    if (!visit) {
+        call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
+        return NULL;
+    }
+    *visit = (struct visit){.call = call, .right = *right, .show = show};
+    memcpy(visit->public_id, public_id, sizeof visit->public_id);
+    call->state = visit;
+    call->free_state = free;
+    return visit;
+}
+
 void *visit_begin(struct call *call, enum token_right right, size_t size, visit_fn *show)
 {
     char public_id[ID_PUBLIC_SIZE];
     struct call_right rights;
     if (!call_public_id(call, public_id) || !call_ask_right(call, right, public_id, &rights))
         return NULL;
-    struct visit *visit = calloc(1, size);
-    if (!visit) {
-        call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
-        return NULL;
-    }
-    *visit = (struct visit){.call = call, .right = rights, .show = show};
-    memcpy(visit->public_id, public_id, sizeof public_id);
-    call->state = visit;
-    call->free_state = free;
-    return visit;
+    return begin(call, public_id, &rights, size, show);
+}
+
+void *visit_begin_granted(struct call *call, size_t size, visit_fn *show)
+{
+    char public_id[ID_PUBLIC_SIZE];
+    struct call_right rights = {.by_token = true};
+    return call_public_id(call, public_id) ? begin(call, public_id, &rights, size, show) : NULL;
 }
 
 void visit_act(struct visit *visit)

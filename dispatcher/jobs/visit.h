@@ -31,6 +31,9 @@ struct visit {
  * caller sets another call->free_state. NULL: refused and answered. */
 void *visit_begin(struct call *call, enum token_right right, size_t size, visit_fn *show);
 
+/* The same for who has shown otherwise (by a cookie) that the job is theirs. */
+void *visit_begin_granted(struct call *call, size_t size, visit_fn *show);
+
 /* Sends the command in dispatcher->command; where that fails, it is answered. */
 void visit_ask(struct visit *visit, redis_async_done *done);
 

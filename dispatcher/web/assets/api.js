@@ -43,6 +43,10 @@ export const getJob = (id, token) => call(`/v1/jobs/${id}`, bearer(token));
 export const cancelJob = (id, token) =>
   call(`/v1/jobs/${id}/cancel`, { method: "POST", ...bearer(token) });
 
+export const rateJob = (id, token, rating) =>
+  call(`/v1/jobs/${id}/rating`, { method: "PUT", body: JSON.stringify({ rating }),
+    headers: { ...bearer(token).headers, "Content-Type": "application/json" } });
+
 export const deleteJob = (id, token) => call(`/v1/jobs/${id}`, { method: "DELETE", ...bearer(token) });
 
 /** Submits a FormData; onProgress gets 0..1 while the upload runs (fetch cannot tell). */

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
-// The live counter: how many pictures were finished, and how fast, once the server has said so.
+// The live counter: how many pictures were finished, and how fast, in true numbers from /v1/stats. It is hidden
+// until the server has said so, and asks only while somebody looks. Import it, and put this into the page
+// (_counter.html):
 //
 //     <p data-counter hidden>Finished so far: <strong data-total></strong>
 //       <span data-pace>per minute: <strong data-rate></strong></span></p>
 
-const EVERY_MS = 15000;
-const counter = document.querySelector("[data-counter]");
-const number = new Intl.NumberFormat(document.documentElement.lang);
+const EVERY_MS = 5000;
+const number = new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: 1 });
+let timer = 0;
 
-function show({ finished_total: total, finished_per_minute: rate }) {
+function show(counter, { finished_total: total, finished_per_minute: rate }) {
   counter.querySelector("[data-total]").textContent = number.format(total);
   counter.querySelector("[data-rate]").textContent = number.format(rate);
   counter.querySelector("[data-pace]").hidden = !(rate > 0);
@@ -16,15 +18,19 @@ function show({ finished_total: total, finished_per_minute: rate }) {
 }
 
 async function poll() {
-  if (document.visibilityState === "visible") {
+  clearTimeout(timer);
+  if (document.hidden) return;
+  const counter = document.querySelector("[data-counter]");
+  if (counter) {
     try {
       const answer = await fetch("/v1/stats");
-      if (answer.ok) show(await answer.json());
+      if (answer.ok) show(counter, await answer.json());
     } catch {
       // The line keeps what it said last.
     }
   }
-  setTimeout(poll, EVERY_MS);
+  timer = setTimeout(poll, EVERY_MS);
 }
 
-if (counter) poll();
+document.addEventListener("visibilitychange", poll);
+poll();

@@ -1,23 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The delete page: opening the link only asks, the button acts.
-import { deleteJob, forgetTokens, jobOfPage } from "./api.js";
+// The delete page works without this: what was deleted is forgotten by the browser as well, and "no" goes back.
+import { forget } from "./kept.js";
 
-const $ = (id) => document.getElementById(id);
-const { id, token } = jobOfPage();
+const main = document.getElementById("main");
+if ("deleted" in main.dataset) forget(main.dataset.job);
 
-$("confirm").addEventListener("click", async () => {
-  $("confirm").disabled = true;
-  $("problem").hidden = true;
-  try {
-    await deleteJob(id, token);
-    forgetTokens(id);
-    $("question").hidden = $("confirm").hidden = true;
-    $("done").textContent = "Deleted. Nothing of it is left here.";
-    $("done").hidden = false;
-  } catch (problem) {
-    if (problem.status === 404) problem.message = "There is nothing left to delete: it was deleted before or has expired.";
-    $("problem").textContent = problem.message;
-    $("problem").hidden = false;
-    $("confirm").disabled = false;
-  }
+document.getElementById("back")?.addEventListener("click", (event) => {
+  if (history.length < 2) return;
+  event.preventDefault();
+  history.back();
 });

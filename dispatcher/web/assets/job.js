@@ -1,100 +1,145 @@
 // SPDX-License-Identifier: MIT
-// The status page: follows one job by Server-Sent Events until it ends, then shows the result.
-import { cancelJob, getJob, jobOfPage, recallTokens } from "./api.js";
+// The page of a job. The server has written it as it is now, and a plain reload would do the same as this: while
+// the job waits or runs its events move place, time and progress; once it is something else, the page is
+// fetched again and put in place of the old one.
+import { cancelJob, jobOfPage } from "./api.js";
+import "./counter.js";
+import { kept } from "./kept.js";
+import { setUpResult } from "./result.js";
+import { t } from "./texts.js";
+import { localTimes } from "./times.js";
 
 const $ = (id) => document.getElementById(id);
+const AGAIN_MS = 3000;
 const { id, token } = jobOfPage();
-const tokens = recallTokens(id);
+let events = null;
+let timer = 0;
 
-const ended = (job) => ["succeeded", "failed", "cancelled"].includes(job.state);
+const main = () => $("main");
+const ended = () => !["queued", "running", "delayed"].includes(main().dataset.state);
 
-function wait(seconds) {
-  if (seconds === null || seconds === undefined) return "";
-  if (seconds < 60) return `, about ${Math.max(1, Math.round(seconds))} seconds`;
-  return `, about ${Math.round(seconds / 60)} minutes`;
+function say(place, text) {
+  if ($(place)) {
+    $(place).textContent = text;
+    $(place).hidden = !text;
+  }
 }
 
-function queued(job) {
-  const ahead = job.position;
-  if (ahead === 0) return `Your picture is next${wait(job.eta_seconds)}.`;
-  if (ahead === null || ahead === undefined) return "Your picture is waiting.";
-  return `${ahead} ${ahead === 1 ? "picture is" : "pictures are"} ahead of yours${wait(job.eta_seconds)}.`;
+/* ---- the page as it is now ---- */
+
+async function refresh() {
+  clearTimeout(timer);
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (answer.status >= 500) throw new Error(answer.statusText);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    document.title = page.title;
+    main().replaceWith(document.importNode(page.getElementById("main"), true));
+    setUp();
+    return answer.ok;
+  } catch {
+    say("line", navigator.onLine ? t("status.line_lost") : t("status.offline"));
+    timer = setTimeout(follow, AGAIN_MS);
+    return false;
+  }
 }
 
-const sentences = {
-  queued,
-  delayed: () => "Something went wrong on our side; we try again shortly.",
-  running: () => "Your picture is being made.",
-  succeeded: () => "Here it is.",
-  failed: (job) => `It did not work: ${job.error?.detail || "we do not know why"}.`,
-  cancelled: () => "This job was cancelled.",
-};
+/* ---- waiting ---- */
 
-const headlines = {
-  succeeded: "Your picture is ready",
-  failed: "Your picture could not be made",
-  cancelled: "Cancelled",
-};
-
-function showResult() {
-  const link = `/v1/jobs/${id}/result?token=${encodeURIComponent(token)}`;
-  $("picture").src = link;
-  $("download").href = link;
-  $("download").download = `darkroom-${id.slice(0, 8)}.png`;
-  $("result").hidden = $("download").hidden = false;
+function wait(job) {
+  if (job.state === "running") return job.progress > 0 ? t("status.percent", { n: Math.floor(job.progress * 100) }) : "";
+  const seconds = job.eta_seconds;
+  if (seconds === null) return t("status.wait_unknown");
+  if (seconds < 90) return t("status.wait_seconds", { n: Math.max(1, seconds) });
+  if (seconds < 90 * 60) return t("status.wait_minutes", { n: Math.ceil(seconds / 60) });
+  return t("status.wait_hours", { n: Math.ceil(seconds / 3600) });
 }
+
+function place(job) {
+  if (job.state === "running") return t("status.running");
+  if (job.position === 0) return t("status.next");
+  return job.position === null ? t("status.queued") : t("status.ahead", { n: job.position });
+}
+
+// What the page says of the mail, in the words of the resource.
+const mails = { waiting: "coming", sent: "sent", failed: "failed", suppressed: "unwanted" };
+const mailOf = ({ notification: mail }) => (mail === null ? "none" : mails[mail.email] || mail.reason);
 
 function show(job) {
-  $("headline").textContent = headlines[job.state] || "Your picture is on its way";
-  document.title = `Darkroom: ${$("headline").textContent.toLowerCase()}`;
-  $("live").hidden = false;
-  $("status").textContent = sentences[job.state](job);
-  if (job.state === "running" && job.progress > 0) $("progress").value = job.progress;
+  const moves = ["queued", "running"].includes(job.state);
+  const known = [main().dataset.state, "queued", "running"].includes(job.state) && main().dataset.state !== "delayed";
+  if (!moves || !known || mailOf(job) !== main().dataset.mail) return refresh();
+  main().dataset.state = job.state;
+  say("line", "");
+  if ($("place").textContent.trim() !== place(job)) $("place").textContent = place(job);
+  $("wait").textContent = wait(job);
+  if (job.state === "running" && job.progress > 0) $("progress").value = Math.floor(job.progress * 100);
   else $("progress").removeAttribute("value");
-  $("progress").hidden = $("leave").hidden = ended(job);
-  $("cancel").hidden = ended(job) || !tokens.manage;
-  $("again").hidden = !ended(job);
-  $("delete").hidden = !tokens.delete;
-  $("delete").href = `/j/${id}/delete?token=${encodeURIComponent(tokens.delete || "")}`;
-  document.body.dataset.state = job.state;
-  if (job.state === "succeeded" && $("result").hidden) showResult();
+  return null;
 }
 
-function showProblem(problem) {
-  $("problem").textContent = problem.status === 404 ? "This job is gone: it was deleted or has expired." : problem.message;
-  $("problem").hidden = false;
+function stop() {
+  clearTimeout(timer);
+  events?.close();
+  events = null;
 }
 
 function follow() {
-  const events = new EventSource(`/v1/jobs/${id}/events?token=${encodeURIComponent(token)}`);
-  events.addEventListener("job", (event) => {
+  stop();
+  if (ended()) return;
+  const stream = new EventSource(`/v1/jobs/${id}/events?token=${encodeURIComponent(token)}`);
+  events = stream;
+  stream.onopen = () => say("line", "");
+  stream.addEventListener("job", (event) => {
     const job = JSON.parse(event.data);
-    $("problem").hidden = true;
+    if (["succeeded", "failed", "cancelled"].includes(job.state)) stop();
     show(job);
-    if (ended(job)) events.close();
   });
-  // EventSource reconnects by itself unless the server refused: then ask once why.
-  events.onerror = async () => {
-    if (events.readyState !== EventSource.CLOSED) return;
-    try {
-      const job = await getJob(id, token);
-      show(job);
-      if (!ended(job)) setTimeout(follow, 3000);
-    } catch (problem) {
-      showProblem(problem);
-      if (problem.status === 0 || problem.status >= 500) setTimeout(follow, 3000);
+  // It reconnects by itself unless the server has refused: then the page itself says why.
+  stream.onerror = () => {
+    say("line", navigator.onLine ? t("status.line_lost") : t("status.offline"));
+    if (stream.readyState === EventSource.CLOSED && events === stream) {
+      stop();
+      timer = setTimeout(refresh, AGAIN_MS);
     }
   };
 }
 
-$("cancel").addEventListener("click", async () => {
-  $("cancel").disabled = true;
+async function cancel(event) {
+  const { manage } = kept(id).tokens;
+  if (!manage) return; // by the form, with its cookie
+  event.preventDefault();
+  const button = $("cancel").querySelector("button");
+  button.disabled = true;
+  say("problem", "");
   try {
-    show(await cancelJob(id, tokens.manage));
+    await cancelJob(id, manage);
+    await refresh();
   } catch (problem) {
-    showProblem(problem);
+    button.disabled = false;
+    if (problem.status === 404 || problem.status === 409) await refresh();
+    else say("problem", t("status.cancel_failed", { why: problem.message }));
   }
-  $("cancel").disabled = false;
-});
+}
 
-follow();
+/* ---- all of them ---- */
+
+function setUp() {
+  const tokens = kept(id).tokens;
+  localTimes();
+  if (tokens.manage && $("cancel")) $("cancel").hidden = false;
+  $("cancel")?.addEventListener("submit", cancel);
+  if (tokens.delete && $("delete")) {
+    $("delete").href = `/j/${id}/delete?token=${encodeURIComponent(tokens.delete)}`;
+    $("delete").hidden = false;
+    if ($("delete-hint")) $("delete-hint").hidden = true;
+  }
+  setUpResult(id, token);
+  follow();
+}
+
+addEventListener("pagehide", stop);
+// Back from another page, as the browser had kept this one: what has happened meanwhile?
+addEventListener("pageshow", (event) => event.persisted && refresh());
+addEventListener("online", () => !ended() && refresh());
+setUp();

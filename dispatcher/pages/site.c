@@ -119,6 +119,8 @@ void page_privacy(struct dispatcher *dispatcher, struct call *call)
             model->result_s ? model->result_s : dispatcher->settings->retain_ms / 1000;
         if (model->has_input)
             json_object_set_new(view, "picture_kept", duration(model->input_s));
+        if (model->has_input && model->keep_crop)
+            json_object_set_new(view, "crop_kept", duration(result_s));
         json_object_set_new(view, "result_kept", duration(result_s));
     }
     page_send(call, 200, "privacy.html",

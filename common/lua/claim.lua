@@ -19,6 +19,7 @@ local POPS_MAX = 2000 -- dead places that one claim clears away at most
 local JOBS, SHARD, QUEUED = P .. 'j:', sub(P, 4, 5), VERSION .. 'Q'
 local pops, started = 0, 0
 local claimed, leases, runs, remembered = {}, {}, {}, {}
+local event_of = {} -- model → how its event is written
 local limited, full = false, false -- has any flow a limit, was anybody refused lately?
 
 local deadline, run_value = format('%d', now + lease_ms), worker .. ' ' .. format('%d', now)
@@ -26,19 +27,21 @@ local deadline, run_value = format('%d', now + lease_ms), worker .. ' ' .. forma
 -- Notes one job; `n` saves asking each table for its length again and again.
 local n = 0
 
-local function give(id, epoch, raw, head)
+local function give(id, raw, head)
   leases[2 * n + 1], leases[2 * n + 2] = deadline, id
   runs[2 * n + 1], runs[2 * n + 2] = id, run_value
   claimed[3 * n + 1], claimed[3 * n + 2], claimed[3 * n + 3] = id, raw, head
-  remembered[2 * n + 1], remembered[2 * n + 2] = id, epoch
   n = n + 1
+  remembered[n] = id
 end
 
+-- Still leased by that very claim: `run` says by whom, and since when.
 local function replay(known)
-  for id, epoch in string.gmatch(known, '(%x+) (%d+)') do
+  local since, ids = string.match(known, '^(%d+)(.*)$')
+  for id in string.gmatch(ids or '', '%x+') do
     local r = load(id)
-    if r and r.state == 'R' and r.epoch == tonumber(epoch) then
-      give(id, epoch, r.raw, '')
+    if r and r.state == 'R' and call('HGET', P .. 'run', id) == worker .. ' ' .. since then
+      give(id, r.raw, '')
     end
   end
   if #leases > 0 then
@@ -52,7 +55,7 @@ local function start(id, key, model, hold)
   if not raw or #raw < HEAD_SIZE then
     return nil
   end
-  local first, flags, epoch, place, charge, id1, id2, model_size, flow_size, extension_size, address_size,
+  local first, flags, epoch, _, place, _, charge, id1, id2, model_size, flow_size, extension_size, address_size,
     blob_size, spec_size, extra_size = struct.unpack(PEEK, raw)
   if first ~= QUEUED or flags % 16 >= FLAG_SUSPECT or model_size ~= #model or flow_size > 64 or
     extension_size > 8 or #raw < HEAD_SIZE + model_size + flow_size + extension_size + address_size +
@@ -66,8 +69,8 @@ local function start(id, key, model, hold)
   end
   local head = patch('R', flags, epoch, 0, place)
   call('SETRANGE', key, '0', head)
-  give(id, epoch, raw, head)
-  events[#events + 1] = format('%s%s%010x%010x R0 %s', SHARD, id, id1, id2, model)
+  give(id, raw, head)
+  events[#events + 1] = format(event_of[model], id, id1, id2)
   return charge, place
 end
 
@@ -82,7 +85,7 @@ local function start_alone(r, hold)
   set_flag(r, FLAG_ALONE, true)
   move(r, 'R')
   save(r)
-  give(r.id, r.epoch, r.raw, sub(head_of(r), 1, PATCH_SIZE))
+  give(r.id, r.raw, sub(head_of(r), 1, PATCH_SIZE))
 end
 
 -- A popped id that is not waiting: cancelled, erased, unreadable or deleted by hand.
@@ -115,6 +118,20 @@ local function push(heap, flow)
     at = above
   end
   heap[at] = flow
+end
+
+local function is_over(flow)
+  return flow.dry or flow.allow and flow.allow.left < 1
+end
+
+-- Of `fresh` those behind `first`, up to `last`, who have jobs left; gives `last`.
+local function push_served(heap, fresh, first, last)
+  for i = first + 1, last do
+    if not is_over(fresh[i]) then
+      push(heap, fresh[i])
+    end
+  end
+  return last
 end
 
 -- The root has changed.
@@ -160,7 +177,9 @@ local function serve(top, model, set, priority, lanes)
     started = started + 1
     top.tag = top.tag + charge
     -- The last place of the lane: nothing is behind it.
-    top.dry = place == top.tail
+    if place == top.tail then
+      top.dry = true
+    end
     return false
   end
   local r = load(id)
@@ -202,7 +221,7 @@ local function lowest_flows(set)
       park(set, flow, tag, allow.again)
       parked, pops = true, pops + 1
     else
-      fresh[#fresh + 1] = {flow = flow, tag = tag, tail = tonumber(tails[i]), allow = allow, dry = false}
+      fresh[#fresh + 1] = {flow = flow, tag = tag, tail = tonumber(tails[i]), allow = allow or nil}
     end
   end
   return fresh, parked
@@ -248,7 +267,8 @@ local function tell_room(flows, touched, set)
 end
 
 -- Serves flows until `limit` jobs are claimed; true when a suspect ended the batch. `fresh` are those of the
--- ring in its order; the first of them or the first of `again` is next.
+-- ring in its order; the first of them or the first of `again`, who were served before, is next. Those are
+-- sorted no earlier than one of them is the next: `least` is their first, those up to `sorted` are in the heap.
 local function take(model, priority)
   local set = model .. ':' .. priority
   local fresh, parked = lowest_flows(set)
@@ -257,15 +277,19 @@ local function take(model, priority)
   end
   local clock_key, lanes = P .. 'clock:' .. set, P .. 'r:' .. set .. ':'
   local clock = tonumber(call('GET', clock_key)) or 0
-  local again, touched, alone = {}, 0, false
+  local again, sorted, least, touched, alone = {}, 0, nil, 0, false
+  event_of[model] = SHARD .. '%s%010x%010x R0 ' .. model
   started = 0
   while n < limit and pops < POPS_MAX and not alone do
-    local top, first = again[1], fresh[touched + 1]
-    local is_fresh = first and not (top and precedes(top, first))
+    local top = fresh[touched + 1]
+    local is_fresh = top and not (least and precedes(least, top))
     if is_fresh then
-      top, touched = first, touched + 1
-    elseif not top then
+      touched = touched + 1
+    elseif not least then
       break
+    else
+      sorted = push_served(again, fresh, sorted, touched)
+      top = least
     end
     local before, held, allow = top.tag, n, top.allow
     alone = serve(top, model, set, priority, lanes)
@@ -275,17 +299,15 @@ local function take(model, priority)
         allow.left, allow.started = allow.left - 1, allow.started + 1
       end
     end
-    local over = top.dry or allow and allow.left < 1
-    if is_fresh then
-      if not over then
-        push(again, top)
-      end
-    else
-      if over then
+    if not is_fresh then
+      if is_over(top) then
         again[1] = again[#again]
         again[#again] = nil
       end
       sift(again, #again)
+      least = again[1]
+    elseif not (least and least.tag < top.tag) and not is_over(top) and not (least and precedes(least, top)) then
+      least = top
     end
   end
   count(model, 'queued' .. priority, -started)
@@ -446,7 +468,7 @@ end
 if n > 0 then
   call('ZADD', P .. 'lease', unpack(leases))
   call('HSET', P .. 'run', unpack(runs))
-  call('SET', P .. 'nonce:' .. worker, nonce .. ' ' .. table.concat(remembered, ' '), 'PX',
+  call('SET', P .. 'nonce:' .. worker, format('%s %d %s', nonce, now, table.concat(remembered, ' ')), 'PX',
     max(60000, 2 * lease_ms))
   return finish({claimed, more and 1 or 0, -1, shard, upcoming})
 end

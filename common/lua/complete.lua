@@ -8,7 +8,7 @@
 -- Reply verdicts: 1 settled, 2 was settled so already, 3 cancelled meanwhile, 4 lost
 -- A completion with another epoch than the job's is refused, and what it uploaded is thrown away.
 local retain_ms = tonumber(ARGV[2])
-local reply, left = {}, {}
+local reply, left, n = {}, {}, 0
 local models = {} -- of each model that has jobs here: how many, when they are forgotten, and their inputs
 local SHARD, RUNNING = sub(P, 4, 5), VERSION .. 'R'
 local SEEN_LAST = '175' -- the head, and what may follow it of a model and a flow
@@ -26,14 +26,10 @@ end
 
 -- One job's time is enough as a sample of a call: what is completed together was mostly claimed together.
 local function about(model, id)
-  local of_model = models[model]
-  if not of_model then
-    local keep, start = retention_of(model, retain_ms), string.match(call('HGET', P .. 'run', id) or '', ' (%d+)$')
-    of_model = {settled = 0, elapsed = start and max(0, now - start), expiry = format('%d', now + keep.result),
-      due = format('%d', now + keep.input)}
-    models[model] = of_model
-  end
-  return of_model
+  local keep, start = retention_of(model, retain_ms), string.match(call('HGET', P .. 'run', id) or '', ' (%d+)$')
+  models[model] = {settled = 0, elapsed = start and max(0, now - start), expiry = format('%d', now + keep.result),
+      due = format('%d', now + keep.input), event = SHARD .. '%s%010x%010x S1000 ' .. (string.gsub(model, '%%', '%%%%'))}
+  return models[model]
 end
 
 -- What few jobs need the whole record for: earlier epochs, somebody to tell, an unusual content type.
@@ -53,13 +49,14 @@ local function settle(id, epoch, outcome)
   if #seen < HEAD_SIZE then
     return nil
   end
-  local first, flags, its_epoch, _, _, id1, id2, model_size, flow_size, _, _, blob_size, _, extra_size =
+  local first, flags, its_epoch, _, _, _, _, id1, id2, model_size, flow_size, _, _, blob_size, _, extra_size =
     struct.unpack(PEEK, seen)
   if first ~= RUNNING or its_epoch ~= epoch then
     return nil
   end
   local model = sub(seen, HEAD_SIZE + 1, HEAD_SIZE + model_size)
-  local public_id, bytes = format('%s%s%010x%010x', SHARD, id, id1, id2), tonumber(outcome)
+  local of_model, bytes = models[model] or about(model, id), tonumber(outcome)
+  local event = format(of_model.event, id, id1, id2) -- begins with the public id
   local head = patch('S', flags - flags % 32, epoch, 1000, bytes and bytes + 1 or 0)
   -- What most jobs have is decided by lengths alone.
   local flow = flow_size == 17 and sub(seen, HEAD_SIZE + model_size + 1, HEAD_SIZE + model_size + 17)
@@ -68,22 +65,20 @@ local function settle(id, epoch, outcome)
     if not r then
       return nil
     end
-    settle_whole(r, public_id, head, flow, outcome)
+    settle_whole(r, sub(event, 1, 34), head, flow, outcome)
   else
     call('SETRANGE', key, '0', head)
   end
   -- Ends as settle_final() does: no suspect any more, its input thrown away.
-  local of_model = about(model, id)
   if flags % 2 == FLAG_INPUT then
-    throw_away('inputs/' .. public_id, of_model.due)
+    throw_away('inputs/' .. sub(event, 1, 34), of_model.due)
   end
   if flags % 32 >= FLAG_LIMITED then
     let_go(sub(seen, HEAD_SIZE + model_size + 1, HEAD_SIZE + model_size + flow_size), id)
   end
-  events[#events + 1] = public_id .. ' S1000 ' .. model
-  kept[#kept + 1] = of_model.expiry
-  kept[#kept + 1] = id
-  left[#left + 1] = id
+  n = n + 1
+  kept[2 * n - 1], kept[2 * n] = of_model.expiry, id
+  left[n], events[n] = id, event
   of_model.settled = of_model.settled + 1
   return true
 end
@@ -121,7 +116,7 @@ end
 for model, of_model in pairs(models) do
   count(model, 'succeeded', of_model.settled)
   count(model, 'running', -of_model.settled)
-  local new = of_model.elapsed
+  local new = of_model.settled > 0 and of_model.elapsed
   if new then
     local old = tonumber(call('HGET', P .. 'c:' .. model, 'service'))
     call('HSET', P .. 'c:' .. model, 'service', floor((old and old * 0.9 + new * 0.1 or new) * 10 + 0.5) / 10)

@@ -76,6 +76,7 @@ int queue_claim_reply(const struct redis_reply *reply, struct queue_claim *out, 
     struct queue_claim claim = {
         .count = count,
         .more = redis_reply_int(redis_reply_at(reply, 1)) == 1,
+        .drain = redis_reply_int(redis_reply_at(reply, 1)) == 2,
         .next_due_ms = redis_reply_int(redis_reply_at(reply, 2)),
         .next_ms = redis_reply_int(redis_reply_at(reply, 4)),
     };
@@ -128,15 +129,37 @@ static void add_seconds(struct redis_command *command, int64_t wait_ms)
     redis_command_text(command, text);
 }
 
-void queue_wait_command(const struct queue *queues, size_t count, const char *const *models,
-                        size_t model_count, int64_t wait_ms, struct redis_command *command)
+void queue_wait_command(const struct queue *queues, size_t count, const char *worker,
+                        const char *const *models, size_t model_count, int64_t wait_ms,
+                        struct redis_command *command)
 {
     redis_command_clear(command);
     redis_command_text(command, "BLPOP");
-    for (size_t shard = 0; shard < count; shard++)
+    for (size_t shard = 0; shard < count; shard++) {
+        if (worker)
+            queue_add_key(&queues[shard], command, "stop:", worker);
         for (size_t i = 0; i < model_count; i++)
             queue_add_key(&queues[shard], command, "wake:", models[i]);
+    }
     add_seconds(command, wait_ms);
+}
+
+void queue_stop_wait_command(const struct queue *queue, const char *worker,
+                             struct redis_command *command)
+{
+    redis_command_clear(command);
+    redis_command_text(command, "RPUSH");
+    queue_add_key(queue, command, "stop:", worker);
+    redis_command_text(command, "1");
+}
+
+void queue_stop_expire_command(const struct queue *queue, const char *worker,
+                               struct redis_command *command)
+{
+    redis_command_clear(command);
+    redis_command_text(command, "PEXPIRE");
+    queue_add_key(queue, command, "stop:", worker);
+    redis_command_text(command, "60000");
 }
 
 int queue_woken_shard(const struct redis_reply *reply)
@@ -161,7 +184,7 @@ int queue_wait(const struct queue *queue, struct redis *redis, const char *const
 {
     struct redis_command command;
     redis_command_init(&command, QUEUE_COMMAND_MAX);
-    queue_wait_command(queue, 1, models, model_count, wait_ms, &command);
+    queue_wait_command(queue, 1, NULL, models, model_count, wait_ms, &command);
     return block(redis, &command, wait_ms, err);
 }
 

@@ -49,6 +49,7 @@ struct queue_claim {
     struct queue_claimed *jobs; /* owned, `count` of them, all of one model */
     size_t count;
     bool more;           /* more jobs wait for these models now */
+    bool drain;          /* none: an operator wants this worker to stop claiming */
     int64_t next_ms;     /* when the one that comes next was submitted (since 1970); 0: unknown */
     int64_t next_due_ms; /* a delayed job comes in so many ms; -1: none */
 };
@@ -70,9 +71,17 @@ void queue_claim_fini(struct queue_claim *claim); /* harmless twice, and on {0} 
 
 /* Blocks on the wake-up keys of `count` shards until a job may wait for one of the models, or for
  * wait_ms. 0 when woken, ERR_TIMEOUT when not. Wants a connection of its own, as it occupies it. In
- * a cluster only one shard can be waited for at a time. */
-void queue_wait_command(const struct queue *queues, size_t count, const char *const *models,
-                        size_t model_count, int64_t wait_ms, struct redis_command *command);
+ * a cluster only one shard can be waited for at a time. A claim may stand behind it in the same
+ * connection: then Redis answers a submit with the job at once, a round trip earlier; and it comes
+ * when the time is over, too. `worker` may be NULL; queue_stop_wait_command() ends its wait. */
+void queue_wait_command(const struct queue *queues, size_t count, const char *worker,
+                        const char *const *models, size_t model_count, int64_t wait_ms,
+                        struct redis_command *command);
+/* Both go over another connection, the second one because nobody may wait any more. */
+void queue_stop_wait_command(const struct queue *queue, const char *worker,
+                             struct redis_command *command);
+void queue_stop_expire_command(const struct queue *queue, const char *worker,
+                               struct redis_command *command);
 /* Which shard's key ended a wait (for a job or for a push); -1: none, the time was over. */
 int queue_woken_shard(const struct redis_reply *reply);
 int queue_wait(const struct queue *queue, struct redis *redis, const char *const *models,

@@ -23,7 +23,7 @@ static void apply(const struct shard *shard, const enum queue_verdict *verdicts)
     }
 }
 
-static void set_paused(struct shard *shard, bool paused)
+void shard_set_paused(struct shard *shard, bool paused)
 {
     if (paused == shard->paused)
         return;
@@ -54,7 +54,7 @@ static void on_beat(int rc, const struct redis_reply *reply, void *data)
         return;
     }
     apply(shard, verdicts);
-    set_paused(shard, paused);
+    shard_set_paused(shard, paused);
 }
 
 static void beat(struct shard *shard, int64_t now_ms)

@@ -3,7 +3,7 @@
  * The claiming part of the loop. A worker asks for as many jobs as fit when it starts, when a
  * wake-up comes, when a slot becomes free and when the network begins a run. It sleeps on the
  * wake-up keys only while it has nothing at all: a busy worker must not take the wake-up that an
- * idle one waits for. */
+ * idle one waits for. The claim of a worker with one shard is sent ahead, behind the sleep. */
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -139,6 +139,8 @@ static void on_claim(int rc, const struct redis_reply *reply, void *data)
     take_jobs(shard, &claim);
     shard->next_ms = claim.next_ms;
     shard->claim_due = claim.more && claim.count > 0;
+    if (claim.drain)
+        shard_set_paused(shard, true);
     bool others = loop->shard_count > 1 && roster_count(loop->pipeline->roster) > 0;
     shard->claim_at_ms = clock_ms() + (others ? GLANCE_MS : LOOK_MS);
     if (claim.next_due_ms >= 0 && clock_ms() + claim.next_due_ms < shard->claim_at_ms)
@@ -146,7 +148,7 @@ static void on_claim(int rc, const struct redis_reply *reply, void *data)
     queue_claim_fini(&claim);
 }
 
-static void ask(struct shard *shard, size_t room)
+static void ask(struct shard *shard, size_t room, struct redis_async *connection)
 {
     struct loop *loop = shard->loop;
     if (!shard->nonce[0])
@@ -155,7 +157,7 @@ static void ask(struct shard *shard, size_t room)
         room = QUEUE_CLAIM_MAX;
     queue_claim_command(shard->queue, loop->worker_id, shard->nonce, loop->models,
                         loop->model_count, room, &loop->command);
-    if (redis_async_send(loop->commands, &loop->command, on_claim, shard) < 0)
+    if (redis_async_send(connection, &loop->command, on_claim, shard) < 0)
         return;
     shard->claim_asked = true;
     shard->claim_due = false;
@@ -171,20 +173,37 @@ static void on_wake(int rc, const struct redis_reply *reply, void *data)
     struct sleeper *sleeper = data;
     int shard = rc == 0 ? queue_woken_shard(reply) : -1;
     sleeper->asleep = false;
+    if (rc < 0 && reply)
+        sleeper->again_ms = clock_ms() + PAUSE_MS;
     if (shard >= 0 && (unsigned)shard < sleeper->loop->shard_count)
         sleeper->loop->shards[shard].claim_due = true;
 }
 
-static void wait_for_jobs(struct loop *loop)
+static void wait_for_jobs(struct loop *loop, size_t room, int64_t now_ms)
 {
+    struct shard *only = loop->shard_count == 1 ? &loop->shards[0] : NULL;
+    int64_t wait_ms = only ? only->claim_at_ms - now_ms : WAIT_MS;
     for (unsigned i = 0; i < loop->sleeper_count; i++) {
         struct sleeper *sleeper = &loop->wakers[i];
-        if (sleeper->asleep)
+        if (sleeper->asleep || now_ms < sleeper->again_ms)
             continue;
-        queue_wait_command(loop->queues + sleeper->first, sleeper->count, loop->models,
-                           loop->model_count, WAIT_MS, &loop->command);
+        queue_wait_command(loop->queues + sleeper->first, sleeper->count, loop->worker_id,
+                           loop->models, loop->model_count, wait_ms, &loop->command);
         sleeper->asleep = redis_async_send(sleeper->redis, &loop->command, on_wake, sleeper) == 0;
+        if (only && sleeper->asleep)
+            ask(only, room, sleeper->redis);
     }
+}
+
+void claims_stop_waiting(struct loop *loop)
+{
+    struct shard *shard = &loop->shards[0];
+    if (loop->shard_count > 1 || !loop->wakers[0].asleep || !shard->claim_asked)
+        return;
+    queue_stop_wait_command(shard->queue, loop->worker_id, &loop->command);
+    redis_async_send(loop->commands, &loop->command, NULL, NULL);
+    queue_stop_expire_command(shard->queue, loop->worker_id, &loop->command);
+    redis_async_send(loop->commands, &loop->command, NULL, NULL);
 }
 
 void claims_look(struct loop *loop)
@@ -252,10 +271,10 @@ int64_t claims_tick(struct loop *loop, int64_t now_ms)
         return INT64_MAX;
     struct shard *shard = choose(loop, now_ms, &next_ms);
     if (shard) {
-        ask(shard, room);
+        ask(shard, room, loop->commands);
         return loop->shard_count == 1 ? INT64_MAX : now_ms + SLOW_MS;
     }
     if (roster_count(roster) == 0)
-        wait_for_jobs(loop);
+        wait_for_jobs(loop, room, now_ms);
     return next_ms;
 }

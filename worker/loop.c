@@ -41,6 +41,7 @@ static void begin_drain(struct loop *loop)
     loop->drain_since_ms = clock_ms();
     epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, stop_fd(), NULL);
     spot_quiet(loop->spot);
+    claims_stop_waiting(loop);
     claims_stop(loop);
     pipeline_drain(loop->pipeline);
     log_event(LOG_INFO, "worker.drain", "jobs", LOG_I,
@@ -54,6 +55,7 @@ static void retire(struct loop *loop)
     if (loop->retiring || loop->draining)
         return;
     loop->retiring = true;
+    claims_stop_waiting(loop);
     log_event(LOG_INFO, "worker.retire", "jobs", LOG_I,
               (int64_t)roster_count(loop->pipeline->roster), NULL);
 }

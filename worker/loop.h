@@ -9,7 +9,8 @@
  * worker is idle, one that sleeps until somebody cancels a running job. So a signal, a submitted
  * job, a cancellation and a free slot all end the same wait, and an idle worker costs nothing. In a
  * cluster, where one command cannot sleep on keys of several slots, there are two sleepers for each
- * shard.
+ * shard. With one shard a claim stands behind the wake-up keys, and a submit brings the job itself;
+ * who is told to go meanwhile ends that wait by a key of its own, and gives back what still came.
  *
  * Main thread; the parts below the function are for loop.c, shards.c, claims.c and beats.c. */
 #ifndef DARKROOM_WORKER_LOOP_H
@@ -35,6 +36,7 @@ struct sleeper {
     struct redis_async *redis; /* owned */
     unsigned first, count;     /* shards */
     bool asleep;
+    int64_t again_ms; /* after an error: not before */
 };
 
 /* What the worker and one shard of the queue have with each other. */
@@ -113,6 +115,8 @@ void shard_greet_later(struct shard *shard, const struct redis_reply *reply);
 void shard_give_back(struct shard *shard);
 size_t shards_released(const struct loop *loop); /* that are not confirmed yet */
 bool shards_claiming(const struct loop *loop);   /* some claim is under way */
+/* An operator said so, or took it back. */
+void shard_set_paused(struct shard *shard, bool paused);
 
 /* Each does what is due and returns when it wants to be called next (clock_ms()). */
 int64_t shards_tick(struct loop *loop, int64_t now_ms);
@@ -121,6 +125,8 @@ int64_t beats_tick(struct loop *loop, int64_t now_ms);
 
 /* There may be room for another job. */
 void claims_look(struct loop *loop);
+/* The claim that stands behind a wait is answered now; harmless where there is none. */
+void claims_stop_waiting(struct loop *loop);
 /* No claim from now on: what hasn't begun is listed in `released`. */
 void claims_stop(struct loop *loop);
 

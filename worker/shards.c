@@ -15,6 +15,8 @@
 
 /* A blocking command is answered after its own wait at the latest. */
 #define BLOCKING_TIMEOUT_MS 40000
+/* So is the claim behind it, without which nothing else is claimed. */
+#define STANDING_TIMEOUT_MS 10000
 
 /* ---- check the server once, greet it on every connection ------------------------------------- */
 
@@ -239,6 +241,8 @@ int shards_open(struct loop *loop, void *commands_tag, void *waker_tag, void *pu
         redis_async_use(loop->commands, queue_slot(&loop->queues[i]));
     }
     rc = open_sleepers(loop, loop->wakers, step, waker_tag, err);
+    if (rc == 0 && count == 1)
+        redis_async_set_timeout(loop->wakers[0].redis, STANDING_TIMEOUT_MS);
     return rc == 0 ? open_sleepers(loop, loop->pushers, step, pusher_tag, err) : rc;
 }
 

@@ -5,9 +5,10 @@
 --
 -- ARGV  worker, nonce, lease ms, retain ms, max, shard (+ 256 where it is one of several), models in the worker's
 --       order of preference…
--- Reply {{id, record, head, id, record, head, …}, 1 if more jobs of that model wait, ms until the next delayed
---       job comes in or -1, shard, when the job was submitted that comes next or 0}. A head that is not empty takes
---       the place of the record's first bytes, which saves two copies of every record here.
+-- Reply {{id, record, head, id, record, head, …}, 1 if more jobs of that model wait or 2 if the worker shall stop
+--       claiming, ms until the next delayed job comes in or -1, shard, when the job was submitted that comes next or
+--       0}. A head that is not empty takes the place of the record's first bytes, which saves two copies of every
+--       record here.
 -- A repeated call with the same nonce gives the same jobs (those still leased) and renews them, so
 -- a lost reply costs nothing. Crash after the script: the lease runs out, and the job goes back.
 -- Order: the first model that has jobs; high before normal before low, but every 16th claim the other
@@ -378,15 +379,18 @@ local function claim_in_order(models)
   return chosen
 end
 
--- The models that may be claimed from. One question for all that is rare.
+-- The models that may be claimed from, and that more wait: 1, or 2 for a worker that shall not claim. One question
+-- for all that is rare.
 local function look_around()
-  local models, rare = {}, {P .. 'limits', P .. 'full'}
+  local models, rare = {}, {P .. 'limits', P .. 'full', P .. 'drain:' .. worker}
   for i = 7, #ARGV do
     models[#models + 1] = ARGV[i]
     rare[#rare + 1] = P .. 'pause:' .. ARGV[i]
   end
   if call('EXISTS', unpack(rare)) == 0 then
-    return models
+    return models, 0
+  elseif call('EXISTS', rare[3]) == 1 then
+    return {}, 2
   end
   limited, full = call('EXISTS', rare[1]) == 1, call('EXISTS', rare[2]) == 1
   local open = {}
@@ -395,7 +399,7 @@ local function look_around()
       open[#open + 1] = models[i]
     end
   end
-  return open
+  return open, 0
 end
 
 -- ms until something comes in by itself.
@@ -424,7 +428,7 @@ if known and sub(known, 1, #nonce + 1) == nonce .. ' ' then
   replay(sub(known, #nonce + 2))
   return finish({claimed, 0, -1, shard, 0})
 end
-local models, more = look_around(), false
+local models, more = look_around()
 
 local function choose()
   if #models == 1 then
@@ -432,10 +436,12 @@ local function choose()
   elseif #models > 1 then
     claim_in_order(models)
   end
-  for i = 1, #models do
-    if waiting(models[i]) then
-      more = true
-      wake(models[i]) -- the next idle worker, if there is one
+  -- The next idle worker, if there is one. Who shall stop may have taken somebody's wake-up.
+  for i = 1, more == 2 and #ARGV - 6 or #models do
+    local model = models[i] or ARGV[6 + i]
+    if waiting(model) then
+      more = max(more, 1)
+      wake(model)
     end
   end
 end
@@ -451,7 +457,7 @@ end
 -- When the job was submitted that would come next, where there are several shards: a worker turns to the
 -- one whose job has waited longest. Bytes 19 to 24 of a record, see record.lua.
 local upcoming = 0
-if several and more then
+if several and more == 1 then
   pcall(function()
     for i = 1, 3 * #models do
       local set = models[floor((i + 2) / 3)] .. ':' .. (i + 2) % 3
@@ -470,6 +476,6 @@ if n > 0 then
   call('HSET', P .. 'run', unpack(runs))
   call('SET', P .. 'nonce:' .. worker, format('%s %d %s', nonce, now, table.concat(remembered, ' ')), 'PX',
     max(60000, 2 * lease_ms))
-  return finish({claimed, more and 1 or 0, -1, shard, upcoming})
+  return finish({claimed, more, -1, shard, upcoming})
 end
-return finish({claimed, more and 1 or 0, next_due(), shard, upcoming})
+return finish({claimed, more, next_due(), shard, upcoming})

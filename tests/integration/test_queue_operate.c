@@ -130,6 +130,78 @@ static void a_job_without_a_record_is_counted_and_not_described(void)
     redis_reply_free(&reply);
 }
 
+static void who_is_drained_claims_nothing_and_passes_its_wake_up_on(void)
+{
+    const char *models[] = {FIXTURE_MODEL};
+    char id[ID_PUBLIC_SIZE];
+    begin(30000);
+    submit_to("alice", id);
+    CHECK_INT(queue_wait(&queue, redis, models, 1, 5000, &err), 0); /* the submit's token */
+    RAW("SET", "{q:00}drain:" WORKER, "1");
+    struct queue_claim claim = claim_up_to(WORKER, 8);
+    CHECK_INT(claim.count, 0);
+    CHECK(claim.drain && !claim.more);
+    queue_claim_fini(&claim);
+    CHECK_INT(queue_wait(&queue, redis, models, 1, 5000, &err), 0);
+
+    RAW("DEL", "{q:00}drain:" WORKER);
+    claim = claim_up_to(WORKER, 8);
+    CHECK_INT(claim.count, 1);
+    CHECK(!claim.drain);
+    queue_claim_fini(&claim);
+}
+
+/* Sends a wait and a claim behind it; the claim. */
+static struct queue_claim wait_and_claim(int64_t wait_ms, char woken_by[64])
+{
+    const char *models[] = {FIXTURE_MODEL};
+    struct redis_command wait, claim_command;
+    const struct redis_command *commands[] = {&wait, &claim_command};
+    struct redis_reply *replies[2];
+    struct queue_claim claim = {0};
+    char nonce[ID_NAME_SIZE];
+    id_nonce_create(nonce);
+    redis_command_init(&wait, QUEUE_COMMAND_MAX);
+    redis_command_init(&claim_command, QUEUE_COMMAND_MAX);
+    queue_wait_command(&queue, 1, WORKER, models, 1, wait_ms, &wait);
+    queue_claim_command(&queue, WORKER, nonce, models, 1, 8, &claim_command);
+    CHECK_INT(redis_pipeline(redis, commands, 2, CALL_MS, replies, &err), 0);
+    snprintf(woken_by, 64, "%s", redis_reply_text(redis_reply_at(replies[0], 0)));
+    CHECK_INT(queue_claim_reply(replies[1], &claim, &err), 0);
+    claim.reply = replies[1];
+    redis_reply_free(&replies[0]);
+    redis_command_fini(&wait);
+    redis_command_fini(&claim_command);
+    return claim;
+}
+
+static void a_claim_stands_behind_a_wait_which_its_worker_can_end(void)
+{
+    char id[ID_PUBLIC_SIZE], key[64];
+    begin(30000);
+    submit_to("alice", id);
+    struct queue_claim claim = wait_and_claim(5000, key); /* which loads the script, too */
+    CHECK_TEXT(key, "{q:00}wake:" FIXTURE_MODEL);
+    CHECK_INT(claim.count, 1);
+    queue_claim_fini(&claim);
+
+    queue_stop_wait_command(&queue, WORKER, &operate_command);
+    struct redis_reply *reply = operate();
+    redis_reply_free(&reply);
+    queue_stop_expire_command(&queue, WORKER, &operate_command);
+    reply = operate();
+    CHECK_INT(redis_reply_int(reply), 1);
+    redis_reply_free(&reply);
+    claim = wait_and_claim(5000, key);
+    CHECK_TEXT(key, "{q:00}stop:" WORKER);
+    queue_claim_fini(&claim);
+
+    claim = wait_and_claim(1, key);
+    CHECK_TEXT(key, "");
+    CHECK_INT(claim.count, 0);
+    queue_claim_fini(&claim);
+}
+
 /* ---- the dead letter ------------------------------------------------------------------------- */
 
 static int replay_job(const char *id)
@@ -228,6 +300,8 @@ int main(void)
     RUN(resuming_wakes_a_worker_that_waits);
     RUN(workers_are_listed_with_what_they_hold);
     RUN(a_job_without_a_record_is_counted_and_not_described);
+    RUN(who_is_drained_claims_nothing_and_passes_its_wake_up_on);
+    RUN(a_claim_stands_behind_a_wait_which_its_worker_can_end);
     RUN(the_dead_letter_shows_why_and_when_newest_first);
     RUN(a_dead_letter_is_replayed_once_with_all_its_attempts);
     RUN(only_what_is_in_the_dead_letter_is_replayed);

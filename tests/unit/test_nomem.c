@@ -12,6 +12,7 @@
 #include "common/picture_metadata.h"
 #include "common/secret.h"
 #include "common/store.h"
+#include "common/template.h"
 #include "common/token.h"
 #include "tests/unit/check.h"
 
@@ -154,6 +155,21 @@ static int read_manifest(const struct buf *input, struct err *err)
     return rc;
 }
 
+static int render_template(const struct buf *input, struct err *err)
+{
+    struct template_options options = {.html = true};
+    json_t *data = json_pack("{s:s, s:[i, i, i]}", "name", "<a & b>", "list", 1, 2, 3);
+    struct buf out;
+    if (!data)
+        return err_set(err, ERR_NOMEM, NULL, "no data");
+    buf_init(&out, 1 << 16);
+    int rc = template_render("a page", "{{name}}{{#list}}{{.}} of {{name}}; {{/list}}", data,
+                             &options, &out, err);
+    json_decref(data);
+    buf_fini(&out);
+    return rc;
+}
+
 static const struct secret secret = {{1, 2, 3}};
 
 static int seal_and_sign(const struct buf *input, struct err *err)
@@ -246,6 +262,11 @@ static void manifests_survive_every_failed_allocation(void)
     buf_fini(&input);
 }
 
+static void templates_survive_every_failed_allocation(void)
+{
+    fail_each_allocation(render_template, NULL, ERR_NOMEM);
+}
+
 static void secrets_survive_every_failed_allocation(void)
 {
     fail_each_allocation_twice(seal_and_sign, NULL);
@@ -272,6 +293,7 @@ int main(void)
     RUN(pictures_survive_every_failed_allocation);
     RUN(encoders_survive_every_failed_allocation);
     RUN(manifests_survive_every_failed_allocation);
+    RUN(templates_survive_every_failed_allocation);
     RUN(secrets_survive_every_failed_allocation);
     RUN(objects_survive_every_failed_allocation);
     return check_report();

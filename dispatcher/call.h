@@ -22,6 +22,7 @@
 #include <stddef.h>
 
 struct client_key;
+struct dialect;
 struct dispatcher;
 struct err;
 struct exchange;
@@ -35,8 +36,10 @@ struct call {
     struct throttle_wait throttle_wait;
     void *state; /* of the route, owned */
     void (*free_state)(void *state);
-    size_t reserved; /* of the memory for bodies */
-    struct buf body; /* what call_take_body() asked for */
+    const struct dialect *dialect; /* borrowed; of a submission in foreign words, else NULL */
+    const void *dialect_context;   /* borrowed, and read by threads */
+    size_t reserved;               /* of the memory for bodies */
+    struct buf body;               /* what call_take_body() asked for */
 };
 
 /* The 34 digits in the path. False: there is no such id, and 404 was answered. */

@@ -12,6 +12,7 @@
 #include "dispatcher/access/keyring.h"
 #include "dispatcher/access/limits.h"
 #include "dispatcher/access/throttle.h"
+#include "dispatcher/compat/selfie2anime.h"
 #include "dispatcher/events/events.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/jobs/disowned.h"
@@ -277,8 +278,14 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
         rc = pages_open(&(struct pages_options){.folder = settings->web,
                                                 .models = &dispatcher->models,
                                                 .image_origin = image_origin(settings, origin),
-                                                .public_url = dispatcher->public_url},
+                                                .public_url = dispatcher->public_url,
+                                                .compat = settings->compat ? "selfie2anime" : NULL},
                         &dispatcher->pages, err);
+    if (rc == 0 && settings->compat && !settings->web)
+        rc = err_set(err, ERR_INVALID, "compat", "--compat answers with pages: it needs --web");
+    if (rc == 0)
+        rc = selfie2anime_open(settings->compat, &dispatcher->models, &dispatcher->selfie2anime,
+                               err);
     if (rc == 0)
         rc = forecast_create(dispatcher, &dispatcher->forecast);
     if (rc == 0)
@@ -485,6 +492,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     stats_destroy(&dispatcher->stats);
     keyring_destroy(&dispatcher->keyring);
     limits_destroy(&dispatcher->limits);
+    selfie2anime_close(&dispatcher->selfie2anime);
     pages_close(&dispatcher->pages);
     manifest_set_fini(&dispatcher->models);
     store_close(&dispatcher->store);

@@ -40,6 +40,7 @@ struct limits;
 struct metrics;
 struct offload;
 struct pages;
+struct selfie2anime;
 struct samples;
 struct purge;
 struct stats;
@@ -76,6 +77,7 @@ struct dispatcher {
     struct metrics *metrics;
     struct samples *samples;
     struct pages *pages;
+    struct selfie2anime *selfie2anime; /* NULL: its routes are not served */
     struct stats *stats;
     struct disowned *disowned;
     struct enqueue *enqueue;

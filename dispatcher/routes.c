@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "dispatcher/access/cors.h"
 #include "dispatcher/call.h"
+#include "dispatcher/compat/selfie2anime.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/operate/metrics.h"
@@ -102,6 +103,25 @@ static void open_route(struct call *call)
         call->match.route->headers(call->dispatcher, call);
 }
 
+/* A page of any origin may ask, and is told so in whatever it is answered. */
+static void begin_open(struct call *call)
+{
+    exchange_add_header(call->exchange, "Access-Control-Allow-Origin", "*");
+    call->identity = (struct identity){.ceiling = JOB_PRIORITY_NORMAL, .weight = 1};
+    open_route(call);
+}
+
+static int find_route(const struct dispatcher *dispatcher, const struct exchange *exchange,
+                      struct router_match *match)
+{
+    enum method method = exchange_method(exchange);
+    const char *path = exchange_path(exchange);
+    int rc = router_find(routes, route_count, method, path, match);
+    if (rc == ERR_NOT_FOUND && dispatcher->selfie2anime)
+        rc = router_find(selfie2anime_routes, selfie2anime_route_count, method, path, match);
+    return rc;
+}
+
 static void on_headers(void *context, struct exchange *exchange)
 {
     struct dispatcher *dispatcher = context;
@@ -114,12 +134,13 @@ static void on_headers(void *context, struct exchange *exchange)
         call->match.route = &preflight;
         return;
     }
-    int rc = router_find(routes, route_count, exchange_method(exchange), exchange_path(exchange),
-                         &call->match);
+    int rc = find_route(dispatcher, exchange, &call->match);
     if (rc == ERR_NOT_FOUND)
         call_refuse(call, PROBLEM_NOT_FOUND, "no such route");
     else if (rc < 0)
         refuse_method(call);
+    else if (call->match.route->open)
+        begin_open(call);
     else
         identity_begin(call, open_route);
 }

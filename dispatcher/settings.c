@@ -68,6 +68,8 @@ static const struct config_option options[] = {
      .help = "addresses and networks whose X-Forwarded-For is believed"},
     {"cors-origins", CONFIG_TEXT, AT(cors_origins), NULL,
      .help = "https://host of other sites' pages that may ask without an API key"},
+    {"compat", CONFIG_TEXT, AT(compat), NULL,
+     .help = "selfie2anime=MODEL: serve its clients, too (docs/compat.md)"},
     {"webhook-allow", CONFIG_TEXT, AT(webhook_allow), NULL,
      .help = "internal networks that webhooks may name by address; as the notifier's"},
     {"webhook-visitors", CONFIG_BOOL, AT(webhook_visitors), "false",

@@ -30,6 +30,7 @@ struct route {
     /* Called before a body is read, and once it is there; either may be NULL. */
     void (*headers)(struct dispatcher *dispatcher, struct call *call);
     void (*complete)(struct dispatcher *dispatcher, struct call *call);
+    bool open; /* for pages of any origin, as visitors: API keys count for nothing here */
 };
 
 struct router_match {

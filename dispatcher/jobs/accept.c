@@ -8,6 +8,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/events/wait.h"
 #include "dispatcher/http/server.h"
+#include "dispatcher/jobs/dialect.h"
 #include "dispatcher/jobs/disowned.h"
 #include "dispatcher/jobs/intake.h"
 #include "dispatcher/jobs/job_hook.h"
@@ -54,6 +55,8 @@ bool accept_read_key(struct call *call, char out[QUEUE_IDEM_HASH_SIZE])
 static int send_accepted(struct call *call, const struct queue_job *job, bool replayed)
 {
     const struct dispatcher *dispatcher = call->dispatcher;
+    if (call->dialect)
+        return call->dialect->accepted(call, job);
     char retry_after[BUF_INT_SIZE + 1], secret[WEBHOOK_SECRET_SIZE];
     bool ended = job_state_is_final(job->state) && wait_is_wanted(call);
     struct buf body, location;
@@ -122,12 +125,15 @@ int accept_send(struct call *call, const struct queue_job *job, bool replayed)
 
 void accept_refuse(struct call *call, int rc, const struct intake_refusal *refusal)
 {
+    const char *field = refusal->err.field;
+    if (call->dialect && call->dialect->field)
+        field = call->dialect->field(field);
     if (refusal->malformed)
         call_refuse(call, PROBLEM_MALFORMED, refusal->err.text);
     else if (problem_of(rc) == PROBLEM_INVALID)
         problem_send(call->exchange, &(struct problem){.kind = PROBLEM_INVALID,
                                                        .detail = refusal->err.text,
-                                                       .field = refusal->err.field,
+                                                       .field = field,
                                                        .limit = refusal->limit});
     else
         problem_send_err(call->exchange, rc, &refusal->err, NULL);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct dialect;
 struct err;
 struct multipart;
 
@@ -43,7 +44,9 @@ struct form {
     struct buf json;                     /* the body, where is_json */
     struct buf fields[FORM_FIELD_COUNT]; /* the parts, else */
     bool present[FORM_FIELD_COUNT];
-    struct multipart *parser; /* owned; NULL where is_json */
+    struct multipart *parser;      /* owned; NULL where is_json */
+    const struct dialect *dialect; /* borrowed; what turns `json` into ours; NULL: it is */
+    const void *dialect_context;
     enum form_field current;
 };
 

@@ -10,6 +10,7 @@
 #include "common/picture.h"
 #include "common/webhook_endpoint.h"
 #include "dispatcher/access/identity.h"
+#include "dispatcher/jobs/dialect.h"
 #include "dispatcher/jobs/form.h"
 
 #include <inttypes.h>
@@ -93,7 +94,9 @@ static int from_json(struct form *form, struct members *members, struct intake_r
         return rc;
     }
     buf_fini(&form->json); /* up to 10 MB that jansson has copied */
-    return from_members(members, err);
+    if (form->dialect)
+        rc = form->dialect->translate(form->dialect_context, members->body, err);
+    return rc == 0 ? from_members(members, err) : rc;
 }
 
 /* `text` is a part of its own: an object, or for a crop also x,y,width,height. */
@@ -208,9 +211,16 @@ static int check_picture(struct intake *intake, struct picture_info *info,
     return rc;
 }
 
+/* Takes off what reaches over an edge by no more than `slack`. */
+static void trim(int64_t at, int64_t *size, int side, int slack)
+{
+    if (at < side && at + *size > side && at + *size <= side + slack)
+        *size = side - at;
+}
+
 /* Against the picture, where it is there already (`info` is NULL where it is still to be made). */
-static int check_crop(const json_t *crop, const struct picture_info *info, struct job_spec *spec,
-                      struct intake_refusal *refusal)
+static int check_crop(const json_t *crop, const struct picture_info *info, int slack,
+                      struct job_spec *spec, struct intake_refusal *refusal)
 {
     static const char *const known[] = {"x", "y", "width", "height", NULL};
     const int64_t most = PICTURE_MAX_SIDE;
@@ -229,6 +239,8 @@ static int check_crop(const json_t *crop, const struct picture_info *info, struc
     spec->has_crop = true;
     if (!info)
         return 0;
+    trim(spec->crop.x, &spec->crop.width, info->width, slack);
+    trim(spec->crop.y, &spec->crop.height, info->height, slack);
     struct picture_rect rect = {(int)spec->crop.x, (int)spec->crop.y, (int)spec->crop.width,
                                 (int)spec->crop.height};
     rc = picture_check_crop(info->width, info->height, &rect, err);
@@ -252,13 +264,14 @@ static int check_input(struct form *form, const struct members *members, struct 
     if (!given)
         return err_set(&refusal->err, ERR_INVALID, "input", "input is required");
     if (from_job)
-        return check_crop(members->crop, NULL, spec, refusal);
+        return check_crop(members->crop, NULL, 0, spec, refusal);
     intake->has_picture = true;
     int rc = take_input(form, members, intake, &refusal->err);
     if (rc == 0)
         rc = check_picture(intake, &info, refusal);
     if (rc == 0)
-        rc = check_crop(members->crop, &info, spec, refusal);
+        rc = check_crop(members->crop, &info, form && form->dialect ? form->dialect->crop_slack : 0,
+                        spec, refusal);
     return rc;
 }
 

@@ -112,8 +112,14 @@ static void open_body(struct call *call)
     if (!accept_read_key(call, submission->idem.key))
         return;
     call_trace(call, submission->trace);
-    int rc = form_create(exchange_header(call->exchange, "Content-Type"), max_bytes,
-                         &submission->form, &err);
+    /* Another service's client sends what it always has, whatever it calls it. */
+    const char *type =
+        call->dialect ? "application/json" : exchange_header(call->exchange, "Content-Type");
+    int rc = form_create(type, max_bytes, &submission->form, &err);
+    if (rc == 0) {
+        submission->form->dialect = call->dialect;
+        submission->form->dialect_context = call->dialect_context;
+    }
     if (rc == ERR_UNSUPPORTED)
         call_refuse(call, PROBLEM_MEDIA_TYPE, "send application/json or multipart/form-data");
     else if (rc == ERR_INVALID)

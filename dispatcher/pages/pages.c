@@ -36,8 +36,8 @@ static int add_models(struct assets *assets, const struct manifest_set *models, 
 static int add_description(struct assets *assets, const struct pages_options *options,
                            struct err *err)
 {
-    const struct openapi_options of = {.models = options->models,
-                                       .public_url = options->public_url};
+    const struct openapi_options of = {
+        .models = options->models, .public_url = options->public_url, .compat = options->compat};
     json_t *document = NULL;
     struct buf text;
     buf_init(&text, 16 * 1024 * 1024);

@@ -28,6 +28,7 @@ struct pages_options {
     const struct manifest_set *models;
     const char *image_origin; /* whence results are shown: "https://host"; NULL: from here */
     const char *public_url;
+    const char *compat; /* see openapi.h */
 };
 
 struct pages {

@@ -30,7 +30,7 @@ def missing():
 
 def run(names):
     failed = 0
-    with Lab(models=ROOT / "models", dispatcher_options=["--web", WEB]) as lab:
+    with Lab(models=ROOT / "models", dispatcher_options=["--web", WEB, "--compat", "selfie2anime=portrait-drawing"]) as lab:
         lab.worker_start()
         lab.notifier_start()
         environment = {**os.environ, "DARKROOM_SERVER": lab.url,

@@ -78,6 +78,8 @@ class Description:
             return
         kind = (response.headers.get("Content-Type") or "").split(";")[0]
         content = answer.get("content", {})
+        if kind == "text/html" and response.status >= 400 and not path.startswith("/v1/"):
+            return  # a problem as a browser shows it
         assert kind in content or operation["tags"] == ["Objects"], f"{where}: {kind} is not told of"
         if kind.endswith("json") and kind in content and len(response.body) < MAX_BODY:
             validator = jsonschema.Draft202012Validator(content[kind]["schema"], resolver=self.resolver)

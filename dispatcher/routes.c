@@ -65,6 +65,8 @@ const struct route routes[] = {
     {GET, "/about", "page", NULL, page_about},
     {GET, "/terms", "page", NULL, page_terms},
     {GET, "/privacy", "page", NULL, page_privacy},
+    {GET, "/history", "page", NULL, page_history},
+    {GET, "/fleet", "page", NULL, page_fleet},
     {GET, "/robots.txt", "asset", NULL, page_robots},
     {GET, "/m/{}", "page", NULL, page_model},
     {GET, "/j/{}", "page", NULL, page_job},

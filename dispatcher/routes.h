@@ -112,6 +112,8 @@ void page_about(struct dispatcher *dispatcher, struct call *call);
 void page_terms(struct dispatcher *dispatcher, struct call *call);
 void page_privacy(struct dispatcher *dispatcher, struct call *call);
 void page_robots(struct dispatcher *dispatcher, struct call *call);
+void page_history(struct dispatcher *dispatcher, struct call *call);
+void page_fleet(struct dispatcher *dispatcher, struct call *call);
 void page_asset(struct dispatcher *dispatcher, struct call *call);
 
 /* pages/submit.c */

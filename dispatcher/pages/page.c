@@ -5,6 +5,8 @@
 #include "common/catalogue.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/manifest.h"
+#include "common/manifest_texts.h"
 #include "common/quality.h"
 #include "common/template.h"
 #include "dispatcher/call.h"
@@ -57,6 +59,27 @@ const char *page_text(const struct call *call, const char *name)
 {
     const char *text = catalogue_text(page_language(call->dispatcher, call->exchange), name);
     return text ? text : "";
+}
+
+json_t *page_models(const struct call *call)
+{
+    const struct dispatcher *dispatcher = call->dispatcher;
+    const char *language = page_language(dispatcher, call->exchange)->tag;
+    char example[ASSETS_MAX_NAME];
+    json_t *list = json_array(), *view;
+    size_t with_picture = 0;
+    for (size_t i = 0; i < dispatcher->models.count; i++) {
+        const struct manifest *model = &dispatcher->models.items[i];
+        if (manifest_texts_view(model, language, &view, NULL) < 0)
+            continue;
+        snprintf(example, sizeof example, "assets/example-%s.webp", model->name);
+        json_object_set_new(view, "example",
+                            json_boolean(assets_has(dispatcher->pages->assets, example)));
+        json_object_set_new(view, "picture", json_boolean(model->has_input));
+        json_array_insert_new(list, model->has_input ? with_picture : json_array_size(list), view);
+        with_picture += model->has_input;
+    }
+    return list;
 }
 
 /* What was chosen with a link holds for a year, on the pages alone. */

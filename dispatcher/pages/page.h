@@ -37,6 +37,11 @@ const struct catalogue_language *page_language(const struct dispatcher *dispatch
 /* A text of that language without its places filled in; "" where there is none. Borrowed. */
 const char *page_text(const struct call *call, const char *name);
 
+/* Of each model what a visitor reads about it in that language: the public part of its manifest,
+ * and whether there is an "example" of its work and whether it takes a "picture"; those that do
+ * come first. Owned by the caller. */
+json_t *page_models(const struct call *call);
+
 /* Answers with the template `name`. `data` is taken; NULL: none, or no memory was left for it. */
 void page_send(struct call *call, unsigned status, const char *name, json_t *data);
 

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
  * The home page, the small print and the files of the site. */
-#include "common/catalogue.h"
-#include "common/manifest.h"
-#include "common/manifest_texts.h"
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/pages/assets.h"
@@ -11,7 +8,6 @@
 #include "dispatcher/pages/pages.h"
 #include "dispatcher/routes.h"
 
-#include <stdio.h>
 #include <string.h>
 
 void models_get(struct dispatcher *dispatcher, struct call *call)
@@ -38,28 +34,6 @@ void page_robots(struct dispatcher *dispatcher, struct call *call)
     assets_send(dispatcher->pages->assets, call, "robots.txt");
 }
 
-/* Of each model what a visitor reads about it, and whether there is an example of its work; those
- * that take a picture first. */
-static json_t *list_models(const struct dispatcher *dispatcher, const struct call *call)
-{
-    const char *language = page_language(dispatcher, call->exchange)->tag;
-    char example[ASSETS_MAX_NAME];
-    json_t *list = json_array(), *view;
-    size_t with_picture = 0;
-    for (size_t i = 0; i < dispatcher->models.count; i++) {
-        const struct manifest *model = &dispatcher->models.items[i];
-        if (manifest_texts_view(model, language, &view, NULL) < 0)
-            continue;
-        snprintf(example, sizeof example, "assets/example-%s.webp", model->name);
-        json_object_set_new(view, "example",
-                            json_boolean(assets_has(dispatcher->pages->assets, example)));
-        json_object_set_new(view, "picture", json_boolean(model->has_input));
-        json_array_insert_new(list, model->has_input ? with_picture : json_array_size(list), view);
-        with_picture += model->has_input;
-    }
-    return list;
-}
-
 static const char *name_of(const json_t *model)
 {
     return json_string_value(json_object_get(model, "name"));
@@ -67,7 +41,7 @@ static const char *name_of(const json_t *model)
 
 void page_home(struct dispatcher *dispatcher, struct call *call)
 {
-    json_t *models = list_models(dispatcher, call);
+    json_t *models = page_models(call);
     const json_t *first = json_array_get(models, 0);
     bool shown = json_is_true(json_object_get(first, "example"));
     bool only = json_array_size(models) == 1;
@@ -78,8 +52,7 @@ void page_home(struct dispatcher *dispatcher, struct call *call)
 
 void page_about(struct dispatcher *dispatcher, struct call *call)
 {
-    page_send(call, 200, "about.html",
-              json_pack("{s:o?}", "models", list_models(dispatcher, call)));
+    page_send(call, 200, "about.html", json_pack("{s:o?}", "models", page_models(call)));
 }
 
 void page_terms(struct dispatcher *dispatcher, struct call *call)
@@ -111,7 +84,7 @@ static json_t *contact(const char *text)
 
 void page_privacy(struct dispatcher *dispatcher, struct call *call)
 {
-    json_t *models = list_models(dispatcher, call);
+    json_t *models = page_models(call);
     for (size_t i = 0; i < json_array_size(models); i++) {
         json_t *view = json_array_get(models, i);
         const struct manifest *model = manifest_set_find(&dispatcher->models, name_of(view));

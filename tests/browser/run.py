@@ -35,7 +35,10 @@ def run(names):
         lab.notifier_start()
         environment = {**os.environ, "DARKROOM_SERVER": lab.url,
                        "DARKROOM_ACCOUNT_KEY": lab.key("--name", "visitor", "--scopes", "submit,read")["key"],
+                       "DARKROOM_REDIS": lab.redis_url,
                        "DARKROOM_OPERATOR_KEY": lab.key("--name", "house", "--scopes", "operate")["key"]}
+        if "fleet" in names:
+            lab.worker_start("--batch", "1", name="second-worker")
         for name in names:
             failed |= subprocess.run(["node", "--test-reporter=tap", HERE / f"{name}.test.mjs"], env=environment,
                                      check=False).returncode

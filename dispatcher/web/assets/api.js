@@ -22,7 +22,8 @@ function problemFrom(status, text) {
   }
 }
 
-async function call(path, options = {}) {
+/** Any route: what it answers as JSON, or null. */
+export async function call(path, options = {}) {
   let response;
   try {
     response = await fetch(path, options);

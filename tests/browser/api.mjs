@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// What a test needs beside the browser: jobs and keys, made as a client and an operator would make them.
+//
+//     const job = await handIn();                       // the shipped model's, with the portrait
+//     const key = makeKey("read");                      // {key, id, account}
+//     await job_is(job, "succeeded");
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { server } from "./browser.mjs";
+
+const portrait = readFileSync(fileURLToPath(new URL("../../docs/images/astronaut.png", import.meta.url)));
+export const portraitUrl = `data:image/png;base64,${portrait.toString("base64")}`;
+const crop = { x: 0, y: 0, width: 256, height: 256 };
+
+/** A request with a JSON body or none; the parsed answer. */
+export async function request(method, path, { body, token } = {}) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  if (body) headers["Content-Type"] = "application/json";
+  const response = await fetch(server + path, { method, headers, body: body && JSON.stringify(body) });
+  const text = await response.text();
+  return { status: response.status, json: text ? JSON.parse(text) : null };
+}
+
+/** A job of the shipped model; `more` are members of the submission. */
+export async function handIn(more = {}, token = "") {
+  const body = { model: "portrait-drawing", input: portraitUrl, crop, ...more };
+  const { status, json } = await request("POST", "/v1/jobs", { body, token });
+  assert.equal(status, 202, JSON.stringify(json));
+  return json;
+}
+
+export const viewOf = (job) => request("GET", `/v1/jobs/${job.id}`, { token: job.tokens.view });
+
+/** Polls until `condition` gives something. */
+export async function until(condition, what, deadline = Date.now() + 30000) {
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > deadline) throw new Error(`${what} did not come true in time`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+export const jobIs = (job, state) =>
+  until(async () => (await viewOf(job)).json.state === state, `job ${job.id} ${state}`);
+
+const darkroom = (...words) =>
+  execFileSync(`${process.env.DARKROOM_BUILD}/dispatcher/darkroom`, [...words, "--redis", process.env.DARKROOM_REDIS], { encoding: "utf8" });
+
+/** A new API key with these scopes, of an account of its own. */
+export const makeKey = (scopes) => JSON.parse(darkroom("keys", "create", "--json", "--scopes", scopes));
+
+export const revokeKey = (key) => darkroom("keys", "revoke", key.id);
+
+export const redis = (...words) =>
+  execFileSync("redis-cli", ["-s", process.env.DARKROOM_REDIS.replace(/^unix:/, ""), ...words.map(String)], { encoding: "utf8" }).trim();
+
+/** A worker by hand (tests/support/hand.c): await hand.say("claim") is what it answers. */
+export class Hand {
+  constructor(model = "portrait-drawing") {
+    this.process = spawn(`${process.env.DARKROOM_BUILD}/tests/integration/hand`, [process.env.DARKROOM_REDIS, "30000", model, "0"],
+      { stdio: ["pipe", "pipe", "inherit"] });
+    this.lines = createInterface({ input: this.process.stdout })[Symbol.asyncIterator]();
+  }
+
+  async say(...words) {
+    this.process.stdin.write(`${words.join(" ")}\n`);
+    return (await this.lines.next()).value;
+  }
+
+  /** {id, epoch, publicId} of a job that is now in its hands, or null. */
+  async claim() {
+    const [id, epoch, publicId] = (await this.say("claim")).split(" ");
+    return publicId ? { id, epoch, publicId } : null;
+  }
+
+  end() {
+    this.process.stdin.end();
+    return new Promise((resolve) => this.process.on("exit", resolve));
+  }
+}

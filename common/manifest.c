@@ -291,6 +291,10 @@ static int make_view(struct manifest *manifest, struct err *err)
         if (member && json_object_set_new(manifest->view, public_members[i], value) < 0)
             return err_set(err, ERR_NOMEM, NULL, "no memory for a manifest's public view");
     }
+    /* Results name them too, and whoever wants one again has to know. */
+    if (manifest->weights_sha256 && json_object_set_new(manifest->view, "weights_sha256",
+                                                        json_string(manifest->weights_sha256)) < 0)
+        return err_set(err, ERR_NOMEM, NULL, "no memory for a manifest's public view");
     return 0;
 }
 

@@ -45,8 +45,8 @@ static int check_number(const json_t *property, const char *field, const json_t 
     double maximum = json_number_value(json_object_get(property, "maximum"));
     double number = json_number_value(value);
     if (!(number >= minimum && number <= maximum))
-        return err_set(err, ERR_INVALID, field, "%s is %.15g, not within %.15g to %.15g", field, number,
-                       minimum, maximum);
+        return err_set(err, ERR_INVALID, field, "%s is %.15g, not within %.15g to %.15g", field,
+                       number, minimum, maximum);
     return 0;
 }
 

@@ -260,7 +260,7 @@ static void set_texts(struct writer *writer)
     if (metadata->has_seed)
         seed[buf_int_text(metadata->seed, seed)] = 0;
     const struct {
-        const char *keyword, *text;
+        const char *keyword, *value;
     } rows[] = {
         {"Software", tool},
         {"Creation Time", created},
@@ -273,14 +273,14 @@ static void set_texts(struct writer *writer)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         bool is_xmp = rows[i].keyword == xmp_keyword;
         /* libpng copies both, and its struct has no const. */
-        png_text text = {.compression =
-                             is_xmp ? PNG_ITXT_COMPRESSION_NONE : PNG_TEXT_COMPRESSION_NONE,
-                         .key = (png_charp)rows[i].keyword,
-                         .text = (png_charp)rows[i].text,
-                         .text_length = is_xmp ? 0 : strlen(rows[i].text),
-                         .itxt_length = is_xmp ? writer->tags->xmp_size : 0};
-        if (rows[i].text[0])
-            png_set_text(writer->png, writer->info, &text, 1);
+        png_text said = {0};
+        said.compression = is_xmp ? PNG_ITXT_COMPRESSION_NONE : PNG_TEXT_COMPRESSION_NONE;
+        said.key = (png_charp)rows[i].keyword;
+        said.text = (png_charp)rows[i].value;
+        said.text_length = is_xmp ? 0 : strlen(rows[i].value);
+        said.itxt_length = is_xmp ? writer->tags->xmp_size : 0;
+        if (rows[i].value[0])
+            png_set_text(writer->png, writer->info, &said, 1);
     }
 }
 

@@ -36,6 +36,7 @@ const struct route routes[] = {
     {GET, "/v1/models", "models", NULL, models_get},
     {GET, "/v1/models/{}", "model", NULL, model_get},
     {POST, "/v1/previews", "preview", preview_headers, preview},
+    {POST, "/v1/provenance", "provenance", provenance_headers, provenance},
     {GET, "/v1/queues", "queues", NULL, operate_queues},
     {POST, "/v1/queues/{}/pause", "pause", NULL, operate_pause},
     {POST, "/v1/queues/{}/resume", "resume", NULL, operate_resume},

@@ -31,6 +31,10 @@ void model_get(struct dispatcher *dispatcher, struct call *call);
 void preview_headers(struct dispatcher *dispatcher, struct call *call);
 void preview(struct dispatcher *dispatcher, struct call *call);
 
+/* provenance.c */
+void provenance_headers(struct dispatcher *dispatcher, struct call *call);
+void provenance(struct dispatcher *dispatcher, struct call *call);
+
 /* history.c */
 void jobs_list(struct dispatcher *dispatcher, struct call *call);
 

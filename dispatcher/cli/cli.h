@@ -10,6 +10,7 @@
  *     cli_view.c    progress bars and lines
  *     cli_redis.c   the connection of those commands that go to Redis itself
  *     cli_submit.c, cli_jobs.c  the commands of whoever hands in jobs
+ *     cli_provenance.c  what a result says of itself
  *     cli_operate.c, cli_keys.c, cli_fsck.c  those of operators
  *
  * Functions return 0 or a code of err.h with one line for a person; main() turns that into an exit
@@ -41,7 +42,7 @@ enum { CLI_EXIT_FAILED = 1, CLI_EXIT_CANCELLED = 2, CLI_EXIT_INTERRUPTED = 130 }
 
 struct cli_settings {
     char *server, *token;
-    char *model, *email, *crop, *output, *idempotency_key;
+    char *model, *email, *crop, *output, *idempotency_key, *from;
     struct config_list params;
     char *key_file;
     int64_t timeout_s, limit;
@@ -138,9 +139,19 @@ struct redis;
 /* By --redis and --redis-password-file. Does not connect yet; owned by the caller. */
 int cli_open_redis(const struct cli *cli, struct redis **out_redis, struct err *err);
 
+/* ---- cli_provenance.c ----------------------------------------------------------------------- */
+
+/* The model and the parameters that a result names, if `server` can make it again. Both are owned
+ * by the caller (free, json_decref). */
+int cli_read_from(struct cli *cli, const char *server, const char *file, char **out_model,
+                  json_t **out_params, struct err *err);
+/* Says on standard error whether the file that was made is the one that it was made from. */
+void cli_compare(const char *from, const char *made);
+
 /* ---- the commands --------------------------------------------------------------------------- */
 
 int cli_submit(struct cli *cli, const char *unused, struct err *err);
+int cli_info(struct cli *cli, const char *file, struct err *err);
 int cli_get(struct cli *cli, const char *id, struct err *err);
 int cli_watch(struct cli *cli, const char *id, struct err *err);
 int cli_cancel(struct cli *cli, const char *id, struct err *err);

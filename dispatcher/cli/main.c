@@ -66,6 +66,8 @@ static const struct config_option submit_options[] = {
     {"crop", CONFIG_TEXT, AT(crop), .help = "x,y,width,height in pixels of the upright picture"},
     {"param", CONFIG_LIST, AT(params), NULL, 0, MAX_PARAMS, NULL,
      "name=value of a parameter of the model; repeat it", 'p'},
+    {"from", CONFIG_TEXT, AT(from),
+     .help = "a result of a model that takes no picture: its model and parameters once more"},
     {"idempotency-key", CONFIG_TEXT, AT(idempotency_key),
      .help = "asked again with the same key within a day, it is the same job"},
     {"wait", CONFIG_BOOL, AT(wait), "false", .help = "stay until the job has ended",
@@ -76,6 +78,7 @@ static const struct config_option submit_options[] = {
     JSON,
     SERVER,
 };
+static const struct config_option info_options[] = {JSON};
 static const struct config_option get_options[] = {OUTPUT, KEY_FILE, JSON, TOKEN, SERVER};
 static const struct config_option watch_options[] = {OUTPUT, TIMEOUT, KEY_FILE,
                                                      JSON,   TOKEN,   SERVER};
@@ -172,9 +175,11 @@ static const struct command {
     const struct config_option *options;
     size_t option_count;
 } commands[] = {
-    {"submit", "[FILE] --model MODEL [OPTIONS]",
+    {"submit", "[FILE] --model MODEL | --from RESULT [OPTIONS]",
      "hand in a picture, or parameters where the model takes no picture", -1, cli_submit,
      submit_options, COUNT(submit_options)},
+    {"info", "FILE", "what a result says of itself: model, weights, parameters", 1, cli_info,
+     info_options, COUNT(info_options)},
     {"get", "ID [-o FILE]", "show a job, save its result", 1, cli_get, get_options,
      COUNT(get_options)},
     {"watch", "ID [-o FILE]", "follow a job until it has ended", 1, cli_watch, watch_options,

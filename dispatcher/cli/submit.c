@@ -6,6 +6,7 @@
 #include "dispatcher/cli/state.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FORM_OVERHEAD (1 << 20)
@@ -37,21 +38,45 @@ static int add_param(json_t *params, const char *text, struct err *err)
     return json_object_set_new(params, key, value) < 0 ? ERR_NOMEM : 0;
 }
 
-static int append_params(struct buf *body, const char *boundary, const struct config_list *list,
-                         struct err *err)
+/* What is handed in. */
+struct work {
+    const char *file;  /* borrowed; NULL for a model that takes no picture */
+    const char *model; /* borrowed */
+    char *own_model;   /* owned: with --from, what `model` is */
+    json_t *params;    /* owned; NULL: none are named */
+};
+
+static void work_fini(struct work *work)
+{
+    free(work->own_model);
+    json_decref(work->params);
+}
+
+static int read_work(struct cli *cli, const char *server, struct work *work, struct err *err)
+{
+    const struct cli_settings *settings = &cli->settings;
+    int rc = 0;
+    if (settings->from)
+        rc = cli_read_from(cli, server, settings->from, &work->own_model, &work->params, err);
+    if (rc < 0)
+        return rc;
+    work->file = cli->word_count ? cli->words[0] : NULL;
+    work->model = work->own_model ? work->own_model : settings->model;
+    if (settings->params.count && !(work->params = json_object()))
+        return ERR_NOMEM;
+    for (size_t i = 0; rc == 0 && i < settings->params.count; i++)
+        rc = add_param(work->params, settings->params.items[i], err);
+    return rc;
+}
+
+static int append_params(struct buf *body, const char *boundary, const json_t *params)
 {
     struct buf text;
-    json_t *params = json_object();
-    int rc = params ? 0 : ERR_NOMEM;
     buf_init(&text, FORM_OVERHEAD / 2);
-    for (size_t i = 0; rc == 0 && i < list->count; i++)
-        rc = add_param(params, list->items[i], err);
-    if (rc == 0)
-        rc = json_append(&text, params, JSON_COMPACT);
+    int rc = json_append(&text, params, JSON_COMPACT);
     if (rc == 0)
         rc = append_field(body, boundary, "params", buf_text(&text));
     buf_fini(&text);
-    json_decref(params);
     return rc;
 }
 
@@ -74,20 +99,19 @@ static int append_file(struct buf *body, const char *boundary, const char *file,
     return rc;
 }
 
-/* `file` is NULL for a model that takes no picture. The small fields first: a server can refuse
- * them before the file arrives. */
-static int make_form(const struct cli_settings *settings, const char *file, const char *boundary,
-                     struct buf *body, struct err *err)
+/* The small fields first: a server can refuse them before the file arrives. */
+static int make_form(const struct cli_settings *settings, const struct work *work,
+                     const char *boundary, struct buf *body, struct err *err)
 {
-    int rc = append_field(body, boundary, "model", settings->model);
+    int rc = append_field(body, boundary, "model", work->model);
     if (rc == 0 && settings->email)
         rc = append_field(body, boundary, "email", settings->email);
     if (rc == 0 && settings->crop)
         rc = append_field(body, boundary, "crop", settings->crop);
-    if (rc == 0 && settings->params.count)
-        rc = append_params(body, boundary, &settings->params, err);
-    if (rc == 0 && file)
-        rc = append_file(body, boundary, file, err);
+    if (rc == 0 && work->params)
+        rc = append_params(body, boundary, work->params);
+    if (rc == 0 && work->file)
+        rc = append_file(body, boundary, work->file, err);
     return rc < 0 ? rc : buf_printf(body, "--%s--\r\n", boundary);
 }
 
@@ -123,15 +147,15 @@ static int read_submitted(const json_t *answer, const char *server, struct cli_j
     return 0;
 }
 
-static int post_form(struct cli *cli, const char *server, const char *file, json_t **out_answer,
-                     struct err *err)
+static int post_form(struct cli *cli, const char *server, const struct work *work,
+                     json_t **out_answer, struct err *err)
 {
     struct buf body;
     char boundary[ID_NAME_SIZE], content_type[128];
     id_nonce_create(boundary); /* 128 random bits: not in the file */
     snprintf(content_type, sizeof content_type, "multipart/form-data; boundary=%s", boundary);
     buf_init(&body, CLI_MAX_INPUT_BYTES + FORM_OVERHEAD);
-    int rc = make_form(&cli->settings, file, boundary, &body, err);
+    int rc = make_form(&cli->settings, work, boundary, &body, err);
     if (rc == ERR_LIMIT)
         err_set(err, rc, NULL, "what is to be sent is larger than %d bytes", CLI_MAX_INPUT_BYTES);
     if (rc == 0)
@@ -170,7 +194,11 @@ static int check_usage(const struct cli *cli, struct err *err)
     const char *key = cli->settings.idempotency_key;
     if (cli->word_count > 1)
         return err_set(err, ERR_INVALID, NULL, "usage: darkroom submit [FILE] --model MODEL");
-    if (!cli->settings.model)
+    if (cli->settings.from &&
+        (cli->settings.model || cli->word_count || cli->settings.params.count))
+        return err_set(err, ERR_INVALID, "from",
+                       "--from names model and parameters: no FILE, --model or --param beside it");
+    if (!cli->settings.model && !cli->settings.from)
         return err_set(err, ERR_INVALID, "model",
                        "--model is needed; `darkroom models` lists them");
     bool clean = true;
@@ -186,13 +214,15 @@ int cli_submit(struct cli *cli, const char *unused, struct err *err)
 {
     const struct cli_settings *settings = &cli->settings;
     const char *server = settings->server ? settings->server : CLI_DEFAULT_SERVER;
-    const char *file = cli->word_count ? cli->words[0] : NULL;
+    struct work work = {0};
     struct cli_job job;
     json_t *answer = NULL;
     int rc = check_usage(cli, err);
     if (rc < 0)
         return rc;
-    rc = post_form(cli, server, file, &answer, err);
+    rc = read_work(cli, server, &work, err);
+    if (rc == 0)
+        rc = post_form(cli, server, &work, &answer, err);
     if (rc == 0)
         rc = read_submitted(answer, server, &job, err);
     if (rc == 0)
@@ -207,6 +237,9 @@ int cli_submit(struct cli *cli, const char *unused, struct err *err)
         rc = cli_print_job(cli, answer, err);
     if (rc == 0 && settings->output && cli->exit_status == 0)
         rc = cli_save_result(cli, &job, err);
+    if (rc == 0 && settings->from && settings->output && strcmp(settings->output, "-"))
+        cli_compare(settings->from, settings->output);
+    work_fini(&work);
     json_decref(answer);
     return rc;
 }

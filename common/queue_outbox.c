@@ -136,38 +136,6 @@ void queue_notify_rows_fini(struct queue_notify_rows *rows)
     rows->count = 0;
 }
 
-void queue_notify_allow_command(const struct queue *queue, const struct queue_notify_row *row,
-                                int max_per_hour, struct redis_command *command)
-{
-    queue_begin(queue, command, &queue_script_notify_allow);
-    redis_command_text(command, row->address);
-    redis_command_text(command, row->notify_id);
-    redis_command_int(command, max_per_hour);
-}
-
-int queue_notify_allow_reply(const struct redis_reply *reply, int64_t *out_wait_ms, struct err *err)
-{
-    if (redis_reply_type(reply) != REDIS_INT)
-        return queue_bad_reply("notify_allow", err);
-    *out_wait_ms = redis_reply_int(reply);
-    return 0;
-}
-
-int queue_notify_allow(const struct queue *queue, struct redis *redis,
-                       const struct queue_notify_row *row, int max_per_hour, int64_t timeout_ms,
-                       int64_t *out_wait_ms, struct err *err)
-{
-    struct redis_command command;
-    struct redis_reply *reply = NULL;
-    redis_command_init(&command, QUEUE_COMMAND_MAX);
-    queue_notify_allow_command(queue, row, max_per_hour, &command);
-    int rc = queue_run(redis, &command, timeout_ms, &reply, err);
-    if (rc == 0)
-        rc = queue_notify_allow_reply(reply, out_wait_ms, err);
-    redis_reply_free(&reply);
-    return rc;
-}
-
 void queue_notify_settle_command(const struct queue *queue, const struct queue_notified *notified,
                                  struct redis_command *command)
 {

@@ -11,8 +11,7 @@
  *     queue_notify_intake(&queue, redis, 2000, &n, &err);
  *     queue_notify_claim(&queue, redis, 16, 60000, 2000, &rows, &err);
  *     for each row:
- *         queue_notify_allow(&queue, redis, row, max_per_hour, 2000, &wait_ms, &err);
- *         ... send ...
+ *         ... ask mail_ledger.h, send ...
  *         queue_notify_settle(&queue, redis, &(struct queue_notified){...}, 2000, &verdict, &err);
  *     queue_notify_rows_fini(&rows);
  *
@@ -73,23 +72,14 @@ int queue_notify_claim(const struct queue *queue, struct redis *redis, size_t ma
                        int64_t timeout_ms, struct queue_notify_rows *out, struct err *err);
 void queue_notify_rows_fini(struct queue_notify_rows *rows);
 
-/* May this row be sent now? *out_wait_ms is 0, or how long until the address may get another one:
- * settle it as QUEUE_NOTIFY_WAIT then. A row counts once, however often it asks. */
-void queue_notify_allow_command(const struct queue *queue, const struct queue_notify_row *row,
-                                int max_per_hour, struct redis_command *command);
-int queue_notify_allow_reply(const struct redis_reply *reply, int64_t *out_wait_ms,
-                             struct err *err);
-int queue_notify_allow(const struct queue *queue, struct redis *redis,
-                       const struct queue_notify_row *row, int max_per_hour, int64_t timeout_ms,
-                       int64_t *out_wait_ms, struct err *err);
-
 enum queue_notify_outcome {
     QUEUE_NOTIFY_SENT,
     QUEUE_NOTIFY_RETRY,    /* a failure of now: again after retry_ms; given up after three days */
     QUEUE_NOTIFY_WAIT,     /* not tried: again after retry_ms, which counts as no attempt */
     QUEUE_NOTIFY_REFUSED,  /* a failure for good */
     QUEUE_NOTIFY_UNWANTED, /* nobody wants it any more: forgotten */
-    QUEUE_NOTIFY_HELD      /* as WAIT, because no mails may go out now */
+    QUEUE_NOTIFY_HELD,     /* as WAIT, because no mails may go out now */
+    QUEUE_NOTIFY_BACK      /* not tried: back in its line, for anybody, after retry_ms */
 };
 struct queue_notified {
     const char *notify_id;

@@ -24,17 +24,19 @@ struct secret {
 };
 
 /* Why a key exists; the text is part of the key, so changing one invalidates what it made. */
-#define SECRET_VIEW "view"                   /* tokens that may look */
-#define SECRET_MANAGE "manage"               /* tokens that may cancel */
-#define SECRET_SHARE "share"                 /* tokens that may see a result, no more */
-#define SECRET_DELETE "delete"               /* tokens that may erase */
-#define SECRET_STORE_LINK "store-link"       /* signed links of the local object store */
-#define SECRET_ADDRESS "address"             /* sealed e-mail addresses */
-#define SECRET_ADDRESS_INDEX "address-index" /* keyed hashes of e-mail addresses */
-#define SECRET_WEBHOOK "webhook"             /* sealed URLs and secrets of webhooks */
-#define SECRET_WEBHOOK_JOB "webhook-job"     /* secrets of the URLs that jobs bring */
-#define SECRET_WEBHOOK_HOST "webhook-host"   /* keyed hashes of their hosts */
-#define SECRET_VISITOR_FLOW "visitor-flow"   /* keyed hashes of visitors, for fairness */
+#define SECRET_VIEW "view"                         /* tokens that may look */
+#define SECRET_MANAGE "manage"                     /* tokens that may cancel */
+#define SECRET_SHARE "share"                       /* tokens that may see a result, no more */
+#define SECRET_DELETE "delete"                     /* tokens that may erase */
+#define SECRET_STORE_LINK "store-link"             /* signed links of the local object store */
+#define SECRET_ADDRESS "address"                   /* sealed e-mail addresses */
+#define SECRET_ADDRESS_INDEX "address-index"       /* keyed hashes of e-mail addresses */
+#define SECRET_UNSUBSCRIBE_ID "unsubscribe-id"     /* keyed hashes of addresses that want no mail */
+#define SECRET_UNSUBSCRIBE_LINK "unsubscribe-link" /* the links that say so */
+#define SECRET_WEBHOOK "webhook"                   /* sealed URLs and secrets of webhooks */
+#define SECRET_WEBHOOK_JOB "webhook-job"           /* secrets of the URLs that jobs bring */
+#define SECRET_WEBHOOK_HOST "webhook-host"         /* keyed hashes of their hosts */
+#define SECRET_VISITOR_FLOW "visitor-flow"         /* keyed hashes of visitors, for fairness */
 
 /* ERR_NOT_FOUND, ERR_IO, ERR_DENIED (permissions), ERR_INVALID (not 64 hex digits). */
 int secret_load(const char *path, struct secret *out_secret, struct err *err);

@@ -39,14 +39,28 @@ static void follow_command(struct smtp *smtp, const char *text, size_t size)
         smtp->quitting = true;
     for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++)
         if (size >= 5 && memcmp(text, stages[i].verb, 5) == 0) {
-            smtp->outcome.stage = stages[i].stage;
-            smtp->outcome.reply = 0;
+            smtp->outcome = (struct smtp_outcome){.stage = stages[i].stage};
         }
 }
 
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
+}
+
+/* "550 5.1.1 …": the code behind the code. */
+static void read_detail(const char *text, size_t size, int out[3])
+{
+    int detail[3] = {0};
+    size_t at = 4;
+    for (int i = 0; i < 3; i++, at++) {
+        size_t first = at;
+        for (; at < size && is_digit(text[at]) && at - first < 3; at++)
+            detail[i] = 10 * detail[i] + (text[at] - '0');
+        if (at == first || (i < 2 && (at >= size || text[at] != '.')))
+            return;
+    }
+    memcpy(out, detail, sizeof detail);
 }
 
 /* curl reports every command and reply here: the only way to know to which command a refusal was
@@ -58,8 +72,11 @@ static int on_debug(CURL *curl, curl_infotype type, char *data, size_t size, voi
     if (type == CURLINFO_HEADER_OUT)
         follow_command(smtp, data, size);
     else if (type == CURLINFO_HEADER_IN && !smtp->quitting && size >= 3 && is_digit(data[0]) &&
-             is_digit(data[1]) && is_digit(data[2]))
+             is_digit(data[1]) && is_digit(data[2])) {
         smtp->outcome.reply = (data[0] - '0') * 100 + (data[1] - '0') * 10 + (data[2] - '0');
+        memset(smtp->outcome.detail, 0, sizeof smtp->outcome.detail);
+        read_detail(data, size, smtp->outcome.detail);
+    }
     return 0;
 }
 
@@ -201,14 +218,32 @@ void smtp_destroy(struct smtp **smtp)
     *smtp = NULL;
 }
 
+/* Have we sent as much as we may? To the recipient alone 452 and 454 say nothing so general unless
+ * the enhanced code does, as some servers say it there of a mailbox that is full. */
+static bool is_quota(const struct smtp_outcome *outcome)
+{
+    const int *detail = outcome->detail;
+    if (outcome->stage < SMTP_SENDER || detail[1] == 2)
+        return false;
+    if (detail[0] && detail[1] == 4 && detail[2] == 5)
+        return true;
+    return (outcome->reply == 452 || outcome->reply == 454) &&
+           (outcome->stage != SMTP_RECIPIENT || detail[0]);
+}
+
 /* What curl's result and the server's last word mean for the mail. */
-static int judge(const struct smtp *smtp, CURLcode result, struct err *err)
+static int judge(struct smtp *smtp, CURLcode result, struct err *err)
 {
     static const char *const stages[] = {
         [SMTP_CONNECT] = "the connection", [SMTP_AUTH] = "the login",
         [SMTP_SENDER] = "our address",     [SMTP_RECIPIENT] = "the recipient",
         [SMTP_CONTENT] = "the message",    [SMTP_TAKEN] = "the message"};
-    const struct smtp_outcome *outcome = &smtp->outcome;
+    struct smtp_outcome *outcome = &smtp->outcome;
+    outcome->quota = is_quota(outcome);
+    if (outcome->quota)
+        return err_set(err, ERR_UNAVAILABLE, NULL,
+                       "the mail server answered %d to %s: it takes no more for now",
+                       outcome->reply, stages[outcome->stage]);
     if (outcome->stage == SMTP_AUTH && outcome->reply >= 500)
         return err_set(err, ERR_DENIED, "smtp-user", "the mail server answered %d to the login",
                        outcome->reply);
@@ -233,7 +268,7 @@ int smtp_send(struct smtp *smtp, const char *from, const char *to, const void *m
     smtp->message = message;
     smtp->size = size;
     smtp->sent = 0;
-    smtp->outcome = (struct smtp_outcome){SMTP_CONNECT, 0};
+    smtp->outcome = (struct smtp_outcome){.stage = SMTP_CONNECT};
     smtp->quitting = false;
 
     int rc = address_check(from, sender, err);

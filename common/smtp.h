@@ -17,7 +17,9 @@
  * never take it (5xx to this recipient or this message), ERR_DENIED for a wrong user or password,
  * ERR_UNAVAILABLE or ERR_TIMEOUT for all that may pass: server away, 4xx, no TLS, and 5xx before
  * the recipient was named, which is a fault of the configuration and of no mail. A mail for which
- * no answer came may have been taken all the same: send it again with the same Message-ID.
+ * no answer came may have been taken all the same: send it again with the same Message-ID. What
+ * servers answer once we have sent as much as we may (452, 454 and x.4.5, save where it is the
+ * recipient's mailbox that is full) is ERR_UNAVAILABLE as well, with `quota`.
  *
  * Errors name the reply's code and never an address. One connection is kept between mails. Belongs
  * to one thread. */
@@ -54,6 +56,8 @@ enum smtp_stage {
 struct smtp_outcome {
     enum smtp_stage stage; /* where it ended; before SMTP_RECIPIENT every mail would fare alike */
     int reply;             /* the server's last code there, such as 550; 0: none */
+    int detail[3];         /* its enhanced code (RFC 3463), such as 5.1.1; zeros: none */
+    bool quota;            /* it takes no more mails from us for now, whoever they are for */
 };
 
 /* ERR_INVALID: not a URL of these kinds, or plain to another machine. Does not connect. *out_smtp

@@ -4,7 +4,7 @@
 -- notify_settle: what became of a try.
 --
 -- ARGV  notify id, epoch, outcome (0 sent, 1 retry, 2 wait, 3 refused, 4 not wanted any more, 5 wait because
---       no mails may go out now), retry ms, reason, give up ms
+--       no mails may go out now, 6 back in line), retry ms, reason, give up ms
 -- Reply {verdict, 1 if given up}: 1 done, 2 was sent already, 4 lost
 -- The time after which a row is given up runs from its first failure: waiting costs it nothing.
 local notify_id, outcome = ARGV[1], ARGV[3]
@@ -33,9 +33,10 @@ if outcome == '0' or outcome == '4' then
   tell(outcome == '0' and 's' or 'x')
   return {1, 0}
 end
-if outcome == '2' or outcome == '5' then
+local waiting = ({['2'] = 'h', ['5'] = 'q', ['6'] = 'w'})[outcome]
+if waiting then
   row_wait(notify_id, now + ARGV[4])
-  tell(outcome == '2' and 'h' or 'q')
+  tell(waiting)
   return {1, 0}
 end
 call('HINCRBY', row, 'attempts', 1)

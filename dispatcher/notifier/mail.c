@@ -2,127 +2,145 @@
 #include "dispatcher/notifier/mail.h"
 
 #include "common/buf.h"
+#include "common/catalogue.h"
 #include "common/err.h"
+#include "common/json.h"
+#include "common/template.h"
 #include "dispatcher/notifier/mime.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_SUBJECT 120
 #define MAX_URL 1024
+#define MAX_NAME 64
 
 /* Made by embed.c from templates/. */
-extern const char mail_succeeded_txt[], mail_succeeded_html[], mail_failed_txt[],
-    mail_failed_html[];
+extern const char mail_mail_txt[], mail_mail_html[];
 
-/* What a visitor can do about a failure. Whatever is not in the table was our fault. */
-static const struct {
-    const char *code;
-    const char *reason;
-    const char *advice;
-} failures[] = {
-    {"corrupt", "The file could not be read as a picture: it seems to be damaged or cut off.",
-     "Please save the photo once more or choose another one, and send it again."},
-    {"unsupported", "The file is of a kind that we cannot read.",
-     "JPEG, PNG and WebP pictures work: please send one of these."},
-    {"limit", "The picture is larger than this model takes.",
-     "A smaller copy of it will work: please send that."},
-    {"invalid", "Something in the order did not fit the picture, such as a crop outside of it.",
-     "Please choose the part of the picture again, and send it again."},
-    {"timeout", "Making it took longer than we allow.",
-     "It was not the fault of your picture. Trying again later may work."},
-    {NULL, "Something went wrong on our side, and trying again did not help.",
-     "It was not the fault of your picture. Trying again later may work."},
+/* "=_" cannot be in quoted-printable text (RFC 2045, section 6.7), nor in base64. */
+struct boundaries {
+    char outer[MAIL_MAX_ID + 16], inner[MAIL_MAX_ID + 16];
+    char content_id[MAIL_MAX_ID + ADDRESS_SIZE + 16];
 };
 
-struct value {
-    const char *name;
-    const char *text;
-};
+/* ---- the texts ------------------------------------------------------------------------------- */
 
-static int append_escaped(struct buf *out, const char *text)
+/* A text about why it failed, or of whatever went wrong where we have no words for it. */
+static const char *failure_text(const struct mail *mail, const char *which)
 {
-    int rc = 0;
-    for (; rc == 0 && *text; text++) {
-        switch (*text) {
-        case '&': rc = buf_append_text(out, "&amp;"); break;
-        case '<': rc = buf_append_text(out, "&lt;"); break;
-        case '>': rc = buf_append_text(out, "&gt;"); break;
-        case '"': rc = buf_append_text(out, "&quot;"); break;
-        case '\'': rc = buf_append_text(out, "&#39;"); break;
-        default: rc = buf_append(out, text, 1);
-        }
+    char name[MAX_NAME];
+    const char *text = NULL;
+    const char *reason = mail->reason ? mail->reason : "";
+    if (reason[strspn(reason, "abcdefghijklmnopqrstuvwxyz_-")] == 0 && strlen(reason) < 32) {
+        snprintf(name, sizeof name, "mail.reason.%s.%s", reason, which);
+        text = catalogue_text(mail->language, name);
     }
-    return rc;
+    snprintf(name, sizeof name, "mail.reason.other.%s", which);
+    return text ? text : catalogue_text(mail->language, name);
 }
 
-static const char *find_value(const struct value *values, const char *name, size_t length)
+static const char *subject_of(const struct mail *mail)
 {
-    for (; values->name; values++)
-        if (strlen(values->name) == length && memcmp(values->name, name, length) == 0)
-            return values->text;
-    return NULL;
+    return catalogue_text(mail->language, mail->kind == MAIL_SUCCEEDED ? "mail.ready.subject"
+                                                                       : "mail.failed.subject");
 }
 
-/* Replaces each {{name}}; an unknown one is a fault of the template (ERR_INTERNAL). */
-static int render(struct buf *out, const char *template, const struct value *values, bool html,
-                  struct err *err)
+/* What the templates are filled with; NULL without memory. */
+static json_t *data_of(const struct mail *mail, const struct boundaries *boundaries)
 {
-    int rc = 0;
-    while (rc == 0) {
-        const char *open = strstr(template, "{{");
-        if (!open)
-            return buf_append_text(out, template);
-        const char *close = strstr(open, "}}");
-        const char *text = close ? find_value(values, open + 2, (size_t)(close - open) - 2) : NULL;
-        if (!text)
-            return err_set(err, ERR_INTERNAL, NULL,
-                           "the mail template has a bad placeholder: %.20s", open);
-        rc = buf_append(out, template, (size_t)(open - template));
-        if (rc == 0)
-            rc = html ? append_escaped(out, text) : buf_append_text(out, text);
-        template = close + 2;
+    json_t *data = json_pack(
+        "{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "lang", mail->language->tag,
+        "ready", mail->kind == MAIL_SUCCEEDED, "subject", subject_of(mail), "site", mail->site_url,
+        "result_url", mail->result_url, "delete_url", mail->delete_url, "unsubscribe_url",
+        mail->unsubscribe_url, "public_id", mail->public_id, "model", mail->model, "why",
+        failure_text(mail, "why"), "advice", failure_text(mail, "advice"));
+    if (data && mail->thumbnail.size &&
+        json_object_set_new(data, "thumbnail",
+                            json_pack("{s:s, s:i, s:i}", "cid", boundaries->content_id, "width",
+                                      mail->thumbnail.width, "height", mail->thumbnail.height)) <
+            0) {
+        json_decref(data);
+        return NULL;
     }
-    return rc;
+    return data;
 }
 
-static int append_part(struct buf *out, const char *boundary, const char *type,
-                       const char *template, const struct value *values, struct err *err)
+/* ---- the parts ------------------------------------------------------------------------------- */
+
+static int append_text(struct buf *out, const char *boundary, bool html, const struct mail *mail,
+                       const json_t *data, struct err *err)
 {
+    const struct template_options options = {.html = html, .texts = mail->language->texts};
     struct buf body;
     buf_init(&body, MAIL_MAX_BYTES);
-    int rc = render(&body, template, values, strcmp(type, "text/html") == 0, err);
+    int rc = template_render(html ? "mail.html" : "mail.txt", html ? mail_mail_html : mail_mail_txt,
+                             data, &options, &body, err);
     if (rc == 0)
         rc = buf_printf(out,
                         "--%s\r\n"
-                        "Content-Type: %s; charset=utf-8\r\n"
+                        "Content-Type: text/%s; charset=utf-8\r\n"
                         "Content-Transfer-Encoding: quoted-printable\r\n\r\n",
-                        boundary, type);
+                        boundary, html ? "html" : "plain");
     if (rc == 0)
         rc = mime_append_quoted_printable(out, buf_text(&body), body.size);
     buf_fini(&body);
     return rc;
 }
 
-/* Splits "Subject: ...", an empty line and the text that follows. */
-static int split_subject(const char *template, char subject[MAX_SUBJECT], const char **out_text,
-                         struct err *err)
+/* The HTML and the picture in it belong together (RFC 2387). */
+static int append_related(struct buf *out, const struct boundaries *boundaries,
+                          const struct mail *mail, const json_t *data, struct err *err)
 {
-    static const char label[] = "Subject: ";
-    const char *start = template + sizeof label - 1;
-    size_t length = strcspn(template, "\n");
-    if (strncmp(template, label, sizeof label - 1) || strncmp(template + length, "\n\n", 2) ||
-        length - (sizeof label - 1) >= MAX_SUBJECT)
-        return err_set(err, ERR_INTERNAL, NULL, "the mail template has no subject line");
-    snprintf(subject, MAX_SUBJECT, "%.*s", (int)(length - (sizeof label - 1)), start);
-    *out_text = template + length + 2;
-    return 0;
+    int rc = buf_printf(out,
+                        "--%s\r\n"
+                        "Content-Type: multipart/related; type=\"text/html\";\r\n"
+                        " boundary=\"%s\"\r\n\r\n",
+                        boundaries->outer, boundaries->inner);
+    if (rc == 0)
+        rc = append_text(out, boundaries->inner, true, mail, data, err);
+    if (rc == 0)
+        rc = buf_printf(out,
+                        "--%s\r\n"
+                        "Content-Type: image/jpeg\r\n"
+                        "Content-Transfer-Encoding: base64\r\n"
+                        "Content-ID: <%s>\r\n"
+                        "Content-Disposition: inline; filename=\"picture.jpg\"\r\n\r\n",
+                        boundaries->inner, boundaries->content_id);
+    if (rc == 0)
+        rc = mime_append_base64(out, mail->thumbnail.data, mail->thumbnail.size);
+    return rc == 0 ? buf_printf(out, "--%s--\r\n", boundaries->inner) : rc;
+}
+
+static int append_body(struct buf *out, const struct boundaries *boundaries,
+                       const struct mail *mail, struct err *err)
+{
+    json_t *data = data_of(mail, boundaries);
+    int rc = data ? 0 : ERR_NOMEM;
+    if (rc == 0)
+        rc = append_text(out, boundaries->outer, false, mail, data, err);
+    if (rc == 0 && mail->thumbnail.size)
+        rc = append_related(out, boundaries, mail, data, err);
+    else if (rc == 0)
+        rc = append_text(out, boundaries->outer, true, mail, data, err);
+    json_decref(data);
+    return rc == 0 ? buf_printf(out, "--%s--\r\n", boundaries->outer) : rc;
+}
+
+/* ---- the headers ----------------------------------------------------------------------------- */
+
+/* One-click (RFC 8058) is for https alone. */
+static int append_unsubscribe(struct buf *out, const struct mail *mail)
+{
+    int rc = buf_printf(out, "List-Unsubscribe:\r\n <%s>\r\n", mail->unsubscribe_url);
+    if (rc == 0 && strncmp(mail->unsubscribe_url, "https://", 8) == 0)
+        rc = buf_append_text(out, "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
+    return rc;
 }
 
 static int append_headers(struct buf *out, const struct mail_sender *sender,
-                          const struct mail *mail, const char *subject, const char *boundary,
-                          int64_t wall_ms, struct err *err)
+                          const struct mail *mail, const char *boundary, int64_t wall_ms,
+                          struct err *err)
 {
     char date[MIME_DATE_SIZE];
     mime_date(wall_ms, date);
@@ -132,14 +150,18 @@ static int append_headers(struct buf *out, const struct mail_sender *sender,
     if (rc == 0)
         rc = mime_append_mailbox(out, "To", NULL, mail->to, err);
     if (rc == 0)
-        rc = mime_append_header(out, "Subject", subject, err);
+        rc = mime_append_header(out, "Subject", subject_of(mail), err);
+    if (rc == 0)
+        rc = buf_printf(out, "Message-ID: <%s%s>\r\nAuto-Submitted: auto-generated\r\n", mail->id,
+                        strchr(sender->address, '@'));
+    if (rc == 0)
+        rc = append_unsubscribe(out, mail);
     if (rc == 0)
         rc = buf_printf(out,
-                        "Message-ID: <%s%s>\r\n"
-                        "Auto-Submitted: auto-generated\r\n"
+                        "Content-Language: %s\r\n"
                         "MIME-Version: 1.0\r\n"
                         "Content-Type: multipart/alternative;\r\n boundary=\"%s\"\r\n\r\n",
-                        mail->id, strchr(sender->address, '@'), boundary);
+                        mail->language->tag, boundary);
     return rc;
 }
 
@@ -165,43 +187,28 @@ static int check(const struct mail *mail, struct err *err)
 {
     if (!is_id(mail->id))
         return err_set(err, ERR_INVALID, "id", "the notification's id may not stand in a mail");
-    if (!is_url(mail->site_url) || !is_url(mail->result_url) || !is_url(mail->delete_url))
+    if (!is_url(mail->site_url) || !is_url(mail->result_url) || !is_url(mail->delete_url) ||
+        !is_url(mail->unsubscribe_url))
         return err_set(err, ERR_INVALID, "public-url", "a link may not stand in a mail");
+    if (mail->thumbnail.size > MAIL_MAX_THUMBNAIL)
+        return err_set(err, ERR_LIMIT, "thumbnail", "the small picture has more than %d bytes",
+                       MAIL_MAX_THUMBNAIL);
     return 0;
 }
 
 int mail_compose(const struct mail_sender *sender, const struct mail *mail, int64_t wall_ms,
                  struct buf *out, struct err *err)
 {
-    bool ready = mail->kind == MAIL_SUCCEEDED;
-    size_t row = 0;
-    while (failures[row].code && (!mail->reason || strcmp(failures[row].code, mail->reason)))
-        row++;
-    const struct value values[] = {
-        {"site", mail->site_url},         {"result_url", mail->result_url},
-        {"delete_url", mail->delete_url}, {"public_id", mail->public_id},
-        {"model", mail->model},           {"reason", failures[row].reason},
-        {"advice", failures[row].advice}, {NULL, NULL},
-    };
-    const char *text = NULL;
-    char subject[MAX_SUBJECT];
-    /* "=_" cannot be in quoted-printable text (RFC 2045, section 6.7). */
-    char boundary[MAIL_MAX_ID + 16];
-    snprintf(boundary, sizeof boundary, "=_%.60s", mail->id);
-
+    struct boundaries boundaries;
     int rc = check(mail, err);
-    if (rc == 0)
-        rc = split_subject(ready ? mail_succeeded_txt : mail_failed_txt, subject, &text, err);
-    if (rc == 0)
-        rc = append_headers(out, sender, mail, subject, boundary, wall_ms, err);
-    if (rc == 0)
-        rc = append_part(out, boundary, "text/plain", text, values, err);
-    if (rc == 0)
-        rc = append_part(out, boundary, "text/html", ready ? mail_succeeded_html : mail_failed_html,
-                         values, err);
-    if (rc == 0)
-        rc = buf_printf(out, "--%s--\r\n", boundary);
-    return rc;
+    if (rc < 0)
+        return rc;
+    snprintf(boundaries.outer, sizeof boundaries.outer, "=_%.60s", mail->id);
+    snprintf(boundaries.inner, sizeof boundaries.inner, "=_r_%.58s", mail->id);
+    snprintf(boundaries.content_id, sizeof boundaries.content_id, "p.%s%s", mail->id,
+             strchr(sender->address, '@'));
+    rc = append_headers(out, sender, mail, boundaries.outer, wall_ms, err);
+    return rc == 0 ? append_body(out, &boundaries, mail, err) : rc;
 }
 
 int mail_sender_parse(const char *text, struct mail_sender *out_sender, struct err *err)

@@ -7,6 +7,7 @@
  * Mail and webhooks have a thread each, so that neither waits for the other: the main thread hands
  * over one mail at a time, the other has many requests under way. outbox_watch.h wakes both. */
 #include "common/backoff.h"
+#include "common/catalogue.h"
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/err.h"
@@ -14,15 +15,17 @@
 #include "common/manifest.h"
 #include "common/network.h"
 #include "common/queue_outbox.h"
-#include "common/redis_options.h"
 #include "common/secret.h"
 #include "common/smtp.h"
 #include "common/stop.h"
 #include "common/token.h"
+#include "common/unsubscribe.h"
 #include "common/webhook.h"
 #include "dispatcher/notifier/hook_sender.h"
 #include "dispatcher/notifier/notify.h"
 #include "dispatcher/notifier/outbox_watch.h"
+#include "dispatcher/notifier/settings.h"
+#include "dispatcher/notifier/thumbnail.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -38,120 +41,37 @@
 /* The longest until another notifier's row is seen. */
 #define MAX_BLOCK_MS 1000
 #define DRAIN_MS 5000 /* what a stop leaves to requests under way */
-
-struct settings {
-    struct redis_tls_files redis_tls;
-    char *redis, *redis_password_file, *public_url, *models, *secret_file;
-    char *mail_from, *smtp, *smtp_user, *smtp_password_file, *smtp_ca_file, *outbox;
-    char *webhook_allow, *webhook_ca_file;
-    int64_t shards, per_address_hour, retry_ms, mail_lease_ms, smtp_timeout_ms;
-    int64_t webhook_slots, webhook_per_receiver, webhook_retry_ms, webhook_lease_ms;
-    int64_t webhook_timeout_ms;
-    bool smtp_allow_plain;
-};
-
-#define AT(member) offsetof(struct settings, member)
-
-static const struct config_option options[] = {
-    {"redis", CONFIG_TEXT, AT(redis), "redis://127.0.0.1:6379/0", .help = "server of the queue"},
-    {"redis-password-file", CONFIG_TEXT, AT(redis_password_file), .help = "its password"},
-    REDIS_TLS_OPTIONS(AT(redis_tls)),
-    {"shards", CONFIG_INT, AT(shards), "1", 1, QUEUE_SHARDS_MAX, NULL,
-     "over which the jobs are spread; every program of a Redis is told the same"},
-    {"public-url", CONFIG_TEXT, AT(public_url), "http://127.0.0.1:8080",
-     .help = "where visitors reach the dispatcher; links begin with it"},
-    {"models", CONFIG_TEXT, AT(models), .help = "folder of manifests, for the models' titles"},
-    {"secret-file", CONFIG_TEXT, AT(secret_file), .help = "the secret of the dispatchers"},
-    {"mail-from", CONFIG_TEXT, AT(mail_from), .help = "'Name <address>' or address of the sender"},
-    {"smtp", CONFIG_TEXT, AT(smtp),
-     .help = "smtps://HOST, smtp+starttls://HOST[:PORT] or smtp://HOST[:PORT]"},
-    {"smtp-user", CONFIG_TEXT, AT(smtp_user), .help = "for AUTH; none by default"},
-    {"smtp-password-file", CONFIG_TEXT, AT(smtp_password_file), .help = "for AUTH"},
-    {"smtp-ca-file", CONFIG_TEXT, AT(smtp_ca_file),
-     .help = "certificates to trust instead of the system's"},
-    {"smtp-allow-plain", CONFIG_BOOL, AT(smtp_allow_plain), "false",
-     .help = "let smtp:// reach other machines than this one"},
-    {"smtp-timeout-ms", CONFIG_INT, AT(smtp_timeout_ms), "60000", 100, 600000, "ms",
-     "the longest that handing over one mail may take"},
-    {"outbox", CONFIG_TEXT, AT(outbox), .help = "write .eml files into this folder instead"},
-    {"mail-per-address-hour", CONFIG_INT, AT(per_address_hour), "6", 1, 1000, "mails",
-     "more wait until the hour is over"},
-    {"mail-retry-ms", CONFIG_INT, AT(retry_ms), "10000", 10, 3600000, "ms",
-     "first wait after a failure; it doubles up to an hour, for three days"},
-    {"mail-lease-ms", CONFIG_INT, AT(mail_lease_ms), "120000", 1000, 3600000, "ms",
-     "after this a mail of a notifier that died is taken over"},
-    {"webhook-allow", CONFIG_TEXT, AT(webhook_allow),
-     .help = "internal networks that webhooks may reach all the same: 10.1.2.0/24,127.0.0.1"},
-    {"webhook-ca-file", CONFIG_TEXT, AT(webhook_ca_file),
-     .help = "certificates to trust instead of the system's"},
-    {"webhook-timeout-ms", CONFIG_INT, AT(webhook_timeout_ms), "15000", 100, 60000, "ms",
-     "the longest that one request may take"},
-    {"webhook-concurrency", CONFIG_INT, AT(webhook_slots), "256", 1, 4096, "requests", "at once"},
-    {"webhook-per-receiver", CONFIG_INT, AT(webhook_per_receiver), "4", 1, 256, "requests",
-     "at once to one receiver, from all notifiers together"},
-    {"webhook-retry-ms", CONFIG_INT, AT(webhook_retry_ms), "10000", 10, 3600000, "ms",
-     "first wait after a failure; it doubles up to four hours, for three days"},
-    {"webhook-lease-ms", CONFIG_INT, AT(webhook_lease_ms), "60000", 1000, 3600000, "ms",
-     "after this a request of a notifier that died is made again"},
-};
-
-static const struct config_spec spec = {
-    .usage = "--secret-file FILE --mail-from SENDER (--smtp URL | --outbox DIR) [OPTIONS]\n"
-             "Sends the mails and webhooks of jobs that ended.",
-    .options = options,
-    .option_count = sizeof options / sizeof options[0],
-    .settings_size = sizeof(struct settings),
-    .max_arguments = 0,
-};
+#define THUMBNAIL_SIDE 320
+#define THUMBNAIL_MS 5000
 
 /* What main() holds together. */
 struct program {
-    struct settings settings;
+    struct notifier_settings settings;
     struct secret secret;
     struct mail_sender sender;
     struct manifest_set models;
     struct address_keys *addresses;
     struct token_keys *tokens;
+    struct unsubscribe_keys *unsubscribe;
+    struct catalogue *catalogue;
+    struct thumbnailer *thumbnailer;
+    struct notify *notify;
     struct webhook_keys *webhooks;
     struct network_set webhook_allow;
     struct redis *mail_redis, *hook_redis;
     struct smtp *smtp;
     struct redis_target target;
     struct queue queues[QUEUE_SHARDS_MAX];
-    struct notify_courier courier;
+    struct courier courier;
     int mail_wake, hook_wake; /* eventfds */
     struct outbox_watch *watch;
     struct hook_sender *hooks;
     pthread_t hook_thread;
 };
 
-static int check_settings(struct settings *settings, struct err *err)
-{
-    if (!settings->secret_file || !settings->mail_from)
-        return err_set(err, ERR_INVALID, NULL, "--secret-file and --mail-from are needed");
-    if (!settings->smtp == !settings->outbox)
-        return err_set(err, ERR_INVALID, NULL, "one of --smtp and --outbox is needed");
-    if (!settings->smtp_user != !settings->smtp_password_file)
-        return err_set(err, ERR_INVALID, NULL, "--smtp-user and --smtp-password-file go together");
-    if (settings->smtp && settings->mail_lease_ms <= settings->smtp_timeout_ms)
-        return err_set(err, ERR_INVALID, "mail-lease-ms",
-                       "mail-lease-ms must be more than smtp-timeout-ms, which is %lld",
-                       (long long)settings->smtp_timeout_ms);
-    if (settings->webhook_lease_ms <= settings->webhook_timeout_ms)
-        return err_set(err, ERR_INVALID, "webhook-lease-ms",
-                       "webhook-lease-ms must be more than webhook-timeout-ms, which is %lld",
-                       (long long)settings->webhook_timeout_ms);
-    size_t length = strlen(settings->public_url);
-    while (length && settings->public_url[length - 1] == '/')
-        settings->public_url[--length] = 0;
-    if (strncmp(settings->public_url, "http://", 7) && strncmp(settings->public_url, "https://", 8))
-        return err_set(err, ERR_INVALID, "public-url", "public-url wants http:// or https://");
-    return 0;
-}
-
 static int open_courier(struct program *program, struct err *err)
 {
-    const struct settings *settings = &program->settings;
+    const struct notifier_settings *settings = &program->settings;
     if (settings->outbox) {
         struct stat status;
         if (mkdir(settings->outbox, 0700) < 0 &&
@@ -159,7 +79,7 @@ static int open_courier(struct program *program, struct err *err)
             return err_set_errno(err, "outbox", "cannot make the folder %s", settings->outbox);
         if (access(settings->outbox, W_OK | X_OK) < 0)
             return err_set_errno(err, "outbox", "cannot write into %s", settings->outbox);
-        program->courier = notify_folder_courier(settings->outbox);
+        program->courier = courier_folder(settings->outbox);
         return 0;
     }
     char password[MAX_PASSWORD] = "";
@@ -176,7 +96,7 @@ static int open_courier(struct program *program, struct err *err)
                          &program->smtp, err);
     crypto_wipe(password, sizeof password);
     if (rc == 0)
-        program->courier = notify_smtp_courier(program->smtp);
+        program->courier = courier_smtp(program->smtp);
     return rc;
 }
 
@@ -188,6 +108,8 @@ static int open_keys(struct program *program, struct err *err)
     if (rc == 0)
         rc = token_keys_create(&program->secret, &program->tokens);
     if (rc == 0)
+        rc = unsubscribe_keys_create(&program->secret, &program->unsubscribe);
+    if (rc == 0)
         rc = webhook_keys_create(&program->secret, &program->webhooks);
     secret_wipe(&program->secret);
     return rc;
@@ -195,7 +117,7 @@ static int open_keys(struct program *program, struct err *err)
 
 static int open_hooks(struct program *program, struct err *err)
 {
-    const struct settings *settings = &program->settings;
+    const struct notifier_settings *settings = &program->settings;
     int rc =
         network_set_parse(settings->webhook_allow, "webhook-allow", &program->webhook_allow, err);
     program->mail_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -220,18 +142,59 @@ static int open_hooks(struct program *program, struct err *err)
     return rc == 0 ? hook_sender_create(&hooks, &program->hooks, err) : rc;
 }
 
+/* Fetching a small picture is no reason to send a mail after its lease. */
+static int open_thumbnailer(struct program *program, struct err *err)
+{
+    const struct notifier_settings *settings = &program->settings;
+    int64_t left_ms = settings->mail_lease_ms - (settings->smtp ? settings->smtp_timeout_ms : 0);
+    const struct thumbnailer_options thumbnails = {
+        .ca_file = settings->webhook_ca_file,
+        .timeout_ms = left_ms / 2 < THUMBNAIL_MS ? left_ms / 2 : THUMBNAIL_MS,
+        .side = THUMBNAIL_SIDE,
+        .max_bytes = MAIL_MAX_THUMBNAIL,
+    };
+    return settings->thumbnails ? thumbnailer_open(&thumbnails, &program->thumbnailer, err) : 0;
+}
+
+static int open_mails(struct program *program, struct err *err)
+{
+    const struct notifier_settings *settings = &program->settings;
+    int rc = catalogue_open(&program->catalogue, err);
+    if (rc == 0)
+        rc = open_courier(program, err);
+    if (rc == 0)
+        rc = open_thumbnailer(program, err);
+    const struct notify_options mails = {
+        .redis = program->mail_redis,
+        .addresses = program->addresses,
+        .tokens = program->tokens,
+        .unsubscribe = program->unsubscribe,
+        .catalogue = program->catalogue,
+        .models = settings->models ? &program->models : NULL,
+        .sender = &program->sender,
+        .courier = &program->courier,
+        .thumbnailer = program->thumbnailer,
+        .public_url = settings->public_url,
+        .per_address_hour = settings->per_address_hour,
+        .quota_hour = settings->quota_hour,
+        .quota_day = settings->quota_day,
+        .hold_ms = settings->hold_ms,
+        .lease_ms = settings->mail_lease_ms,
+        .retry_ms = settings->retry_ms,
+    };
+    return rc == 0 ? notify_create(&mails, &program->notify, err) : rc;
+}
+
 static int open_all(struct program *program, struct err *err)
 {
-    const struct settings *settings = &program->settings;
-    int rc = check_settings(&program->settings, err);
+    const struct notifier_settings *settings = &program->settings;
+    int rc = notifier_settings_check(&program->settings, err);
     if (rc == 0)
         rc = mail_sender_parse(settings->mail_from, &program->sender, err);
     if (rc == 0)
         rc = open_keys(program, err);
     if (rc == 0 && settings->models)
         rc = manifest_set_load(settings->models, &program->models, err);
-    if (rc == 0)
-        rc = open_courier(program, err);
     if (rc == 0)
         rc = redis_target_init(&program->target, settings->redis, settings->redis_password_file,
                                err);
@@ -241,6 +204,8 @@ static int open_all(struct program *program, struct err *err)
         rc = redis_create(&program->target, &program->mail_redis, err);
     if (rc == 0)
         rc = redis_create(&program->target, &program->hook_redis, err);
+    if (rc == 0)
+        rc = open_mails(program, err);
     for (unsigned i = 0; i < settings->shards; i++) {
         queue_init(&program->queues[i], i, settings->mail_lease_ms);
         program->queues[i].shards = (unsigned)settings->shards;
@@ -257,14 +222,18 @@ static void close_all(struct program *program)
         close(program->mail_wake);
     if (program->hook_wake >= 0)
         close(program->hook_wake);
+    thumbnailer_close(&program->thumbnailer); /* before what its threads have in hand */
+    notify_destroy(&program->notify);
     redis_destroy(&program->hook_redis);
     redis_destroy(&program->mail_redis);
     smtp_destroy(&program->smtp);
     manifest_set_fini(&program->models);
     webhook_keys_destroy(&program->webhooks);
+    catalogue_close(&program->catalogue);
+    unsubscribe_keys_destroy(&program->unsubscribe);
     token_keys_destroy(&program->tokens);
     address_keys_destroy(&program->addresses);
-    config_fini(&spec, &program->settings);
+    config_fini(&notifier_settings_spec, &program->settings);
 }
 
 /* Sleeps, unless a signal comes first. */
@@ -309,14 +278,16 @@ static void log_report(const struct notify_report *report)
     static const char *const events[] = {
         [NOTIFY_SENT] = "mail.sent",         [NOTIFY_LIMITED] = "mail.limited",
         [NOTIFY_DEFERRED] = "mail.deferred", [NOTIFY_REFUSED] = "mail.refused",
-        [NOTIFY_GONE] = "mail.gone",
+        [NOTIFY_GONE] = "mail.gone",         [NOTIFY_HELD] = "mail.held",
+        [NOTIFY_UNWANTED] = "mail.unwanted",
     };
     enum log_level level = report->result == NOTIFY_REFUSED ? LOG_WARN : LOG_INFO;
-    if (report->result == NOTIFY_IDLE)
+    if (report->result == NOTIFY_IDLE || report->result == NOTIFY_BEGUN)
         return;
     log_event(level, events[report->result], "job", LOG_S, report->job, "mail", LOG_S, report->id,
               "attempt", LOG_I, (int64_t)report->attempt, "wait_ms", LOG_I, report->wait_ms,
-              "reason", LOG_S, report->reason.code < 0 ? report->reason.text : NULL, NULL);
+              "picture", LOG_I, (int64_t)report->picture, "reason", LOG_S,
+              report->reason.code < 0 ? report->reason.text : NULL, NULL);
 }
 
 /* Redis may be away when we start; one that evicts or is too old is an error. */
@@ -338,29 +309,20 @@ static int wait_for_redis(struct program *program, struct outage *redis_away, st
     return 0;
 }
 
-/* The wait ends with a signal, with news, or in time. */
-static void wait_for_news(int wake_fd, int64_t ms)
+/* The wait ends with a signal, with news, with a small picture, or in time. */
+static void wait_for_news(const struct program *program, int64_t ms)
 {
-    struct pollfd fds[] = {{.fd = stop_fd(), .events = POLLIN}, {.fd = wake_fd, .events = POLLIN}};
+    struct pollfd fds[] = {
+        {.fd = stop_fd(), .events = POLLIN},
+        {.fd = program->mail_wake, .events = POLLIN},
+        {.fd = program->thumbnailer ? thumbnailer_fd(program->thumbnailer) : -1, .events = POLLIN}};
     uint64_t news;
-    poll(fds, 2, (int)ms);
-    (void)!read(wake_fd, &news, sizeof news); /* not blocking */
+    poll(fds, 3, (int)ms);
+    (void)!read(program->mail_wake, &news, sizeof news); /* not blocking */
 }
 
 static void send_mails(struct program *program)
 {
-    struct notify notify = {
-        .redis = program->mail_redis,
-        .addresses = program->addresses,
-        .tokens = program->tokens,
-        .models = &program->models,
-        .sender = &program->sender,
-        .courier = &program->courier,
-        .public_url = program->settings.public_url,
-        .per_address_hour = (int)program->settings.per_address_hour,
-        .lease_ms = program->settings.mail_lease_ms,
-        .retry_ms = program->settings.retry_ms,
-    };
     struct outage redis_away = {"redis.away", {.base_ms = 50, .max_ms = 2000}, false};
     struct outage mail_away = {"mail.away", {.base_ms = 200, .max_ms = 30000}, false};
     unsigned shards = (unsigned)program->settings.shards, idle = 0;
@@ -368,8 +330,7 @@ static void send_mails(struct program *program)
     for (unsigned turn = 0; !stop_requested(); turn++) {
         struct notify_report report;
         struct err err = {0};
-        notify.queue = &program->queues[turn % shards];
-        int rc = notify_tick(&notify, &report, &err);
+        int rc = notify_tick(program->notify, &program->queues[turn % shards], &report, &err);
         if (rc < 0) {
             outage_begin(&redis_away, &err);
             continue;
@@ -386,7 +347,7 @@ static void send_mails(struct program *program)
         else if (report.next_due_ms >= 0 && report.next_due_ms < wait_ms)
             wait_ms = report.next_due_ms;
         if (idle == shards) {
-            wait_for_news(program->mail_wake, wait_ms);
+            wait_for_news(program, wait_ms);
             wait_ms = MAX_BLOCK_MS;
             idle = 0;
         }
@@ -435,7 +396,8 @@ int main(int argc, char **argv)
     struct err err = {0};
     enum config_next next;
     int arguments;
-    int rc = config_load(&spec, argc, argv, &program.settings, &next, &arguments, &err);
+    int rc = config_load(&notifier_settings_spec, argc, argv, &program.settings, &next, &arguments,
+                         &err);
     if (rc == 0 && next == CONFIG_EXIT)
         return EXIT_SUCCESS;
     log_init("notifier", LOG_INFO);

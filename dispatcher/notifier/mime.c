@@ -2,6 +2,7 @@
 #include "dispatcher/notifier/mime.h"
 
 #include "common/address.h"
+#include "common/base64.h"
 #include "common/buf.h"
 #include "common/err.h"
 
@@ -13,6 +14,7 @@
 #define MAX_HEADER_LINE 78
 #define MAX_LINE 998
 #define MAX_BODY_LINE 76
+#define BASE64_LINE_BYTES 57 /* make 76 characters */
 #define MAX_ENCODED_WORD 75
 #define MAX_DISPLAY 128
 
@@ -203,6 +205,19 @@ int mime_append_quoted_printable(struct buf *out, const char *text, size_t size)
         size_t visible = length && text[at + length - 1] == '\r' && end ? length - 1 : length;
         rc = append_qp_line(out, text + at, visible);
         at += length + (end ? 1 : 0);
+    }
+    return rc;
+}
+
+int mime_append_base64(struct buf *out, const void *data, size_t size)
+{
+    const unsigned char *bytes = data;
+    int rc = 0;
+    for (size_t at = 0; rc == 0 && at < size; at += BASE64_LINE_BYTES) {
+        char line[BASE64_LENGTH(BASE64_LINE_BYTES) + 1];
+        size_t now = size - at < BASE64_LINE_BYTES ? size - at : BASE64_LINE_BYTES;
+        base64_encode(BASE64_STANDARD, bytes + at, now, line);
+        rc = buf_join(out, line, "\r\n", NULL);
     }
     return rc;
 }

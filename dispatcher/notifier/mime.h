@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The parts of MIME that a mail of ours needs: header lines, dates and quoted-printable bodies.
+ * The parts of MIME that a mail of ours needs: header lines, dates, quoted-printable and base64
+ * bodies.
  *
  *     mime_append_header(&mail, "Subject", "Your picture is ready", &err);
  *     mime_append_quoted_printable(&mail, html, strlen(html));
@@ -34,5 +35,8 @@ void mime_date(int64_t wall_ms, char out[MIME_DATE_SIZE]);
 
 /* Text with LF or CRLF line ends; the result's last line is always ended. ERR_NOMEM, ERR_LIMIT. */
 int mime_append_quoted_printable(struct buf *out, const char *text, size_t size);
+
+/* Bytes of any kind. */
+int mime_append_base64(struct buf *out, const void *data, size_t size);
 
 #endif

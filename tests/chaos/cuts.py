@@ -14,7 +14,7 @@ from scenario import scenario
 # What the programs send while clients submit, watch, cancel and erase, workers come and go, some jobs
 # fail, and mails go out. Plain commands are in lower case as Redis has them.
 SCRIPTS = ("submit", "claim", "heartbeat", "complete", "fail", "release", "cancel", "erase", "get", "grants", "tick",
-           "hello", "bye", "notify_intake", "notify_claim", "notify_allow", "notify_settle", "trash_take", "xread",
+           "hello", "bye", "notify_intake", "notify_claim", "mail_take", "notify_settle", "mail_done", "trash_take", "xread",
            "blpop")
 
 

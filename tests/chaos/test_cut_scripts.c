@@ -6,6 +6,7 @@
  */
 #include "tests/unit/check.h"
 
+#include "common/mail_ledger.h"
 #include "common/queue_fsck.h"
 #include "tests/support/queue_fixture.h"
 
@@ -206,7 +207,6 @@ static void notify_cut(void)
 {
     struct queue_notify_rows rows = {0};
     enum queue_verdict verdict;
-    int64_t wait_ms;
     int moved = 0;
     bool dead;
     cut();
@@ -214,10 +214,16 @@ static void notify_cut(void)
     was_cut();
     CHECK_INT(raw_int("ZCARD", "{q:00}due"), 1);
     struct queue_notify_row row = notify_claim_cut(&rows);
+    const struct mail_asked asked = {row.address, "0123", row.notify_id, 1, 0, 0};
+    struct mail_answer answer;
     cut();
-    CHECK_INT(queue_notify_allow(&queue, redis, &row, 1, CALL_MS, &wait_ms, &err), 0);
+    CHECK_INT(mail_ledger_take(redis, &asked, CALL_MS, &answer, &err), 0);
     was_cut();
-    CHECK_INT(wait_ms, 0); /* the one that it may have, though it asked twice */
+    CHECK_INT(answer.verdict, MAIL_MAY_GO); /* the one that it may have, though it asked twice */
+    const struct mail_done done = {MAIL_EVENT_SENT, answer.taken_ms, 0, NULL};
+    cut();
+    CHECK_INT(mail_ledger_done(redis, &done, CALL_MS, &err), 0);
+    was_cut();
     struct queue_notified sent = {row.notify_id, row.epoch, QUEUE_NOTIFY_SENT, 0, NULL};
     cut();
     CHECK_INT(queue_notify_settle(&queue, redis, &sent, CALL_MS, &verdict, &dead, &err), 0);
@@ -225,7 +231,7 @@ static void notify_cut(void)
     CHECK_INT(verdict, QUEUE_AGAIN);
     CHECK_INT(raw_int("ZCARD", "{q:00}due"), 0);
     queue_notify_rows_fini(&rows);
-    RAW("DEL", "{q:00}rate:0123456789abcdef0123456789abcdef");
+    RAW("DEL", "{k}mailto:0123456789abcdef0123456789abcdef");
 }
 
 static void cancel_and_erase_cut(void)

@@ -125,6 +125,7 @@ class NotifierTest(unittest.TestCase):
         text, html = self.check_mail(mail.data, job, "Your picture is ready")
         self.assertIn("Your picture is ready", text)
         self.assertIn("deletes it", text)
+        self.assertIn("stops all mails", text)
         self.assertRegex(html, rf'<a href="{self.lab.url}/j/{job}\?token=')
         self.assertEqual(mail.recipients, [f"TO:<{SOMEBODY}>"])
         self.assertTrue(mail.sender.startswith("FROM:<darkroom@example.org>"))
@@ -374,7 +375,7 @@ class NotifierTest(unittest.TestCase):
         for wait in waits:
             self.assertTrue(3500000 < wait <= 3600000, wait)
         # An hour later: what was counted is forgotten, and the rows are due.
-        for key in self.lab.redis_cli("keys", "{q:00}rate:*").splitlines():
+        for key in self.lab.redis_cli("keys", "{k}mailto:*").splitlines():
             self.lab.redis_cli("del", key)
         for row in rows:
             self.lab.redis_cli("zadd", "{q:00}due", "0", row)

@@ -334,27 +334,6 @@ static void an_erased_job_is_not_told_of(void)
     queue_notify_rows_fini(&rows);
 }
 
-static int64_t allow(const struct queue_notify_row *row, int max_per_hour)
-{
-    int64_t wait_ms = -1;
-    CHECK_INT(queue_notify_allow(&queue, redis, row, max_per_hour, CALL_MS, &wait_ms, &err), 0);
-    return wait_ms;
-}
-
-static void an_address_gets_so_many_mails_an_hour(void)
-{
-    struct queue_notify_row rows[4] = {{.notify_id = "a.m", .address = "x"},
-                                       {.notify_id = "b.m", .address = "x"},
-                                       {.notify_id = "c.m", .address = "x"},
-                                       {.notify_id = "d.m", .address = "y"}};
-    begin(30000);
-    CHECK_INT(allow(&rows[0], 2), 0);
-    CHECK_INT(allow(&rows[1], 2), 0);
-    CHECK(allow(&rows[2], 2) > 3500000);
-    CHECK_INT(allow(&rows[0], 2), 0);
-    CHECK_INT(allow(&rows[3], 2), 0);
-}
-
 /* ---- trash
  * --------------------------------------------------------------------------------------- */
 
@@ -479,7 +458,6 @@ int main(void)
     RUN(a_replayed_dead_letter_waits_for_its_mail_anew);
     RUN(a_language_is_a_tag_or_refused);
     RUN(an_erased_job_is_not_told_of);
-    RUN(an_address_gets_so_many_mails_an_hour);
     RUN(the_input_goes_when_the_job_ends_and_losers_results_too);
     RUN(a_dead_letter_keeps_its_input_until_it_is_erased);
     RUN(an_upload_of_an_erased_job_is_swept);

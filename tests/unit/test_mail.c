@@ -2,6 +2,7 @@
 #include "dispatcher/notifier/mail.h"
 
 #include "common/buf.h"
+#include "common/catalogue.h"
 #include "common/err.h"
 #include "dispatcher/notifier/mime.h"
 #include "tests/unit/check.h"
@@ -9,14 +10,17 @@
 #define AT 1795262530000 /* Sat, 21 Nov 2026 12:02:10 UTC */
 
 static struct buf out;
+static struct catalogue *catalogue;
 
-static const struct mail ready = {
+static struct mail ready = {
+    /* its language: see main() */
     .kind = MAIL_SUCCEEDED,
     .id = "6f1c.1",
     .to = "somebody@example.org",
     .site_url = "https://darkroom.example/",
     .result_url = "https://darkroom.example/j/6f1c?token=VIEW",
     .delete_url = "https://darkroom.example/j/6f1c/delete?token=DELETE",
+    .unsubscribe_url = "https://darkroom.example/u/STOP",
     .public_id = "6f1c",
     .model = "Portrait drawing",
 };
@@ -84,6 +88,64 @@ static void the_headers_are_those_of_a_machine_that_expects_no_answer(void)
     CHECK_HAS(text, "\r\nMessage-ID: <6f1c.1@darkroom.example>\r\n");
     CHECK_HAS(text, "\r\nAuto-Submitted: auto-generated\r\n");
     CHECK_HAS(text, "\r\nMIME-Version: 1.0\r\n");
+    CHECK_HAS(text, "\r\nContent-Language: en\r\n");
+}
+
+static void one_click_is_offered_over_https_alone(void)
+{
+    struct err err;
+    CHECK_INT(compose(&ready, &err), 0);
+    CHECK_HAS(buf_text(&out), "\r\nList-Unsubscribe:\r\n <https://darkroom.example/u/STOP>\r\n");
+    CHECK_HAS(buf_text(&out), "\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
+    struct mail mail = ready;
+    mail.unsubscribe_url = "http://darkroom.example/u/STOP";
+    CHECK_INT(compose(&mail, &err), 0);
+    CHECK_HAS(buf_text(&out), "\r\nList-Unsubscribe:\r\n <http://darkroom.example/u/STOP>\r\n");
+    CHECK(strstr(buf_text(&out), "List-Unsubscribe-Post") == NULL);
+}
+
+static void every_language_has_its_own_mail(void)
+{
+    size_t count;
+    const struct catalogue_language *languages = catalogue_languages(catalogue, &count);
+    CHECK(count >= 4);
+    for (size_t i = 0; i < count; i++) {
+        struct err err;
+        struct mail mail = ready;
+        mail.language = &languages[i];
+        CHECK_INT(compose(&mail, &err), 0);
+        bool english = !strcmp(languages[i].tag, "en");
+        CHECK(!strstr(buf_text(&out), "Subject: Your picture is ready\r\n") == !english);
+        decode();
+        CHECK_HAS(buf_text(&out), catalogue_text(&languages[i], "mail.ready.look"));
+        CHECK_HAS(buf_text(&out), catalogue_text(&languages[i], "mail.ready.button"));
+        char lang[32];
+        snprintf(lang, sizeof lang, "<html lang=\"%s\">", languages[i].tag);
+        CHECK_HAS(buf_text(&out), lang);
+    }
+}
+
+static void a_small_picture_is_part_of_the_html(void)
+{
+    static unsigned char jpeg[MAIL_MAX_THUMBNAIL + 1] = {0xff, 0xd8, 0xff};
+    struct err err;
+    struct mail mail = ready;
+    mail.thumbnail = (struct mail_thumbnail){jpeg, MAIL_MAX_THUMBNAIL, 320, 200};
+    CHECK_INT(compose(&mail, &err), 0);
+    const char *text = buf_text(&out);
+    CHECK_HAS(text, "multipart/related; type=\"text/html\"");
+    CHECK_HAS(text, "\r\nContent-ID: <p.6f1c.1@darkroom.example>\r\n");
+    CHECK_HAS(text, "Content-Transfer-Encoding: base64\r\n");
+    CHECK_HAS(text, "\r\n\r\n/9j/AAAA");
+    CHECK(strstr(text, "--=_6f1c.1--\r\n") > strstr(text, "--=_r_6f1c.1--\r\n"));
+    decode();
+    CHECK_HAS(buf_text(&out), "src=\"cid:p.6f1c.1@darkroom.example\" width=\"320\" height=\"200\"");
+    mail.thumbnail.size++;
+    CHECK_INT(compose(&mail, &err), ERR_LIMIT);
+    mail.thumbnail.size = 0;
+    CHECK_INT(compose(&mail, &err), 0);
+    CHECK(strstr(buf_text(&out), "cid:") == NULL);
+    CHECK(strstr(buf_text(&out), "multipart/related") == NULL);
 }
 
 static void both_parts_hold_both_links(void)
@@ -305,8 +367,14 @@ static void a_message_never_outgrows_its_buffer(void)
 
 int main(void)
 {
+    struct err err = {0};
+    CHECK_INT(catalogue_open(&catalogue, &err), 0);
+    ready.language = catalogue_find(catalogue, "en");
     RUN(every_line_ends_with_crlf_and_fits);
     RUN(the_headers_are_those_of_a_machine_that_expects_no_answer);
+    RUN(one_click_is_offered_over_https_alone);
+    RUN(every_language_has_its_own_mail);
+    RUN(a_small_picture_is_part_of_the_html);
     RUN(both_parts_hold_both_links);
     RUN(a_failure_says_why_in_plain_words);
     RUN(a_retry_is_the_same_mail_but_for_its_date);
@@ -318,5 +386,6 @@ int main(void)
     RUN(the_sender_is_an_address_with_or_without_a_name);
     RUN(a_message_never_outgrows_its_buffer);
     buf_fini(&out);
+    catalogue_close(&catalogue);
     return check_report();
 }

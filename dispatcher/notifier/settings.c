@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatcher/notifier/settings.h"
+
+#include "common/err.h"
+#include "common/queue.h"
+#include "common/redis_options.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define AT(member) offsetof(struct notifier_settings, member)
+
+static const struct config_option options[] = {
+    {"redis", CONFIG_TEXT, AT(redis), "redis://127.0.0.1:6379/0", .help = "server of the queue"},
+    {"redis-password-file", CONFIG_TEXT, AT(redis_password_file), .help = "its password"},
+    REDIS_TLS_OPTIONS(AT(redis_tls)),
+    {"shards", CONFIG_INT, AT(shards), "1", 1, QUEUE_SHARDS_MAX, NULL,
+     "over which the jobs are spread; every program of a Redis is told the same"},
+    {"public-url", CONFIG_TEXT, AT(public_url), "http://127.0.0.1:8080",
+     .help = "where visitors reach the dispatcher; links begin with it"},
+    {"models", CONFIG_TEXT, AT(models), .help = "folder of manifests, for the models' titles"},
+    {"secret-file", CONFIG_TEXT, AT(secret_file), .help = "the secret of the dispatchers"},
+    {"mail-from", CONFIG_TEXT, AT(mail_from), .help = "'Name <address>' or address of the sender"},
+    {"smtp", CONFIG_TEXT, AT(smtp),
+     .help = "smtps://HOST, smtp+starttls://HOST[:PORT] or smtp://HOST[:PORT]"},
+    {"smtp-user", CONFIG_TEXT, AT(smtp_user), .help = "for AUTH; none by default"},
+    {"smtp-password-file", CONFIG_TEXT, AT(smtp_password_file), .help = "for AUTH"},
+    {"smtp-ca-file", CONFIG_TEXT, AT(smtp_ca_file),
+     .help = "certificates to trust instead of the system's"},
+    {"smtp-allow-plain", CONFIG_BOOL, AT(smtp_allow_plain), "false",
+     .help = "let smtp:// reach other machines than this one"},
+    {"smtp-timeout-ms", CONFIG_INT, AT(smtp_timeout_ms), "60000", 100, 600000, "ms",
+     "the longest that handing over one mail may take"},
+    {"outbox", CONFIG_TEXT, AT(outbox), .help = "write .eml files into this folder instead"},
+    {"mail-per-address-hour", CONFIG_INT, AT(per_address_hour), "6", 1, 1000, "mails",
+     "more wait until the hour is over"},
+    {"mail-quota-hour", CONFIG_INT, AT(quota_hour), "0", 0, 100000000, "mails",
+     "of all notifiers together in any hour; more wait; 0: no limit"},
+    {"mail-quota-day", CONFIG_INT, AT(quota_day), "0", 0, 100000000, "mails",
+     "the same in any 24 hours"},
+    {"mail-hold-ms", CONFIG_INT, AT(hold_ms), "900000", 100, 86400000, "ms",
+     "how long no mail is sent after the mail server has said that it takes no more"},
+    {"mail-thumbnails", CONFIG_BOOL, AT(thumbnails), "true",
+     .help = "put a small copy of the result into the mail; it is fetched from the public URL"},
+    {"mail-retry-ms", CONFIG_INT, AT(retry_ms), "10000", 10, 3600000, "ms",
+     "first wait after a failure; it doubles up to an hour, for three days"},
+    {"mail-lease-ms", CONFIG_INT, AT(mail_lease_ms), "120000", 1000, 3600000, "ms",
+     "after this a mail of a notifier that died is taken over"},
+    {"webhook-allow", CONFIG_TEXT, AT(webhook_allow),
+     .help = "internal networks that webhooks may reach all the same: 10.1.2.0/24,127.0.0.1"},
+    {"webhook-ca-file", CONFIG_TEXT, AT(webhook_ca_file),
+     .help = "certificates to trust instead of the system's"},
+    {"webhook-timeout-ms", CONFIG_INT, AT(webhook_timeout_ms), "15000", 100, 60000, "ms",
+     "the longest that one request may take"},
+    {"webhook-concurrency", CONFIG_INT, AT(webhook_slots), "256", 1, 4096, "requests", "at once"},
+    {"webhook-per-receiver", CONFIG_INT, AT(webhook_per_receiver), "4", 1, 256, "requests",
+     "at once to one receiver, from all notifiers together"},
+    {"webhook-retry-ms", CONFIG_INT, AT(webhook_retry_ms), "10000", 10, 3600000, "ms",
+     "first wait after a failure; it doubles up to four hours, for three days"},
+    {"webhook-lease-ms", CONFIG_INT, AT(webhook_lease_ms), "60000", 1000, 3600000, "ms",
+     "after this a request of a notifier that died is made again"},
+};
+
+const struct config_spec notifier_settings_spec = {
+    .usage = "--secret-file FILE --mail-from SENDER (--smtp URL | --outbox DIR) [OPTIONS]\n"
+             "Sends the mails and webhooks of jobs that ended.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .settings_size = sizeof(struct notifier_settings),
+    .max_arguments = 0,
+};
+
+int notifier_settings_check(struct notifier_settings *settings, struct err *err)
+{
+    if (!settings->secret_file || !settings->mail_from)
+        return err_set(err, ERR_INVALID, NULL, "--secret-file and --mail-from are needed");
+    if (!settings->smtp == !settings->outbox)
+        return err_set(err, ERR_INVALID, NULL, "one of --smtp and --outbox is needed");
+    if (!settings->smtp_user != !settings->smtp_password_file)
+        return err_set(err, ERR_INVALID, NULL, "--smtp-user and --smtp-password-file go together");
+    if (settings->smtp && settings->mail_lease_ms <= settings->smtp_timeout_ms)
+        return err_set(err, ERR_INVALID, "mail-lease-ms",
+                       "mail-lease-ms must be more than smtp-timeout-ms, which is %lld",
+                       (long long)settings->smtp_timeout_ms);
+    if (settings->webhook_lease_ms <= settings->webhook_timeout_ms)
+        return err_set(err, ERR_INVALID, "webhook-lease-ms",
+                       "webhook-lease-ms must be more than webhook-timeout-ms, which is %lld",
+                       (long long)settings->webhook_timeout_ms);
+    size_t length = strlen(settings->public_url);
+    while (length && settings->public_url[length - 1] == '/')
+        settings->public_url[--length] = 0;
+    if (strncmp(settings->public_url, "http://", 7) && strncmp(settings->public_url, "https://", 8))
+        return err_set(err, ERR_INVALID, "public-url", "public-url wants http:// or https://");
+    return 0;
+}

@@ -52,6 +52,9 @@ static int check_local(const char *local, size_t length, struct err *err)
             return refuse(err, "a dot before the @ must stand between two characters");
         if (!dot && !is_letter_or_digit(local[i]) && !strchr("!#$%&'*+-/=?^_`{|}~", local[i]))
             return refuse(err, "a character before the @ is not allowed");
+        /* RFC 2047 has no encoded words in an address, but mail programs decode them there. */
+        if (local[i] == '=' && i + 1 < length && local[i + 1] == '?')
+            return refuse(err, "=? may not stand before the @");
     }
     return 0;
 }

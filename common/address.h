@@ -9,8 +9,8 @@
  *
  * The syntax is the part of RFC 5321 and 5322 that people use: local@domain, the local part a
  * dot-atom, the domain of dotted letter-digit-hyphen labels. So an address holds no quote, bracket,
- * comma, space or control character, and can stand in a mail's envelope and headers as it is. A
- * domain outside ASCII has to come in its xn-- form. Any thread, also at once. */
+ * comma, space, control character or "=?", and can stand in a mail's envelope and headers as it is.
+ * A domain outside ASCII has to come in its xn-- form. Any thread, also at once. */
 #ifndef DARKROOM_COMMON_ADDRESS_H
 #define DARKROOM_COMMON_ADDRESS_H
 

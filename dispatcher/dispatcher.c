@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/secret.h"
 #include "common/stop.h"
+#include "dispatcher/access/blocked.h"
 #include "dispatcher/access/cors.h"
 #include "dispatcher/access/keyring.h"
 #include "dispatcher/access/limits.h"
@@ -26,6 +27,7 @@
 #include "dispatcher/routes.h"
 #include "dispatcher/upkeep/gate.h"
 #include "dispatcher/upkeep/housekeeping.h"
+#include "dispatcher/upkeep/mail_watch.h"
 #include "dispatcher/upkeep/purge.h"
 #include "dispatcher/upkeep/sweep.h"
 
@@ -88,6 +90,8 @@ static int load_keys(struct dispatcher *dispatcher, struct err *err)
     rc = token_keys_create(&secret, &dispatcher->tokens);
     if (rc == 0)
         rc = address_keys_create(&secret, &dispatcher->addresses);
+    if (rc == 0)
+        rc = unsubscribe_keys_create(&secret, &dispatcher->unsubscribe);
     if (rc == 0)
         rc = webhook_keys_create(&secret, &dispatcher->webhooks);
     if (rc == 0)
@@ -243,6 +247,8 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
     if (rc == 0)
         rc = housekeeping_create(dispatcher, &dispatcher->housekeeping);
     if (rc == 0)
+        rc = mail_watch_create(dispatcher, &dispatcher->mail_watch);
+    if (rc == 0)
         rc = samples_create(dispatcher, &dispatcher->samples);
     if (rc == 0)
         rc = purge_create(dispatcher, &dispatcher->purge, err);
@@ -299,6 +305,9 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
                           err);
     if (rc == 0)
         rc = watch(dispatcher, offload_fd(dispatcher->offload), &offload_tag, err);
+    if (rc == 0)
+        rc = blocked_create(settings->blocked_domains, dispatcher->offload, &dispatcher->blocked,
+                            err);
     return rc;
 }
 
@@ -359,6 +368,8 @@ static int64_t tick(struct dispatcher *dispatcher, int64_t now_ms)
     next_ms = earlier(next_ms, housekeeping_tick(dispatcher->housekeeping, now_ms));
     next_ms = earlier(next_ms, purge_tick(dispatcher->purge, now_ms));
     next_ms = earlier(next_ms, sweep_tick(dispatcher->sweep, now_ms));
+    next_ms = earlier(next_ms, mail_watch_tick(dispatcher->mail_watch, now_ms));
+    next_ms = earlier(next_ms, blocked_tick(dispatcher->blocked, now_ms));
     next_ms = earlier(next_ms, samples_tick(dispatcher->samples, now_ms));
     next_ms = earlier(next_ms, limits_tick(dispatcher->limits, now_ms));
     next_ms = earlier(next_ms, disowned_tick(dispatcher->disowned, now_ms));
@@ -484,10 +495,12 @@ void dispatcher_close(struct dispatcher *dispatcher)
     disowned_destroy(&dispatcher->disowned);
     sweep_destroy(&dispatcher->sweep);
     samples_destroy(&dispatcher->samples);
+    mail_watch_destroy(&dispatcher->mail_watch);
     purge_destroy(&dispatcher->purge);
     housekeeping_destroy(&dispatcher->housekeeping);
     gate_destroy(&dispatcher->gate);
     offload_close(&dispatcher->offload);
+    blocked_destroy(&dispatcher->blocked);
     metrics_destroy(&dispatcher->metrics);
     stats_destroy(&dispatcher->stats);
     keyring_destroy(&dispatcher->keyring);
@@ -497,6 +510,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     manifest_set_fini(&dispatcher->models);
     store_close(&dispatcher->store);
     crypto_mac_destroy(&dispatcher->flow_mac);
+    unsubscribe_keys_destroy(&dispatcher->unsubscribe);
     address_keys_destroy(&dispatcher->addresses);
     webhook_keys_destroy(&dispatcher->webhooks);
     token_keys_destroy(&dispatcher->tokens);

@@ -16,6 +16,7 @@
 #include "common/redis_async.h"
 #include "common/store.h"
 #include "common/token.h"
+#include "common/unsubscribe.h"
 #include "common/webhook.h"
 #include "dispatcher/access/client.h"
 #include "dispatcher/settings.h"
@@ -24,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct blocked;
 struct call;
 struct conversion;
 struct crypto_mac;
@@ -37,6 +39,7 @@ struct housekeeping;
 struct keyring;
 struct http_server;
 struct limits;
+struct mail_watch;
 struct metrics;
 struct offload;
 struct pages;
@@ -67,12 +70,15 @@ struct dispatcher {
     struct store *store;
     struct token_keys *tokens;
     struct address_keys *addresses;
+    struct unsubscribe_keys *unsubscribe;
+    struct blocked *blocked; /* NULL: no domain is */
     struct webhook_keys *webhooks;
     struct crypto_mac *flow_mac;
     struct keyring *keyring;
     struct limits *limits;
     struct events *events;
     struct housekeeping *housekeeping;
+    struct mail_watch *mail_watch;
     struct purge *purge;
     struct metrics *metrics;
     struct samples *samples;

@@ -75,6 +75,9 @@ const struct route routes[] = {
     {POST, "/j/{}/rating", "page_rate", NULL, page_rate},
     {GET, "/j/{}/delete", "page", NULL, page_delete},
     {POST, "/j/{}/delete", "page_erase", NULL, page_erase},
+    {GET, "/u/{}", "unsubscribe", NULL, page_unsubscribe},
+    {POST, "/u/{}", "unsubscribe", unsubscribe_headers, page_unsubscribe_act},
+    {POST, "/u/{}/again", "unsubscribe", unsubscribe_headers, page_subscribe_act},
     {GET, "/assets/{*}", "asset", NULL, page_asset},
 };
 const size_t route_count = sizeof routes / sizeof routes[0];

@@ -120,6 +120,12 @@ void page_history(struct dispatcher *dispatcher, struct call *call);
 void page_fleet(struct dispatcher *dispatcher, struct call *call);
 void page_asset(struct dispatcher *dispatcher, struct call *call);
 
+/* pages/unsubscribe.c */
+void page_unsubscribe(struct dispatcher *dispatcher, struct call *call);
+void unsubscribe_headers(struct dispatcher *dispatcher, struct call *call);
+void page_unsubscribe_act(struct dispatcher *dispatcher, struct call *call);
+void page_subscribe_act(struct dispatcher *dispatcher, struct call *call);
+
 /* pages/submit.c */
 void page_model(struct dispatcher *dispatcher, struct call *call);
 

@@ -70,6 +70,8 @@ static const struct config_option options[] = {
      .help = "https://host of other sites' pages that may ask without an API key"},
     {"compat", CONFIG_TEXT, AT(compat), NULL,
      .help = "selfie2anime=MODEL: serve its clients, too (docs/compat.md)"},
+    {"blocked-domains", CONFIG_TEXT, AT(blocked_domains), NULL,
+     .help = "file with domains whose addresses get no mail; read again when it changes"},
     {"webhook-allow", CONFIG_TEXT, AT(webhook_allow), NULL,
      .help = "internal networks that webhooks may name by address; as the notifier's"},
     {"webhook-visitors", CONFIG_BOOL, AT(webhook_visitors), "false",

@@ -19,7 +19,7 @@ struct settings {
     char *models, *secret_file, *worker_token_file;
     char *purge_command, *purge_url, *purge_method, *purge_header_file;
     char *compat;
-    char *trusted_proxies, *cors_origins, *webhook_allow;
+    char *trusted_proxies, *cors_origins, *webhook_allow, *blocked_domains;
     bool webhook_visitors;
     int64_t shards, lease_ms, retain_ms, sweep_ms, max_queued, max_flow_queued;
     int64_t visitor_running, visitor_per_minute;

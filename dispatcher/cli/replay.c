@@ -45,6 +45,26 @@ int cli_replay(struct cli *cli, const char *unused, struct err *err)
     return rc;
 }
 
+static long long count_of(const json_t *mail, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(json_object_get(mail, "counts"), name));
+}
+
+/* How it stands with mails in general. */
+static void print_mails(const json_t *mail)
+{
+    const json_t *failure = json_object_get(mail, "last_failure");
+    printf("Mails: %lld sent, %lld times refused for now (4xx), %lld for good (5xx), %lld times no "
+           "connection, %lld given up.\n",
+           count_of(mail, "sent"), count_of(mail, "refused_4xx"), count_of(mail, "refused_5xx"),
+           count_of(mail, "connection"), count_of(mail, "given_up"));
+    if (json_is_object(failure))
+        printf("The last that failed, %.19s: %s\n", cli_text(failure, "at"),
+               cli_text(failure, "reason"));
+    if (json_is_string(json_object_get(mail, "held_until")))
+        printf("No mails go out until %.19s.\n", cli_text(mail, "held_until"));
+}
+
 int cli_unsent(struct cli *cli, const char *unused, struct err *err)
 {
     (void)unused;
@@ -60,7 +80,9 @@ int cli_unsent(struct cli *cli, const char *unused, struct err *err)
                cli_text(item, "state"), cli_text(item, "given_up_at"), cli_text(item, "reason"));
     }
     if (list && json_array_size(list) == 0)
-        puts("None.");
+        puts("None was given up.");
+    if (list)
+        print_mails(json_object_get(result, "mail"));
     json_decref(result);
     return rc;
 }

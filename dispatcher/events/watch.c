@@ -8,6 +8,7 @@
 #include "dispatcher/events/wait.h"
 #include "dispatcher/http/sse.h"
 #include "dispatcher/jobs/job_view.h"
+#include "dispatcher/upkeep/mail_watch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -186,9 +187,11 @@ void watch_detach(struct stream *stream)
 static int format_event(const struct watches *watches, const struct queue_job *job, struct buf *out)
 {
     const struct dispatcher *dispatcher = watches->dispatcher;
+    struct queue_job scratch;
     int rc = buf_printf(out, "event: job\nid: %s\ndata: ", job->event_id);
     if (rc == 0)
-        rc = job_view_write(job, dispatcher->public_url, dispatcher->tokens, false, out);
+        rc = job_view_write(mail_watch_shown(dispatcher->mail_watch, job, &scratch),
+                            dispatcher->public_url, dispatcher->tokens, false, out);
     return rc == 0 ? buf_append_text(out, "\n\n") : rc;
 }
 

@@ -13,6 +13,7 @@
 #include "dispatcher/jobs/intake.h"
 #include "dispatcher/jobs/job_hook.h"
 #include "dispatcher/jobs/job_view.h"
+#include "dispatcher/upkeep/mail_watch.h"
 
 #include <string.h>
 
@@ -62,7 +63,9 @@ static int send_accepted(struct call *call, const struct queue_job *job, bool re
     struct buf body, location;
     buf_init(&body, JOB_VIEW_MAX);
     bool hooked = job_hook_secret(dispatcher, job, secret);
-    int rc = job_view_write_hooked(job, dispatcher->public_url, dispatcher->tokens,
+    struct queue_job scratch;
+    int rc = job_view_write_hooked(mail_watch_shown(dispatcher->mail_watch, job, &scratch),
+                                   dispatcher->public_url, dispatcher->tokens,
                                    hooked ? secret : NULL, &body);
     if (rc < 0) {
         buf_fini(&body);

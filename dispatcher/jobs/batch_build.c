@@ -52,7 +52,9 @@ static int check_item(struct batch_build *build, const json_t *defaults, json_t 
         (rc = after_permit(&item->intake.after, dispatcher->tokens, true,
                            id_public_shard(item->public_id), err)) < 0)
         return rc;
-    return job_mail_prepare(dispatcher, item->intake.email, item->intake.lang, item->public_id,
+    if ((rc = job_mail_check(dispatcher, &item->intake, err)) < 0)
+        return rc;
+    return job_mail_prepare(dispatcher, &item->intake, build->language, item->public_id,
                             &item->mail);
 }
 

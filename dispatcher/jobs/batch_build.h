@@ -34,6 +34,7 @@ struct batch_build {
     /* The caller's. */
     const struct dispatcher *dispatcher; /* borrowed: models, store and keys, which do not change */
     const struct identity *identity;     /* borrowed: of an account */
+    const char *language;                /* borrowed: of mails, where a job names none */
     char batch_id[ID_PUBLIC_SIZE];
     struct buf body;             /* freed as soon as it was read */
     char trace[TRACE_TEXT_SIZE]; /* "" where the client sent none */

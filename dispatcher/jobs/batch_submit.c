@@ -13,6 +13,7 @@
  * What fails before the seal leaves nothing that could be claimed: the batch is dropped, or drops
  * itself after a minute. Where the seal's answer is lost the client is told 503 and the jobs are
  * disowned, unless it may ask again with its key. */
+#include "common/catalogue.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "dispatcher/call.h"
@@ -22,6 +23,7 @@
 #include "dispatcher/jobs/batch_build.h"
 #include "dispatcher/jobs/disowned.h"
 #include "dispatcher/offload.h"
+#include "dispatcher/pages/page.h"
 #include "dispatcher/routes.h"
 
 #include <inttypes.h>
@@ -84,6 +86,7 @@ static void open_body(struct call *call)
     batch->call = call;
     batch->build.dispatcher = dispatcher;
     batch->build.identity = &call->identity;
+    batch->build.language = page_language(dispatcher, call->exchange)->tag;
     buf_init(&batch->build.body, max_bytes);
     call->state = batch;
     call->free_state = free_batch;

@@ -12,6 +12,7 @@
 #include "dispatcher/http/server.h"
 #include "dispatcher/jobs/job_view.h"
 #include "dispatcher/routes.h"
+#include "dispatcher/upkeep/mail_watch.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -130,9 +131,11 @@ static int add_job(struct history *history, const struct queue_job *job)
 {
     const struct dispatcher *dispatcher = history->call->dispatcher;
     int rc = history->found++ ? buf_append_text(&history->body, ",") : 0;
-    return rc == 0 ? job_view_write(job, dispatcher->public_url, dispatcher->tokens, false,
-                                    &history->body)
-                   : rc;
+    struct queue_job scratch;
+    return rc == 0
+               ? job_view_write(mail_watch_shown(dispatcher->mail_watch, job, &scratch),
+                                dispatcher->public_url, dispatcher->tokens, false, &history->body)
+               : rc;
 }
 
 static int add_page(struct history *history, const struct queue *queue,

@@ -10,6 +10,7 @@
 #include "dispatcher/jobs/job_view.h"
 #include "dispatcher/jobs/visit.h"
 #include "dispatcher/routes.h"
+#include "dispatcher/upkeep/mail_watch.h"
 
 /* ---- look ---- */
 
@@ -18,7 +19,9 @@ static void show_job(struct visit *visit, const struct queue_job *job)
     struct dispatcher *dispatcher = visit->call->dispatcher;
     struct buf body;
     buf_init(&body, JOB_VIEW_MAX);
-    int rc = job_view_write(job, dispatcher->public_url, dispatcher->tokens, false, &body);
+    struct queue_job scratch;
+    int rc = job_view_write(mail_watch_shown(dispatcher->mail_watch, job, &scratch),
+                            dispatcher->public_url, dispatcher->tokens, false, &body);
     if (rc < 0)
         problem_send_err(visit->call->exchange, rc, NULL, job->public_id);
     else

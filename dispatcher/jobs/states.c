@@ -11,6 +11,7 @@
 #include "dispatcher/http/server.h"
 #include "dispatcher/jobs/job_view.h"
 #include "dispatcher/routes.h"
+#include "dispatcher/upkeep/mail_watch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -156,7 +157,9 @@ static int read_job(struct looking *looking, struct sight *sight, const struct q
         return 0;
     }
     sight->outcome = SIGHT_SHOWN;
-    return job_view_write(job, dispatcher->public_url, dispatcher->tokens, false, &sight->view);
+    struct queue_job scratch;
+    return job_view_write(mail_watch_shown(dispatcher->mail_watch, job, &scratch),
+                          dispatcher->public_url, dispatcher->tokens, false, &sight->view);
 }
 
 static void on_looked(int rc, const struct redis_reply *reply, void *data)

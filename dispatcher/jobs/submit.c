@@ -17,8 +17,10 @@
  * under an Idempotency-Key: the client that asks again with it gets that very job, if it is there,
  * so job and picture are left alone; a picture without a job is for the sweep. */
 #include "common/buf.h"
+#include "common/catalogue.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/mail_ledger.h"
 #include "common/webhook_endpoint.h"
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
@@ -32,6 +34,7 @@
 #include "dispatcher/jobs/job_hook.h"
 #include "dispatcher/jobs/job_mail.h"
 #include "dispatcher/offload.h"
+#include "dispatcher/pages/page.h"
 #include "dispatcher/routes.h"
 #include "dispatcher/upkeep/gate.h"
 
@@ -58,6 +61,7 @@ struct submission {
     struct buf extra;            /* lines for the record; empty for most */
     bool checked, reserved;
     bool hook_found; /* the endpoint that it names is its account's */
+    bool mail_asked; /* whether its address wants mails */
     int rc;          /* of the thread's work */
 };
 
@@ -172,6 +176,9 @@ static void check(struct submission *submission)
         submission->rc =
             timing_permit(&submission->intake.timing, submission->call->identity.ceiling,
                           &submission->refusal.err);
+    if (submission->rc == 0)
+        submission->rc = job_mail_check(submission->call->dispatcher, &submission->intake,
+                                        &submission->refusal.err);
     if (submission->rc == 0 && submission->intake.webhook)
         submission->rc = job_hook_check(submission->call->dispatcher, &submission->call->identity,
                                         submission->intake.webhook, &submission->refusal.err);
@@ -429,14 +436,37 @@ static bool asks_for_endpoint(struct submission *submission)
            job_hook_find(submission->call, webhook, on_endpoint, submission) == 0;
 }
 
+static void on_unwanted(int rc, const struct redis_reply *reply, void *data)
+{
+    struct submission *submission = data;
+    submission->mail.unwanted = rc == 0 && mail_ledger_unwanted_reply(reply);
+    enqueue(submission); /* who cannot be asked now is asked before the mail goes */
+}
+
+/* Its owner is told at once if its mail is not going to be sent. True as above. */
+static bool asks_for_address(struct submission *submission)
+{
+    struct dispatcher *dispatcher = submission->call->dispatcher;
+    const struct call *call = submission->call;
+    if (submission->mail_asked)
+        return false;
+    submission->mail_asked = true;
+    if (job_mail_prepare(dispatcher, &submission->intake,
+                         page_language(dispatcher, call->exchange)->tag, submission->public_id,
+                         &submission->mail) < 0 ||
+        !submission->mail.hash[0])
+        return false;
+    mail_ledger_unwanted_command(submission->mail.unsubscribe, &dispatcher->command);
+    return dispatcher_send(dispatcher, on_unwanted, submission) == 0;
+}
+
 static void enqueue(struct submission *submission)
 {
     struct dispatcher *dispatcher = submission->call->dispatcher;
     const struct intake *intake = &submission->intake;
-    if (asks_for_endpoint(submission))
+    if (asks_for_endpoint(submission) || asks_for_address(submission))
         return;
-    int rc = job_mail_prepare(dispatcher, intake->email, intake->lang, submission->public_id,
-                              &submission->mail);
+    int rc = intake->email[0] && !submission->mail.hash[0] ? ERR_NOMEM : 0;
     if (rc == 0)
         rc = write_extra(submission);
     submission->item = (struct enqueue_item){.done = on_enqueued, .data = submission};

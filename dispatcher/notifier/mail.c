@@ -132,7 +132,7 @@ static int append_body(struct buf *out, const struct boundaries *boundaries,
 /* One-click (RFC 8058) is for https alone. */
 static int append_unsubscribe(struct buf *out, const struct mail *mail)
 {
-    int rc = buf_printf(out, "List-Unsubscribe:\r\n <%s>\r\n", mail->unsubscribe_url);
+    int rc = buf_printf(out, "List-Unsubscribe: <%s>\r\n", mail->unsubscribe_url);
     if (rc == 0 && strncmp(mail->unsubscribe_url, "https://", 8) == 0)
         rc = buf_append_text(out, "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
     return rc;

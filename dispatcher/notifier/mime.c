@@ -80,12 +80,14 @@ static bool stands_for_itself(unsigned char c)
            strchr("!*+-/", c) != NULL;
 }
 
-/* One encoded word per line: no character is split over two of them (RFC 2047, section 5). */
-static int append_encoded_words(struct buf *out, const char *text)
+/* One encoded word per line: no character is split over two of them (RFC 2047, section 5). The
+ * first one stands behind `column` characters: a header that begins with a new line is a rare
+ * sight, and not every program reads it well. */
+static int append_encoded_words(struct buf *out, size_t column, const char *text)
 {
     static const char open[] = "=?utf-8?Q?";
     int rc = buf_append_text(out, open);
-    size_t used = sizeof open - 1;
+    size_t used = column + sizeof open - 1;
     for (const unsigned char *c = (const unsigned char *)text; rc == 0 && *c;) {
         size_t length = utf8_length(c);
         size_t need = stands_for_itself(*c) || *c == ' ' ? 1 : 3 * length;
@@ -115,9 +117,9 @@ int mime_append_header(struct buf *out, const char *name, const char *text, stru
         return rc;
     if (ascii)
         return append_folded(out, name, text, err);
-    rc = buf_printf(out, "%s:\r\n ", name);
+    rc = buf_printf(out, "%s: ", name);
     if (rc == 0)
-        rc = append_encoded_words(out, text);
+        rc = append_encoded_words(out, strlen(name) + 2, text);
     return rc < 0 ? rc : buf_append_text(out, "\r\n");
 }
 
@@ -148,10 +150,9 @@ int mime_append_mailbox(struct buf *out, const char *name, const char *display, 
                      MAX_DISPLAY);
     if (rc == 0)
         rc = buf_printf(out, "%s: ", name);
-    if (rc == 0 && !ascii)
-        rc = buf_append_text(out, "\r\n ");
     if (rc == 0)
-        rc = ascii ? append_quoted_string(out, display) : append_encoded_words(out, display);
+        rc = ascii ? append_quoted_string(out, display)
+                   : append_encoded_words(out, strlen(name) + 2, display);
     return rc < 0 ? rc : buf_printf(out, "\r\n <%s>\r\n", plain);
 }
 

@@ -68,7 +68,7 @@ static int make_links(const struct notify *notify, const struct queue_notify_row
     if (rc < 0)
         return err_set(err, rc, NULL, "the tokens of the links could not be made");
     snprintf(out->site, URL_SIZE, "%s/", base);
-    snprintf(out->stop, URL_SIZE, "%s/u/%s", base, stop);
+    snprintf(out->stop, URL_SIZE, "%s/u/%s?lang=%s", base, stop, language);
     snprintf(out->result, URL_SIZE, "%s/j/%s?token=%s&lang=%s", base, id, view, language);
     int length = snprintf(out->erase, URL_SIZE, "%s/j/%s/delete?token=%s&lang=%s", base, id, erase,
                           language);

@@ -9,6 +9,7 @@
 #include "dispatcher/http/server.h"
 #include "dispatcher/jobs/tally.h"
 #include "dispatcher/offload.h"
+#include "dispatcher/operate/mails.h"
 #include "dispatcher/operate/metrics.h"
 #include "dispatcher/routes.h"
 
@@ -131,6 +132,8 @@ static void on_counters(int rc, const struct queue_counters *counters, void *dat
     int written = metrics_write(dispatcher->metrics, &out);
     if (written == 0)
         written = write_gauges(dispatcher, &out);
+    if (written == 0)
+        written = mails_write_metrics(dispatcher, &out);
     if (written == 0 && rc == 0)
         written = write_queue(dispatcher, counters, &out);
     if (written < 0) {

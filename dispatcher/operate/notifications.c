@@ -12,6 +12,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/events/fanout.h"
 #include "dispatcher/http/server.h"
+#include "dispatcher/operate/mails.h"
 #include "dispatcher/routes.h"
 
 #include <stdlib.h>
@@ -84,7 +85,8 @@ static void on_unsent(int rc, void *data)
     for (size_t i = 0; i < list->count && i < QUEUE_UNSENT_MAX; i++)
         json_array_append_new(items, unsent_view(&list->items[i]));
     call_send_value(list->call, 200,
-                    json_pack("{s:I, s:o}", "total", (json_int_t)list->total, "unsent", items));
+                    json_pack("{s:I, s:o, s:o?}", "total", (json_int_t)list->total, "unsent", items,
+                              "mail", mails_view(list->call->dispatcher)));
 }
 
 void notifications_list(struct dispatcher *dispatcher, struct call *call)

@@ -35,6 +35,7 @@ static void usual_addresses_pass_with_their_domain_in_lower_case(void)
 static void everything_else_is_refused_by_name_of_the_field_and_not_repeated(void)
 {
     static const char *const bad[] = {
+        "=?utf-8?Q?Bcc=3A?=@b.example",
         "",
         "@",
         "marker",

@@ -177,6 +177,11 @@ static json_t *again_link(const struct queue_job *job, const struct manifest *mo
     return value;
 }
 
+static bool has_settings(const json_t *view)
+{
+    return json_object_size(json_object_get(json_object_get(view, "params"), "properties")) > 0;
+}
+
 static void add_model(json_t *data, struct call *call, const struct queue_job *job,
                       const struct job_rights *rights)
 {
@@ -187,7 +192,7 @@ static void add_model(json_t *data, struct call *call, const struct queue_job *j
     if (model && manifest_texts_view(model, language, &view, NULL) == 0) {
         json_object_set(data, "model", json_object_get(view, "title"));
         json_object_set_new(data, "model_link", json_sprintf("/m/%s", model->name));
-        if (rights->view)
+        if (rights->view && has_settings(view))
             json_object_set_new(data, "again", again_link(job, model, rights, params));
         if (rights->view && model->has_input && model->keep_crop)
             json_object_set_new(

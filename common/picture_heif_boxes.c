@@ -41,12 +41,15 @@ static uint64_t get(struct reader *reader, size_t bytes)
 
 static struct reader get_part(struct reader *reader, uint64_t size)
 {
-    struct reader part = {.data = reader->data + reader->at};
+    struct reader part = {0};
     if (size > reader->size - reader->at) {
         reader->bad = part.bad = true;
         reader->at = reader->size;
         return part;
     }
+    if (size == 0) /* and there may be nothing to point into */
+        return part;
+    part.data = reader->data + reader->at;
     part.size = (size_t)size;
     reader->at += part.size;
     return part;

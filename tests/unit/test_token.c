@@ -12,15 +12,16 @@ static struct token_keys *keys;
 
 static void each_right_opens_its_own_door_and_manage_may_view(void)
 {
-    static const bool allowed[3][3] = {/* asked for: view, manage, delete */
-                                       [TOKEN_VIEW] = {true, false, false},
-                                       [TOKEN_MANAGE] = {true, true, false},
-                                       [TOKEN_DELETE] = {false, false, true}};
-    for (int held = TOKEN_VIEW; held <= TOKEN_DELETE; held++) {
+    static const bool allowed[4][4] = {/* asked for: view, manage, delete, share */
+                                       [TOKEN_VIEW] = {true, false, false, true},
+                                       [TOKEN_MANAGE] = {true, true, false, true},
+                                       [TOKEN_DELETE] = {false, false, true, false},
+                                       [TOKEN_SHARE] = {false, false, false, true}};
+    for (int held = TOKEN_VIEW; held <= TOKEN_SHARE; held++) {
         char token[TOKEN_SIZE];
         CHECK_INT(token_make(keys, (enum token_right)held, ID, token), 0);
         CHECK_INT(strlen(token), TOKEN_SIZE - 1);
-        for (int asked = TOKEN_VIEW; asked <= TOKEN_DELETE; asked++)
+        for (int asked = TOKEN_VIEW; asked <= TOKEN_SHARE; asked++)
             CHECK_INT(token_allows(keys, (enum token_right)asked, ID, token), allowed[held][asked]);
     }
 }

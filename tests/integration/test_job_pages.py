@@ -115,7 +115,7 @@ class Pages(Shared):
         for language, words in {"nl": "onderweg", "ru": "в работе", "zh": "正在制作"}.items():
             self.seen(words, headers={"Accept-Language": language})
         self.finish()
-        for language, words in {"nl": "klaar", "ru": "готова", "zh": "完成了"}.items():
+        for language, words in {"nl": "klaar", "ru": "готов", "zh": "完成了"}.items():
             self.seen(words, headers={"Accept-Language": language})
 
     # ---- the result ----

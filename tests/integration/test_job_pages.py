@@ -126,7 +126,7 @@ class Pages(Shared):
 
     def test_a_result_has_before_and_after_and_every_format(self):
         self.finish()
-        answer = self.seen("Your picture is ready", "Kept until", "42")
+        answer = self.seen("Your picture is ready", "Kept until", "Seed <b> 42")
         self.assertIn("Seed &lt;b&gt;", answer.body.decode())
         crop, = self.links(answer, "/crop")
         self.assertEqual(self.lab.get(self.lab.get(crop).headers["Location"]).body, png(8, 8, (1, 2, 3)))
@@ -156,7 +156,7 @@ class Pages(Shared):
         self.assertNotIn(token, self.job["tokens"].values())
         answer = self.seen("Somebody has shared this picture", token=token)
         body = answer.body.decode()
-        for secret in (*self.job["tokens"].values(), "/crop", "again=", "/rating", "/cancel", "/delete", "42"):
+        for secret in (*self.job["tokens"].values(), "/crop", "again=", "/rating", "/cancel", "/delete", "<dd>42"):
             self.assertNotIn(secret, body)
         picture, = self.links(answer, "^http.*format=jpeg")
         self.assertEqual(self.lab.get(picture).status, 200)

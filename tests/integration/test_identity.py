@@ -420,7 +420,8 @@ class Origins(Shared):
         self.assertIn("models", answer.json)
         again = self.lab.get("/v1/models", headers={"Origin": "https://friend.example",
                                                     "If-None-Match": answer.headers["ETag"]})
-        self.assertEqual((again.status, again.headers["Vary"]), (304, "Origin"))
+        self.assertEqual(again.status, 304)
+        self.assertIn("Origin", again.headers.get_all("Vary"))
         answer = self.lab.get("/v1/models", headers={"Origin": PAGE})
         self.assertEqual((answer.status, answer.headers["Access-Control-Allow-Origin"]), (200, None))
 

@@ -19,7 +19,7 @@ static bool name_is_valid(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
 }
 
-static bool has_type(const json_t *property, const char *type)
+bool params_has_type(const json_t *property, const char *type)
 {
     const char *have = json_string_value(json_object_get(property, "type"));
     return have && strcmp(have, type) == 0;
@@ -37,7 +37,7 @@ static int64_t count_characters(const json_t *text)
 static int check_number(const json_t *property, const char *field, const json_t *value,
                         struct err *err)
 {
-    bool whole = has_type(property, "integer");
+    bool whole = params_has_type(property, "integer");
     if (whole ? !json_is_integer(value) : !json_is_number(value))
         return err_set(err, ERR_INVALID, field, "%s must be %s", field,
                        whole ? "an integer" : "a number");
@@ -102,11 +102,11 @@ static int check_value(const json_t *property, const char *field, const json_t *
                        struct err *err)
 {
     int rc = 0;
-    if (has_type(property, "boolean"))
+    if (params_has_type(property, "boolean"))
         rc = json_is_boolean(value)
                  ? 0
                  : err_set(err, ERR_INVALID, field, "%s must be true or false", field);
-    else if (has_type(property, "string"))
+    else if (params_has_type(property, "string"))
         rc = check_string(property, field, value, err);
     else
         rc = check_number(property, field, value, err);
@@ -117,7 +117,7 @@ static int check_range(const json_t *property, const char *field, struct err *er
 {
     const json_t *minimum = json_object_get(property, "minimum");
     const json_t *maximum = json_object_get(property, "maximum");
-    bool whole = has_type(property, "integer");
+    bool whole = params_has_type(property, "integer");
     bool numbers = whole ? json_is_integer(minimum) && json_is_integer(maximum)
                          : json_is_number(minimum) && json_is_number(maximum);
     if (!numbers || json_number_value(minimum) > json_number_value(maximum))
@@ -169,9 +169,10 @@ static int check_property(const json_t *property, const char *field, struct err 
     static const char *const string[] = {"type",      "title", "description", "default",
                                          "maxLength", "enum",  "pattern",     NULL};
     static const char *const boolean[] = {"type", "title", "description", "default", NULL};
-    bool is_string = has_type(property, "string"), is_boolean = has_type(property, "boolean");
-    if (!is_string && !is_boolean && !has_type(property, "integer") &&
-        !has_type(property, "number"))
+    bool is_string = params_has_type(property, "string"),
+         is_boolean = params_has_type(property, "boolean");
+    if (!is_string && !is_boolean && !params_has_type(property, "integer") &&
+        !params_has_type(property, "number"))
         return err_set(err, ERR_INVALID, field,
                        "%s needs a type: integer, number, string or boolean", field);
     const char *text;
@@ -223,7 +224,7 @@ int params_check_schema(const json_t *schema, struct err *err)
         rc = json_get_object(schema, "params.properties", &properties, err);
     if (rc < 0)
         return rc;
-    if (!has_type(schema, "object"))
+    if (!params_has_type(schema, "object"))
         return err_set(err, ERR_INVALID, "params.type", "params.type must be \"object\"");
     const json_t *additional = json_object_get(schema, "additionalProperties");
     if (additional && !json_is_false(additional))
@@ -247,7 +248,7 @@ int params_check_schema(const json_t *schema, struct err *err)
     return check_required(schema, properties, err);
 }
 
-static bool is_required(const json_t *schema, const char *name)
+bool params_is_required(const json_t *schema, const char *name)
 {
     const json_t *required = json_object_get(schema, "required");
     for (size_t i = 0; i < json_array_size(required); i++)
@@ -284,7 +285,7 @@ static int apply_property(const json_t *schema, const char *name, const json_t *
         int rc = check_value(property, field, value, err);
         if (rc < 0)
             return rc;
-    } else if (is_required(schema, name)) {
+    } else if (params_is_required(schema, name)) {
         return err_set(err, ERR_INVALID, field, "%s is required", field);
     } else {
         value = json_object_get(property, "default");

@@ -35,6 +35,10 @@ enum {
 /* ERR_INVALID or ERR_LIMIT; the field says where ("params.properties.strength.minimum"). */
 int params_check_schema(const json_t *schema, struct err *err);
 
+/* Of a schema that was checked: is the property's type this one; is the parameter required? */
+bool params_has_type(const json_t *property, const char *type);
+bool params_is_required(const json_t *schema, const char *name);
+
 /* Checks `given` (NULL or null: nothing given) and fills in defaults. *out_params is a new object,
  * owned by the caller. ERR_INVALID with the field "params.<name>" and the limit in the text. */
 int params_apply_schema(const json_t *schema, const json_t *given, json_t **out_params,

@@ -21,6 +21,17 @@ bool call_public_id(struct call *call, char out[ID_PUBLIC_SIZE])
     return false;
 }
 
+const struct manifest *call_model(struct call *call)
+{
+    char name[MANIFEST_MAX_NAME + 1];
+    const struct manifest *model = NULL;
+    if (router_capture(&call->match, 0, name, sizeof name))
+        model = manifest_set_find(&call->dispatcher->models, name);
+    if (!model)
+        call_refuse(call, PROBLEM_NOT_FOUND, "there is no model of this name");
+    return model;
+}
+
 void call_client(const struct call *call, struct client_key *out)
 {
     /* A proxy may have written a line of its own behind those that the client made up. */

@@ -26,6 +26,8 @@ struct dialect;
 struct dispatcher;
 struct err;
 struct exchange;
+struct manifest;
+struct page_form;
 
 struct call {
     struct dispatcher *dispatcher; /* borrowed */
@@ -38,12 +40,16 @@ struct call {
     void (*free_state)(void *state);
     const struct dialect *dialect; /* borrowed; of a submission in foreign words, else NULL */
     const void *dialect_context;   /* borrowed, and read by threads */
-    size_t reserved;               /* of the memory for bodies */
-    struct buf body;               /* what call_take_body() asked for */
+    struct page_form *page; /* a person sent this without scripts and gets pages; owned; or NULL */
+    size_t reserved;        /* of the memory for bodies */
+    struct buf body;        /* what call_take_body() asked for */
 };
 
 /* The 34 digits in the path. False: there is no such id, and 404 was answered. */
 bool call_public_id(struct call *call, char out[ID_PUBLIC_SIZE]);
+
+/* The model that the path names. NULL: there is none, and 404 was answered. Borrowed. */
+const struct manifest *call_model(struct call *call);
 
 /* The address of whoever asks, seen through the proxies that we trust. */
 void call_client(const struct call *call, struct client_key *out);

@@ -10,6 +10,7 @@
 #include "dispatcher/http/server.h"
 #include "dispatcher/operate/metrics.h"
 #include "dispatcher/pages/pages.h"
+#include "dispatcher/pages/submit_form.h"
 
 #include <stdlib.h>
 
@@ -70,6 +71,7 @@ const struct route routes[] = {
     {GET, "/fleet", "page", NULL, page_fleet},
     {GET, "/robots.txt", "asset", NULL, page_robots},
     {GET, "/m/{}", "page", NULL, page_model},
+    {POST, "/m/{}", "page_submit", page_submit_headers, submit},
     {GET, "/j/{}", "page", NULL, page_job},
     {POST, "/j/{}/cancel", "page_cancel", NULL, page_cancel},
     {POST, "/j/{}/rating", "page_rate", NULL, page_rate},
@@ -182,6 +184,7 @@ static void on_done(void *context, struct exchange *exchange, unsigned status, i
         return;
     if (call->free_state)
         call->free_state(call->state);
+    page_form_destroy(&call->page);
     buf_fini(&call->body);
     dispatcher->buffered_bytes -= call->reserved;
     dispatcher->calls--;

@@ -127,6 +127,7 @@ void page_unsubscribe_act(struct dispatcher *dispatcher, struct call *call);
 void page_subscribe_act(struct dispatcher *dispatcher, struct call *call);
 
 /* pages/submit.c */
+void page_submit_headers(struct dispatcher *dispatcher, struct call *call);
 void page_model(struct dispatcher *dispatcher, struct call *call);
 
 /* pages/job.c */

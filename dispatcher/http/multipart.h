@@ -19,7 +19,7 @@
 struct err;
 struct multipart;
 
-#define MULTIPART_MAX_PARTS 32
+#define MULTIPART_MAX_PARTS 40 /* a model's 32 parameters, and what every form has */
 #define MULTIPART_MAX_HEADER_BYTES 4096
 #define MULTIPART_MAX_NAME 64
 

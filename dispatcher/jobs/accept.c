@@ -13,6 +13,7 @@
 #include "dispatcher/jobs/intake.h"
 #include "dispatcher/jobs/job_hook.h"
 #include "dispatcher/jobs/job_view.h"
+#include "dispatcher/pages/submit_form.h"
 #include "dispatcher/upkeep/mail_watch.h"
 
 #include <string.h>
@@ -58,6 +59,8 @@ static int send_accepted(struct call *call, const struct queue_job *job, bool re
     const struct dispatcher *dispatcher = call->dispatcher;
     if (call->dialect)
         return call->dialect->accepted(call, job);
+    if (call->page)
+        return page_form_accepted(call, job->public_id);
     char retry_after[BUF_INT_SIZE + 1], secret[WEBHOOK_SECRET_SIZE];
     bool ended = job_state_is_final(job->state) && wait_is_wanted(call);
     struct buf body, location;

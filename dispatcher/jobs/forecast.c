@@ -119,6 +119,11 @@ void forecast_ask(struct forecast_board *board, struct forecast_wait *wait)
         on_tally(rc, NULL, board);
 }
 
+const struct forecast *forecast_last(const struct forecast_board *board)
+{
+    return board->forecasts;
+}
+
 json_t *forecast_view(const struct forecast *forecast)
 {
     static const char *const states[] = {[FORECAST_UNKNOWN] = "unknown",

@@ -47,6 +47,9 @@ void forecast_destroy(struct forecast_board **board);
 /* `done` is called exactly once, from within where the figures are fresh or cannot be had. */
 void forecast_ask(struct forecast_board *board, struct forecast_wait *wait);
 
+/* What was last seen, however old; before that, unknown. Borrowed. */
+const struct forecast *forecast_last(const struct forecast_board *board);
+
 /* {"state": "open", "queued": 3, "running": 1, "workers": 2, "wait_seconds": 4}; NULL for want of
  * memory. Figures that are not known are null. Owned by the caller. */
 json_t *forecast_view(const struct forecast *forecast);

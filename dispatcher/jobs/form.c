@@ -12,18 +12,38 @@ static const char *const names[] = {
     [FORM_INPUT] = "input",       [FORM_MODEL] = "model",     [FORM_CROP] = "crop",
     [FORM_PARAMS] = "params",     [FORM_EMAIL] = "email",     [FORM_WEBHOOK] = "webhook",
     [FORM_PRIORITY] = "priority", [FORM_RUN_AT] = "run_at",   [FORM_DEADLINE] = "deadline",
-    [FORM_LANG] = "lang",         [FORM_CROP_OF] = "crop_of", [FORM_CROP_TOKEN] = "crop_token"};
+    [FORM_LANG] = "lang",         [FORM_CROP_OF] = "crop_of", [FORM_CROP_TOKEN] = "crop_token",
+    [FORM_CONSENT] = "consent",   [FORM_KEY] = "key",         [FORM_PARAM] = "params"};
+static const char param_prefix[] = "param.";
+/* Parameters come one by one from a page; the model is in its path. */
+static const unsigned of_page =
+    1u << FORM_INPUT | 1u << FORM_CROP | 1u << FORM_EMAIL | 1u << FORM_CONSENT | 1u << FORM_KEY;
+static const unsigned of_api = (1u << FORM_CONSENT) - 1;
 
 const char *form_field_name(enum form_field field)
 {
     return names[field];
 }
 
+static int on_param(struct form *form, const char *name, struct err *err)
+{
+    size_t size = strlen(name);
+    if (size == 0 || size >= sizeof form->param_name || json_object_get(form->params, name))
+        return err_set(err, ERR_INVALID, "params", "a parameter without a name, or given twice");
+    memcpy(form->param_name, name, size + 1);
+    buf_clear(&form->fields[FORM_PARAM]);
+    form->current = FORM_PARAM;
+    return 0;
+}
+
 static int on_part(void *context, const char *name, struct err *err)
 {
     struct form *form = context;
-    for (int i = 0; i < FORM_FIELD_COUNT; i++) {
-        if (strcmp(names[i], name) != 0)
+    size_t prefix = strlen(param_prefix);
+    if (form->is_page && strncmp(name, param_prefix, prefix) == 0)
+        return on_param(form, name + prefix, err);
+    for (int i = 0; i < FORM_PARAM; i++) {
+        if (strcmp(names[i], name) != 0 || !((form->is_page ? of_page : of_api) >> i & 1))
             continue;
         if (form->present[i])
             return err_set(err, ERR_INVALID, name, "%s is given twice", name);
@@ -46,6 +66,15 @@ static int on_data(void *context, const void *data, size_t size, struct err *err
 
 static int on_end(void *context, struct err *err)
 {
+    struct form *form = context;
+    const struct buf *text = &form->fields[FORM_PARAM];
+    if (form->current != FORM_PARAM)
+        return 0;
+    json_t *value = json_stringn(text->size ? (const char *)text->data : "", text->size);
+    if (!value)
+        return err_set(err, ERR_INVALID, "params", "a parameter is no text in UTF-8");
+    if (json_object_set_new(form->params, form->param_name, value) < 0)
+        return err_set(err, ERR_INVALID, "params", "a parameter's name is no text in UTF-8");
     return 0;
 }
 
@@ -56,17 +85,21 @@ static bool type_is(const char *content_type, const char *type)
            (content_type[size] == 0 || strchr("; \t", content_type[size]));
 }
 
-int form_create(const char *content_type, size_t max_bytes, struct form **out, struct err *err)
+int form_create(const char *content_type, size_t max_bytes, bool is_page, struct form **out,
+                struct err *err)
 {
     struct form *form = calloc(1, sizeof *form);
     if (!form)
         return err_set(err, ERR_NOMEM, NULL, "no memory for a form");
-    form->is_json = type_is(content_type, "application/json");
+    form->is_page = is_page;
+    form->is_json = !is_page && type_is(content_type, "application/json");
     buf_init(&form->json, max_bytes);
     for (int i = 0; i < FORM_FIELD_COUNT; i++)
         buf_init(&form->fields[i], i == FORM_INPUT ? max_bytes : FORM_MAX_TEXT);
     struct multipart_sink sink = {form, on_part, on_data, on_end};
     int rc = form->is_json ? 0 : multipart_create(content_type, &sink, &form->parser, err);
+    if (rc == 0 && is_page && !(form->params = json_object()))
+        rc = err_set(err, ERR_NOMEM, NULL, "no memory for a form");
     if (rc < 0) {
         form_destroy(&form);
         return rc;
@@ -82,6 +115,7 @@ void form_destroy(struct form **slot)
     if (!form)
         return;
     multipart_destroy(&form->parser);
+    json_decref(form->params);
     buf_fini(&form->json);
     for (int i = 0; i < FORM_FIELD_COUNT; i++)
         buf_fini(&form->fields[i]);

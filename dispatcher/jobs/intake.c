@@ -218,6 +218,23 @@ static void trim(int64_t at, int64_t *size, int side, int slack)
         *size = side - at;
 }
 
+/* The middle of a picture of which nobody could choose a part, in the shape that the model wants.
+ */
+static void crop_middle(const struct manifest *model, const struct picture_info *info,
+                        struct job_spec *spec)
+{
+    int64_t width = info->width, height = info->height;
+    if (width * model->aspect_height > height * model->aspect_width)
+        width = height * model->aspect_width / model->aspect_height;
+    else
+        height = width * model->aspect_height / model->aspect_width;
+    spec->has_crop = true;
+    spec->crop.width = width > 0 ? width : 1;
+    spec->crop.height = height > 0 ? height : 1;
+    spec->crop.x = (info->width - spec->crop.width) / 2;
+    spec->crop.y = (info->height - spec->crop.height) / 2;
+}
+
 /* Against the picture, where it is there already (`info` is NULL where it is still to be made). */
 static int check_crop(const json_t *crop, const struct picture_info *info, int slack,
                       struct job_spec *spec, struct intake_refusal *refusal)
@@ -269,7 +286,9 @@ static int check_input(struct form *form, const struct members *members, struct 
     int rc = take_input(form, members, intake, &refusal->err);
     if (rc == 0)
         rc = check_picture(intake, &info, refusal);
-    if (rc == 0)
+    if (rc == 0 && form && form->is_page && !members->crop)
+        crop_middle(intake->model, &info, spec);
+    else if (rc == 0)
         rc = check_crop(members->crop, &info, form && form->dialect ? form->dialect->crop_slack : 0,
                         spec, refusal);
     return rc;

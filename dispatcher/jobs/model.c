@@ -32,14 +32,9 @@ static void on_forecast(struct forecast_wait *wait, const struct forecast *forec
 
 void model_get(struct dispatcher *dispatcher, struct call *call)
 {
-    char name[MANIFEST_MAX_NAME + 1];
-    const struct manifest *model = NULL;
-    if (router_capture(&call->match, 0, name, sizeof name))
-        model = manifest_set_find(&dispatcher->models, name);
-    if (!model) {
-        call_refuse(call, PROBLEM_NOT_FOUND, "there is no model of this name");
+    const struct manifest *model = call_model(call);
+    if (!model)
         return;
-    }
     struct question *question = calloc(1, sizeof *question);
     if (!question) {
         call_refuse(call, PROBLEM_UNAVAILABLE, NULL);

@@ -11,6 +11,8 @@
  *     enqueue   the submit script, with the others that come now: enqueue.h       (Redis)
  *     answer    202 only when the script said so
  *
+ * The form of a page that runs no scripts comes the same way: POST /m/{model}, pages/submit_form.h.
+ *
  * What was stored for a job that is not accepted is deleted again. If the connection to Redis
  * breaks before the script's answer came, the job may or may not be there, and the client is told
  * 503; then the id is disowned, so that nothing happens that the client was told would not. But not
@@ -35,6 +37,7 @@
 #include "dispatcher/jobs/job_mail.h"
 #include "dispatcher/offload.h"
 #include "dispatcher/pages/page.h"
+#include "dispatcher/pages/submit_form.h"
 #include "dispatcher/routes.h"
 #include "dispatcher/upkeep/gate.h"
 
@@ -119,13 +122,15 @@ static void open_body(struct call *call)
     /* Another service's client sends what it always has, whatever it calls it. */
     const char *type =
         call->dialect ? "application/json" : exchange_header(call->exchange, "Content-Type");
-    int rc = form_create(type, max_bytes, &submission->form, &err);
+    int rc = form_create(type, max_bytes, call->page != NULL, &submission->form, &err);
     if (rc == 0) {
         submission->form->dialect = call->dialect;
         submission->form->dialect_context = call->dialect_context;
     }
     if (rc == ERR_UNSUPPORTED)
-        call_refuse(call, PROBLEM_MEDIA_TYPE, "send application/json or multipart/form-data");
+        call_refuse(call, PROBLEM_MEDIA_TYPE,
+                    call->page ? "send multipart/form-data"
+                               : "send application/json or multipart/form-data");
     else if (rc == ERR_INVALID)
         call_refuse(call, PROBLEM_MALFORMED, err.text);
     else if (rc < 0)
@@ -267,6 +272,8 @@ void submit(struct dispatcher *dispatcher, struct call *call)
         call_refuse(call, PROBLEM_MALFORMED, err.text);
         return;
     }
+    if (call->page && !page_form_settle(call, submission->form, submission->idem.key))
+        return;
     if (!identity_flow(call))
         return;
     unsigned shard = dispatcher_queue_of_flow(dispatcher, call->identity.flow)->shard;

@@ -2,11 +2,13 @@
  *
  * Problems as a person reads them. */
 #include "common/catalogue.h"
+#include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http/problem.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/pages/page.h"
 #include "dispatcher/pages/pages.h"
+#include "dispatcher/pages/submit_form.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -47,6 +49,9 @@ struct answer *pages_problem(void *context, struct exchange *exchange,
                              const struct problem *problem)
 {
     struct dispatcher *dispatcher = context;
+    struct call *call = exchange_user(exchange);
+    if (call && call->page)
+        return page_form_again(call, problem);
     if (strncmp(exchange_path(exchange), "/v1/", 4) == 0 || !page_wanted(exchange))
         return NULL;
     const struct catalogue_language *language = page_language(dispatcher, exchange);

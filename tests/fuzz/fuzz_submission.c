@@ -47,7 +47,7 @@ static void submit(const struct manifest_set *models, const char *type, const ui
     struct err err = {0};
     struct intake intake;
     struct intake_refusal refusal = {.malformed = false};
-    int rc = form_create(type, MAX_BODY, &form, &err);
+    int rc = form_create(type, MAX_BODY, false, &form, &err);
     for (size_t at = 0; rc == 0 && at < size; at += 100)
         rc = form_feed(form, body + at, size - at < 100 ? size - at : 100, &err);
     if (rc == 0)

@@ -37,8 +37,6 @@ export async function call(path, options = {}) {
 
 const bearer = (token) => ({ headers: { Authorization: `Bearer ${token}` } });
 
-export const listModels = async () => (await call("/v1/models")).models;
-
 export const getJob = (id, token) => call(`/v1/jobs/${id}`, bearer(token));
 
 export const cancelJob = (id, token) =>
@@ -50,25 +48,7 @@ export const rateJob = (id, token, rating) =>
 
 export const deleteJob = (id, token) => call(`/v1/jobs/${id}`, { method: "DELETE", ...bearer(token) });
 
-/** Submits a FormData; onProgress gets 0..1 while the upload runs (fetch cannot tell). */
-export function submitJob(form, onProgress) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", "/v1/jobs");
-    request.upload.onprogress = (event) => {
-      if (event.lengthComputable) onProgress(event.loaded / event.total);
-    };
-    request.onerror = () => reject(unreachable());
-    request.onload = () => {
-      if (request.status === 202) resolve(JSON.parse(request.responseText));
-      else reject(problemFrom(request.status, request.responseText));
-    };
-    request.send(form);
-  });
-}
-
 // The tokens of this browser's jobs: cancel and delete work from the browser that submitted.
-export const rememberTokens = (id, tokens, model) => keep(id, { tokens, model });
 export const recallTokens = (id) => kept(id).tokens;
 export const forgetTokens = forget;
 

@@ -1,113 +1,113 @@
 // SPDX-License-Identifier: MIT
-// A square crop over an <img>: by mouse, touch and keyboard. The square is kept in pixels of the
-// picture, so that it survives a change of the window's size.
+// The part of a picture that is used: cropperjs for mouse and touch, a keyboard of our own on top of it.
+//
+//     const crop = await openCrop(image, { aspect: 1, box: null, label: "…", onChange: (box) => … });
+//     crop.box()                 // {x, y, width, height} in pixels of the image
+//     crop.set(box); crop.zoom(1.2); crop.reset(); crop.close();
+//
+// Fetched when a picture was chosen, and not before.
+import Cropper from "cropperjs";
 
 const SMALLEST = 50; // pixels of the picture
-
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-export class SquareCrop {
-  constructor(image, frame) {
+/** The largest box of this shape, in the middle; in an upright picture nearer to the top, where faces are. */
+export function firstBox(width, height, aspect) {
+  const wide = Math.min(width, height * aspect);
+  const box = { width: wide, height: wide / aspect };
+  return { x: (width - box.width) / 2, y: (height - box.height) / (height > width ? 4 : 2), ...box };
+}
+
+/** Whole pixels, inside the picture. */
+export function wholeBox({ x, y, width, height }, limit) {
+  const box = {
+    width: clamp(Math.round(width), 1, limit.width),
+    height: clamp(Math.round(height), 1, limit.height),
+  };
+  return {
+    x: clamp(Math.round(x), 0, limit.width - box.width),
+    y: clamp(Math.round(y), 0, limit.height - box.height),
+    ...box,
+  };
+}
+
+class Crop {
+  constructor(image, cropper, { aspect, box, label, describedBy, onChange }) {
     this.image = image;
-    this.frame = frame;
-    this.square = { x: 0, y: 0, size: 0 };
-    frame.addEventListener("pointerdown", (event) => this.#grab(event));
+    this.cropper = cropper;
+    this.aspect = aspect;
+    this.limit = { width: image.naturalWidth, height: image.naturalHeight };
+    this.reset();
+    if (box) this.set(box);
+    // What the set-up itself moved was nobody's choice.
+    image.addEventListener("crop", () => onChange(this.box()));
+    const frame = image.parentElement.querySelector(".cropper-crop-box");
+    frame.tabIndex = 0;
+    frame.setAttribute("role", "group");
+    frame.setAttribute("aria-label", label);
+    frame.setAttribute("aria-describedby", describedBy);
     frame.addEventListener("keydown", (event) => this.#key(event));
-    new ResizeObserver(() => this.#draw()).observe(image);
   }
 
-  /** Starts with the largest centred square; a portrait's face is above the middle. */
+  box() {
+    return wholeBox(this.cropper.getData(), this.limit);
+  }
+
+  set(box) {
+    const width = clamp(box.width, Math.min(SMALLEST, this.limit.width), this.limit.width);
+    const height = Math.min(width / this.aspect, this.limit.height);
+    this.cropper.setData({
+      width: height * this.aspect,
+      height,
+      x: clamp(box.x, 0, this.limit.width - height * this.aspect),
+      y: clamp(box.y, 0, this.limit.height - height),
+    });
+  }
+
+  zoom(factor) {
+    this.cropper.zoom(factor > 1 ? factor - 1 : 1 - 1 / factor);
+  }
+
   reset() {
-    const { naturalWidth: width, naturalHeight: height } = this.image;
-    const size = Math.min(width, height);
-    this.square = { x: Math.round((width - size) / 2), y: Math.round((height - size) / 4), size };
-    this.#draw();
+    this.cropper.reset();
+    this.set(firstBox(this.limit.width, this.limit.height, this.aspect));
   }
 
-  /** The square as the API wants it: pixels of the picture after its EXIF orientation. */
-  value() {
-    const { x, y, size } = this.square;
-    return { x, y, width: size, height: size };
+  close() {
+    this.cropper.destroy();
   }
 
-  // Where the picture lies inside its element (object-fit: contain), in CSS pixels.
-  #geometry() {
-    const { naturalWidth, naturalHeight, clientWidth, clientHeight } = this.image;
-    const scale = Math.min(clientWidth / naturalWidth, clientHeight / naturalHeight);
-    return {
-      scale,
-      left: (clientWidth - naturalWidth * scale) / 2,
-      top: (clientHeight - naturalHeight * scale) / 2,
-    };
-  }
-
-  #set(x, y, size) {
-    const { naturalWidth: width, naturalHeight: height } = this.image;
-    const largest = Math.min(width, height);
-    const fitting = Math.round(clamp(size, Math.min(SMALLEST, largest), largest));
-    this.square = {
-      x: Math.round(clamp(x, 0, width - fitting)),
-      y: Math.round(clamp(y, 0, height - fitting)),
-      size: fitting,
-    };
-    this.#draw();
-  }
-
-  #draw() {
-    if (!this.image.naturalWidth) return;
-    const { scale, left, top } = this.#geometry();
-    const { x, y, size } = this.square;
-    const style = this.frame.style;
-    style.left = `${left + x * scale}px`;
-    style.top = `${top + y * scale}px`;
-    style.width = style.height = `${size * scale}px`;
-  }
-
-  #grab(event) {
-    event.preventDefault();
-    this.frame.focus();
-    this.frame.setPointerCapture(event.pointerId);
-    const resizing = event.target !== this.frame;
-    const from = { ...this.square };
-    const { scale } = this.#geometry();
-    const move = (at) => {
-      const dx = (at.clientX - event.clientX) / scale;
-      const dy = (at.clientY - event.clientY) / scale;
-      if (resizing) this.#resizeFromCorner(from, Math.max(dx, dy));
-      else this.#set(from.x + dx, from.y + dy, from.size);
-    };
-    const drop = () => {
-      this.frame.removeEventListener("pointermove", move);
-      this.frame.removeEventListener("pointerup", drop);
-      this.frame.removeEventListener("pointercancel", drop);
-    };
-    this.frame.addEventListener("pointermove", move);
-    this.frame.addEventListener("pointerup", drop);
-    this.frame.addEventListener("pointercancel", drop);
-  }
-
-  // The upper left corner stays where it is.
-  #resizeFromCorner(from, by) {
-    const { naturalWidth, naturalHeight } = this.image;
-    const room = Math.min(naturalWidth - from.x, naturalHeight - from.y);
-    this.#set(from.x, from.y, Math.min(from.size + by, room));
+  // The frame's middle stays where it is.
+  #grow(by) {
+    const { x, y, width, height } = this.box();
+    this.set({ x: x - by / 2, y: y - by / this.aspect / 2, width: width + by, height: height + by / this.aspect });
   }
 
   #key(event) {
-    const step = Math.max(1, Math.round(this.square.size / (event.shiftKey ? 10 : 40)));
-    const { x, y, size } = this.square;
-    const moves = {
-      ArrowLeft: [x - step, y, size],
-      ArrowRight: [x + step, y, size],
-      ArrowUp: [x, y - step, size],
-      ArrowDown: [x, y + step, size],
-      "+": [x - step / 2, y - step / 2, size + step],
-      "=": [x - step / 2, y - step / 2, size + step],
-      "-": [x + step / 2, y + step / 2, size - step],
-    };
+    const box = this.box();
+    const step = Math.max(1, Math.round(box.width / (event.shiftKey ? 100 : 25)));
+    const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
     const move = moves[event.key];
-    if (!move) return;
+    if (move) this.set({ ...box, x: box.x + move[0], y: box.y + move[1] });
+    else if (event.key === "+" || event.key === "=") this.#grow(step);
+    else if (event.key === "-" || event.key === "_") this.#grow(-step);
+    else return;
     event.preventDefault();
-    this.#set(...move);
   }
+}
+
+export function openCrop(image, options) {
+  return new Promise((resolve) => {
+    const cropper = new Cropper(image, {
+      aspectRatio: options.aspect,
+      viewMode: 1,
+      dragMode: "move",
+      autoCropArea: 1,
+      background: false,
+      checkCrossOrigin: false,
+      checkOrientation: false, // the browser has turned it already
+      toggleDragModeOnDblclick: false,
+      ready: () => resolve(new Crop(image, cropper, options)),
+    });
+  });
 }

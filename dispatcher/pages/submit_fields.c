@@ -98,6 +98,7 @@ static void describe_kind(json_t *field, const json_t *property, const char *nam
         json_object_set_new(field, "check", json_true());
     } else if (params_has_type(property, "string")) {
         json_object_set_new(field, "max_length", text_of(json_object_get(property, "maxLength")));
+        json_object_set_new(field, "pattern", text_of(json_object_get(property, "pattern")));
         json_object_set_new(field, "text", json_true());
     } else {
         describe_number(field, property, name);

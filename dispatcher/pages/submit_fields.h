@@ -15,10 +15,10 @@
 #include "common/json.h"
 
 /* A list of {name, title, description?, required, value?, min?, max?, step?, type} with one of
- * slider, select (and options), check (and checked), seed, number, text (and max_length) true.
- * Values are those of `typed` (NULL: nothing was typed yet), else the defaults; a seed without
- * either is made up. `view` is manifest_texts_view()'s; borrowed, as all. Owned by the caller; NULL
- * for want of memory. */
+ * slider, select (and options), check (and checked), seed, number, text (and max_length, pattern)
+ * true. Values are those of `typed` (NULL: nothing was typed yet), else the defaults; a seed
+ * without either is made up. `view` is manifest_texts_view()'s; borrowed, as all. Owned by the
+ * caller; NULL for want of memory. */
 json_t *submit_fields_view(const json_t *view, const json_t *typed);
 
 /* Texts become what the schema wants, as far as they can; what cannot stays a text, for the schema

@@ -38,11 +38,11 @@ static json_t *say(const struct submit_page *page, const char *name, json_t *dat
 
 /* ---- the queue ------------------------------------------------------------------------------- */
 
-/* "20 s", rounded as one says it; a minute and a half is where minutes begin. */
+/* "20 s": nobody can promise to the second. A minute and a half is where minutes begin. */
 static json_t *wait_text(const struct submit_page *page, int64_t wait_ms)
 {
     int64_t seconds = (wait_ms + 999) / 1000;
-    json_int_t n = seconds;
+    json_int_t n = seconds > 20 ? (seconds + 9) / 10 * 10 : seconds > 5 ? (seconds + 4) / 5 * 5 : 5;
     const char *name = "seconds";
     if (seconds >= 90 * 60) {
         n = (seconds + 1800) / 3600;
@@ -50,8 +50,6 @@ static json_t *wait_text(const struct submit_page *page, int64_t wait_ms)
     } else if (seconds >= 90) {
         n = (seconds + 30) / 60;
         name = "minutes";
-    } else if (seconds > 20) {
-        n = (seconds + 9) / 10 * 10;
     }
     return say(page, name, json_pack("{s:I}", "n", n));
 }

@@ -39,7 +39,8 @@ export let browser;
 before(async () => {
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+      "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
   });
 });
 after(() => browser?.close());

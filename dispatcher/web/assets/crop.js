@@ -9,6 +9,7 @@
 import Cropper from "cropperjs";
 
 const SMALLEST = 50; // pixels of the picture
+const SETTLED_MS = 200;
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 /** The largest box of this shape, in the middle; in an upright picture nearer to the top, where faces are. */
@@ -32,21 +33,68 @@ export function wholeBox({ x, y, width, height }, limit) {
 }
 
 class Crop {
-  constructor(image, cropper, { aspect, box, label, describedBy, onChange }) {
+  constructor(image, options) {
     this.image = image;
-    this.cropper = cropper;
-    this.aspect = aspect;
+    this.options = options;
+    this.aspect = options.aspect;
     this.limit = { width: image.naturalWidth, height: image.naturalHeight };
+    this.quiet = true;
+    image.addEventListener("crop", this);
+    this.observer = new ResizeObserver(() => this.#fit());
+  }
+
+  handleEvent() {
+    // What the set-up itself moves is nobody's choice.
+    if (!this.quiet) this.options.onChange(this.box());
+  }
+
+  /** Puts the tool over the picture, with this box or the first one. */
+  async build(box) {
+    this.quiet = true;
+    this.width = this.image.parentElement.clientWidth;
+    await new Promise((resolve) => {
+      this.cropper = new Cropper(this.image, {
+        aspectRatio: this.aspect,
+        viewMode: 1,
+        dragMode: "move",
+        autoCropArea: 1,
+        background: false,
+        checkCrossOrigin: false,
+        checkOrientation: false, // the browser has turned it already
+        responsive: false, // see #fit()
+        toggleDragModeOnDblclick: false,
+        ready: resolve,
+      });
+    });
     this.reset();
     if (box) this.set(box);
-    // What the set-up itself moved was nobody's choice.
-    image.addEventListener("crop", () => onChange(this.box()));
-    const frame = image.parentElement.querySelector(".cropper-crop-box");
+    this.#label();
+    this.quiet = false;
+    this.observer.observe(this.image.parentElement);
+    return this;
+  }
+
+  #label() {
+    const frame = this.image.parentElement.querySelector(".cropper-crop-box");
     frame.tabIndex = 0;
     frame.setAttribute("role", "group");
-    frame.setAttribute("aria-label", label);
-    frame.setAttribute("aria-describedby", describedBy);
+    frame.setAttribute("aria-label", this.options.label);
+    frame.setAttribute("aria-describedby", this.options.describedBy);
     frame.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  // cropperjs scales with its window, and where that is no wider than nothing for a moment it forgets the box. So the
+  // tool is built anew once the width has settled.
+  #fit() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      const width = this.image.parentElement.clientWidth;
+      if (width === 0 || Math.abs(width - this.width) < 2) return;
+      const box = this.box();
+      this.observer.disconnect();
+      this.cropper.destroy();
+      this.build(box);
+    }, SETTLED_MS);
   }
 
   box() {
@@ -74,6 +122,9 @@ class Crop {
   }
 
   close() {
+    clearTimeout(this.timer);
+    this.observer.disconnect();
+    this.image.removeEventListener("crop", this);
     this.cropper.destroy();
   }
 
@@ -96,18 +147,4 @@ class Crop {
   }
 }
 
-export function openCrop(image, options) {
-  return new Promise((resolve) => {
-    const cropper = new Cropper(image, {
-      aspectRatio: options.aspect,
-      viewMode: 1,
-      dragMode: "move",
-      autoCropArea: 1,
-      background: false,
-      checkCrossOrigin: false,
-      checkOrientation: false, // the browser has turned it already
-      toggleDragModeOnDblclick: false,
-      ready: () => resolve(new Crop(image, cropper, options)),
-    });
-  });
-}
+export const openCrop = (image, options) => new Crop(image, options).build(options.box);

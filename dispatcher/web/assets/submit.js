@@ -212,6 +212,7 @@ function takeDrops() {
 
 function setUpPicture() {
   $("file").classList.add("visually-hidden");
+  $("file").labels[0].classList.add("visually-hidden");
   $("file").tabIndex = -1;
   $("choose").hidden = $("drop-hint").hidden = false;
   $("pick").addEventListener("click", () => $("file").click());
@@ -274,15 +275,17 @@ function readParams() {
 
 /* ---- the queue ------------------------------------------------------------------------------- */
 
-/** As submit_page.c says it. */
 function waitText(seconds) {
   if (seconds >= 5400) return t("submit.hours", { n: Math.round(seconds / 3600) });
   if (seconds >= 90) return t("submit.minutes", { n: Math.round(seconds / 60) });
-  return t("submit.seconds", { n: seconds > 20 ? Math.ceil(seconds / 10) * 10 : seconds });
+  return t("submit.seconds", { n: seconds });
 }
 
+/** Nobody can promise to the second: as submit_page.c says it. */
+const rounded = (seconds) => (seconds > 20 ? Math.ceil(seconds / 10) * 10 : Math.max(5, Math.ceil(seconds / 5) * 5));
+
 function queueText({ state, queued, wait_seconds: wait }) {
-  if (state === "open" && wait !== null) return t("submit.queue_open", { queued, wait: waitText(wait) });
+  if (state === "open" && wait !== null) return t("submit.queue_open", { queued, wait: waitText(rounded(wait)) });
   const name = { open: "queue_asleep", paused: "queue_paused", full: "queue_full" }[state] || "queue_unknown";
   return t(`submit.${name}`, { queued });
 }

@@ -69,6 +69,8 @@ const struct route routes[] = {
     {GET, "/privacy", "page", NULL, page_privacy},
     {GET, "/history", "page", NULL, page_history},
     {GET, "/fleet", "page", NULL, page_fleet},
+    {GET, "/docs", "page", NULL, page_docs},
+    {GET, "/docs/{}", "page", NULL, page_operation},
     {GET, "/robots.txt", "asset", NULL, page_robots},
     {GET, "/m/{}", "page", NULL, page_model},
     {POST, "/m/{}", "page_submit", page_submit_headers, submit},

@@ -109,6 +109,8 @@ void fleet_get(struct dispatcher *dispatcher, struct call *call);
 void stats_get(struct dispatcher *dispatcher, struct call *call);
 
 /* pages/site.c */
+void page_docs(struct dispatcher *dispatcher, struct call *call);
+void page_operation(struct dispatcher *dispatcher, struct call *call);
 void openapi_get(struct dispatcher *dispatcher, struct call *call);
 void models_get(struct dispatcher *dispatcher, struct call *call);
 void page_home(struct dispatcher *dispatcher, struct call *call);

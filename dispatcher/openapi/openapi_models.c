@@ -79,8 +79,12 @@ int openapi_add_models(json_t *schemas, const struct manifest_set *models)
     json_t *base = json_incref(json_object_get(schemas, "Submission"));
     json_t *choices = json_array(), *mapping = json_object();
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < models->count; i++)
-        rc = add_model(schemas, base, &models->items[i], choices, mapping);
+    /* Those that take a picture come first: the first one is what examples are of. */
+    for (size_t i = 0; rc == 0 && i < 2 * models->count; i++) {
+        const struct manifest *model = &models->items[i % models->count];
+        if (model->has_input == (i < models->count))
+            rc = add_model(schemas, base, model, choices, mapping);
+    }
     if (rc == 0 &&
         json_object_set_new(schemas, "Submission",
                             json_pack("{s:O, s:{s:s, s:O}}", "oneOf", choices, "discriminator",

@@ -33,20 +33,18 @@ static int add_models(struct assets *assets, const struct manifest_set *models, 
     return rc < 0 ? err_set(err, rc, "models", "no room for the list of models") : 0;
 }
 
-static int add_description(struct assets *assets, const struct pages_options *options,
+static int add_description(struct pages *pages, const struct pages_options *options,
                            struct err *err)
 {
     const struct openapi_options of = {
         .models = options->models, .public_url = options->public_url, .compat = options->compat};
-    json_t *document = NULL;
     struct buf text;
     buf_init(&text, 16 * 1024 * 1024);
-    int rc = openapi_make(&of, &document, err);
+    int rc = openapi_make(&of, &pages->description, err);
     if (rc == 0)
-        rc = json_append(&text, document, JSON_COMPACT);
+        rc = json_append(&text, pages->description, JSON_COMPACT);
     if (rc == 0)
-        rc = assets_add(assets, "openapi.json", "application/json", &text, err);
-    json_decref(document);
+        rc = assets_add(pages->assets, "openapi.json", "application/json", &text, err);
     buf_fini(&text);
     return rc < 0 ? err_set(err, rc, "models", "the API's description cannot be made") : 0;
 }
@@ -116,7 +114,7 @@ int pages_open(const struct pages_options *options, struct pages **out, struct e
     if (rc == 0)
         rc = add_models(pages->assets, options->models, err);
     if (rc == 0)
-        rc = add_description(pages->assets, options, err);
+        rc = add_description(pages, options, err);
     if (rc == 0 && options->folder)
         rc = read_folder(pages, options->folder, err);
     if (rc < 0)
@@ -132,6 +130,7 @@ void pages_close(struct pages **slot)
     *slot = NULL;
     if (!pages)
         return;
+    json_decref(pages->description);
     assets_destroy(&pages->assets);
     catalogue_close(&pages->catalogue);
     free(pages);

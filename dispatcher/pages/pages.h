@@ -11,6 +11,8 @@
 #ifndef DARKROOM_DISPATCHER_PAGES_PAGES_H
 #define DARKROOM_DISPATCHER_PAGES_PAGES_H
 
+#include "common/json.h"
+
 #include <stdbool.h>
 
 struct answer;
@@ -32,6 +34,7 @@ struct pages_options {
 };
 
 struct pages {
+    json_t *description;         /* owned: of GET /openapi.json */
     struct assets *assets;       /* owned */
     struct catalogue *catalogue; /* owned */
     char policy[1024];           /* Content-Security-Policy of pages */

@@ -4,6 +4,7 @@
 #include "common/err.h"
 #include "common/manifest.h"
 #include "dispatcher/compat/selfie2anime.h"
+#include "dispatcher/openapi/openapi_view.h"
 #include "dispatcher/routes.h"
 #include "tests/unit/check.h"
 
@@ -159,6 +160,78 @@ static void each_models_parameters_are_there(void)
     json_decref(document);
 }
 
+static const json_t *member(const json_t *members, const char *name)
+{
+    json_t *one;
+    size_t i;
+    json_array_foreach(members, i, one)
+    {
+        if (strcmp(json_string_value(json_object_get(one, "name")), name) == 0)
+            return one;
+    }
+    return NULL;
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "(none)";
+}
+
+static void an_operation_is_told_in_words(void)
+{
+    json_t *document = make();
+    json_t *view = openapi_view_operation(document, "submitJob");
+    CHECK_TEXT(text_of(view, "method"), "POST");
+    CHECK_TEXT(text_of(view, "path"), "/v1/jobs");
+    json_t *body = json_array_get(json_object_get(view, "bodies"), 0);
+    json_t *shape = json_array_get(json_object_get(body, "shapes"), 0);
+    const json_t *members = json_object_get(shape, "members");
+    CHECK_TEXT(text_of(shape, "title"), "Portrait to drawing");
+    CHECK_TEXT(text_of(member(members, "model"), "kind"), "portrait-drawing");
+    CHECK_TEXT(text_of(member(members, "crop.x"), "kind"), "integer, at least 0");
+    CHECK(json_is_true(json_object_get(member(members, "model"), "required")));
+    CHECK(json_is_false(json_object_get(member(members, "crop.x"), "required")));
+    CHECK(strstr(text_of(view, "example"), "\"model\": \"portrait-drawing\""));
+    json_decref(view);
+    CHECK(!openapi_view_operation(document, "nothing"));
+    json_decref(document);
+}
+
+static void every_operation_is_listed_once_and_can_be_told(void)
+{
+    json_t *document = make(), *tags = openapi_view_list(document), *tag, *operation;
+    size_t i, j, count = 0;
+    json_array_foreach(tags, i, tag)
+    {
+        json_array_foreach(json_object_get(tag, "operations"), j, operation)
+        {
+            json_t *view = openapi_view_operation(document, text_of(operation, "id"));
+            CHECK(view);
+            CHECK(json_array_size(json_object_get(view, "answers")) > 0);
+            json_decref(view);
+            count++;
+        }
+    }
+    CHECK(count > 30);
+    json_decref(tags);
+    json_decref(document);
+}
+
+/* A schema that holds itself ends somewhere. */
+static void what_refers_to_itself_is_told_to_a_depth(void)
+{
+    json_t *document =
+        json_pack("{s:{s:{s:{s:s, s:{s:{s:s}}}}}}", "components", "schemas", "Tree", "type",
+                  "object", "properties", "child", "$ref", "#/components/schemas/Tree");
+    json_t *schema = json_pack("{s:s}", "$ref", "#/components/schemas/Tree");
+    json_t *members = openapi_view_members(document, schema);
+    CHECK(json_array_size(members) > 2 && json_array_size(members) < 20);
+    json_decref(members);
+    json_decref(schema);
+    json_decref(document);
+}
+
 static void foreign_routes_are_told_only_where_they_are_served(void)
 {
     struct manifest_set none = {0};
@@ -190,6 +263,9 @@ int main(void)
     RUN(every_row_has_a_route);
     RUN(every_reference_leads_somewhere);
     RUN(each_models_parameters_are_there);
+    RUN(an_operation_is_told_in_words);
+    RUN(every_operation_is_listed_once_and_can_be_told);
+    RUN(what_refers_to_itself_is_told_to_a_depth);
     RUN(foreign_routes_are_told_only_where_they_are_served);
     RUN(without_models_it_is_made_all_the_same);
     return check_report();

@@ -140,3 +140,52 @@ void mail_ledger_forget_command(const char *address, struct redis_command *comma
     redis_command_text(command, "DEL");
     redis_command_text(command, key);
 }
+
+/* ---- fsck ------------------------------------------------------------------------------------ */
+
+/* A plain command of up to three words; *out_reply is owned by the caller. */
+static int ask(struct redis *redis, int64_t timeout_ms, const char *verb, const char *key,
+               const char *rest, struct redis_reply **out_reply, struct err *err)
+{
+    struct redis_command command;
+    redis_command_init(&command, COMMAND_MAX);
+    redis_command_clear(&command);
+    redis_command_text(&command, verb);
+    redis_command_text(&command, key);
+    if (rest)
+        redis_command_text(&command, rest);
+    int rc = redis_call(redis, &command, timeout_ms, out_reply, err);
+    redis_command_fini(&command);
+    return rc;
+}
+
+int mail_ledger_fsck(struct redis *redis, bool mend, int64_t timeout_ms, mail_ledger_fsck_fn *each,
+                     void *data, struct err *err)
+{
+    static const char *const keys[][3] = {{PREFIX "unwanted", "zset", PREFIX "bad:unwanted"},
+                                          {PREFIX "mails", "hash", PREFIX "bad:mails"},
+                                          {PREFIX "mailhold", "string", PREFIX "bad:mailhold"}};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof keys / sizeof keys[0]; i++) {
+        struct redis_reply *reply = NULL;
+        char what[96] = "";
+        rc = ask(redis, timeout_ms, "TYPE", keys[i][0], NULL, &reply, err);
+        const char *type = redis_reply_text(reply);
+        if (rc == 0 && strcmp(type, "none") && strcmp(type, keys[i][1]))
+            snprintf(what, sizeof what, "a %.20s, expected a %s", type, keys[i][1]);
+        redis_reply_free(&reply);
+        if (rc == 0 && i == 2 && !what[0]) {
+            rc = ask(redis, timeout_ms, "PTTL", keys[i][0], NULL, &reply, err);
+            if (rc == 0 && redis_reply_int(reply) == -1)
+                snprintf(what, sizeof what, "no mail goes out, and it has no end");
+            redis_reply_free(&reply);
+        }
+        if (rc < 0 || !what[0])
+            continue;
+        if (mend)
+            rc = ask(redis, timeout_ms, "RENAME", keys[i][0], keys[i][2], NULL, err);
+        if (rc == 0 && each)
+            each(keys[i][0], what, mend, data);
+    }
+    return rc;
+}

@@ -94,6 +94,12 @@ bool mail_ledger_unwanted_reply(const struct redis_reply *reply);
 void mail_ledger_want_command(const char *id, bool wanted, int64_t now_ms,
                               struct redis_command *command);
 
+/* For darkroom fsck: keys of another type than they should have, or a pause without an end, would
+ * stop all mails. `each` (nullable) is told of each; mending renames them to {k}bad:…. */
+typedef void mail_ledger_fsck_fn(const char *name, const char *what, bool mended, void *data);
+int mail_ledger_fsck(struct redis *redis, bool mend, int64_t timeout_ms, mail_ledger_fsck_fn *each,
+                     void *data, struct err *err);
+
 /* Forgets how many mails an address got. */
 void mail_ledger_forget_command(const char *address, struct redis_command *command);
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write record lane flow settle inspect
+-- @use base write record lane flow settle inspect rows
 -- fsck_jobs: is every record in the one place that its state names? A page of the records.
 --
 -- ARGV  1 to mend, retain ms, cursor ('0' at first), count
@@ -139,6 +139,21 @@ local function look_at_parents(r)
   end
 end
 
+-- Does the mail that its owner waits for have a row? Not asked while rows are still to be made (`out`).
+local function look_at_mail(r)
+  local letter = r.extra_size > 0 and r.blob_size > 0 and string.match(extra_get(r, 'm') or '', '^[whq] ')
+  if not letter or (r.state ~= 'S' and r.state ~= 'F') or call('XLEN', P .. 'out') > 0 then
+    return
+  end
+  local notify_id = format('%s-%x-m', public_id_of(r), r.updated)
+  if call('EXISTS', P .. 'n:' .. notify_id, P .. 'sent:' .. notify_id) == 0 then
+    found('its mail is in no line')
+    if mend then
+      rows_make(r, true, false, false)
+    end
+  end
+end
+
 local function look(id)
   lines = {id}
   local r, problem = inspect(id)
@@ -147,6 +162,7 @@ local function look(id)
     return lines
   end
   look_at_places(r)
+  look_at_mail(r)
   if r.state == 'D' and has(r, FLAG_WAITING) and call('EXISTS', P .. 'kin') == 0 then
     look_at_parents(r)
   end

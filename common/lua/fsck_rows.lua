@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base write rows
+-- @use base write record rows
 -- fsck_rows: is every notification either in a line, where somebody will send it, or given up? A page.
 --
 -- ARGV  1 to mend, cursor ('0' at first), count
@@ -27,6 +27,16 @@ local function missing(notify_id, dead)
   return not call('ZSCORE', P .. 'hooks', target) and 'hooks' or nil
 end
 
+-- Does the job say of its mail what the row says?
+local function look_at_job(notify_id, id, dead)
+  local r = load(id)
+  local letter = r and r.extra_size > 0 and sub(extra_get(r, 'm') or '', 1, 1)
+  if letter and letter ~= '' and not string.find(dead and 'f' or 'whq', letter, 1, true) and
+    found(notify_id, 'its job says ' .. letter) then
+    mail_note(id, dead and 'f' or 'w')
+  end
+end
+
 local function look_at(notify_id)
   local key, id = P .. 'n:' .. notify_id, sub(notify_id, 3, 14)
   local kind = call('TYPE', key).ok
@@ -50,6 +60,9 @@ local function look_at(notify_id)
     else
       row_wait(notify_id, now)
     end
+  end
+  if target_of(notify_id) == 'm' then
+    look_at_job(notify_id, id, dead)
   end
   if call('SISMEMBER', P .. 'nj:' .. id, notify_id) == 0 and found(notify_id, 'not in nj:' .. id) then
     call('SADD', P .. 'nj:' .. id, notify_id)

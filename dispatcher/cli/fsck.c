@@ -4,6 +4,7 @@
  * and nothing else? Goes to Redis and the store themselves. */
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/mail_ledger.h"
 #include "common/queue_fsck.h"
 #include "common/redis.h"
 #include "common/secret.h"
@@ -185,6 +186,14 @@ static int check_queues(struct fsck *fsck, struct err *err)
     return rc;
 }
 
+static void on_mail_finding(const char *name, const char *what, bool mended, void *data)
+{
+    struct fsck *fsck = data;
+    fsck->report.findings++;
+    fsck->report.mended += mended;
+    tell(fsck, name, what, mended);
+}
+
 static int print_summary(struct fsck *fsck, struct err *err)
 {
     int64_t findings = fsck->report.findings + fsck->object_findings;
@@ -221,6 +230,9 @@ int cli_fsck(struct cli *cli, const char *unused, struct err *err)
         rc = cli_open_redis(cli, &fsck.redis, err);
     if (rc == 0)
         rc = check_queues(&fsck, err);
+    if (rc == 0)
+        rc = mail_ledger_fsck(fsck.redis, cli->settings.mend, TIMEOUT_MS, on_mail_finding, &fsck,
+                              err);
     if (rc == 0 && fsck.store)
         rc = find_orphans(&fsck, "inputs/", err);
     if (rc == 0 && fsck.store)

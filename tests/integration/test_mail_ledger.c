@@ -147,6 +147,37 @@ static void the_counts_leave_nothing_for_good(void)
     redis_reply_free(&keys);
 }
 
+static int findings;
+
+static void on_finding(const char *name, const char *what, bool mended, void *data)
+{
+    CHECK(!strncmp(name, "{k}", 3) && what[0]);
+    CHECK_INT(mended, *(const bool *)data);
+    findings++;
+}
+
+static int fsck(bool mend)
+{
+    findings = 0;
+    CHECK_INT(mail_ledger_fsck(redis, mend, CALL_MS, on_finding, &mend, &err), 0);
+    return findings;
+}
+
+static void what_would_stop_all_mails_is_found_and_put_aside(void)
+{
+    begin(30000);
+    CHECK_INT(fsck(false), 0);
+    struct mail_answer first = take("x", "a", 9, 0, 0);
+    done(MAIL_EVENT_4XX, &first, 60000, "452 enough");
+    CHECK_INT(fsck(false), 0);
+    RAW("PERSIST", "{k}mailhold");
+    RAW("SET", "{k}unwanted", "text");
+    CHECK_INT(fsck(false), 2);
+    CHECK_INT(fsck(true), 2);
+    CHECK_INT(fsck(false), 0);
+    CHECK_INT(take("x", "a", 9, 0, 0).verdict, MAIL_MAY_GO);
+}
+
 int main(void)
 {
     fixture_start(NULL);
@@ -157,6 +188,7 @@ int main(void)
     RUN(what_was_not_sent_is_given_back);
     RUN(a_server_that_takes_no_more_holds_all_mails_for_a_while);
     RUN(the_counts_leave_nothing_for_good);
+    RUN(what_would_stop_all_mails_is_found_and_put_aside);
     fixture_stop();
     return check_report();
 }

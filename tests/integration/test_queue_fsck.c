@@ -265,6 +265,48 @@ static void a_notification_that_lost_its_place_gets_it_back(void)
     CHECK_INT(fsck(false).findings, 0);
 }
 
+static void a_mail_that_was_lost_is_written_again(void)
+{
+    char id[ID_PUBLIC_SIZE], key[QUEUE_NOTIFY_ID_SIZE + 16];
+    struct queue_notify_rows rows = {0};
+    enum queue_verdict verdict;
+    int moved;
+    bool dead;
+    begin(30000);
+    struct queue_submit job = job_of("alice", id);
+    job.notify_address = "hash";
+    job.notify_blob = "sealed";
+    job.notify_blob_size = 6;
+    submit_job(&job);
+    CHECK_INT(fsck(false).findings, 0); /* it has not ended */
+    struct queue_claimed claimed = claim_one(WORKER);
+    complete_job(&claimed);
+    CHECK_INT(fsck(false).findings, 0); /* its row is still to be made */
+    CHECK_INT(queue_notify_intake(&queue, redis, CALL_MS, &moved, &err), 0);
+    CHECK_INT(queue_notify_claim(&queue, redis, 1, 60000, CALL_MS, &rows, &err), 0);
+    snprintf(key, sizeof key, "{q:00}n:%s", rows.rows[0].notify_id);
+    RAW("DEL", key, "{q:00}due");
+    expect_mended("its mail is in no line");
+    CHECK_INT(raw_int("ZCARD", "{q:00}due"), 1);
+    queue_notify_rows_fini(&rows);
+
+    CHECK_INT(queue_notify_claim(&queue, redis, 1, 60000, CALL_MS, &rows, &err), 0);
+    RAW("HSET", key, "dead", "1");
+    RAW("ZREM", "{q:00}due", rows.rows[0].notify_id);
+    RAW("ZADD", "{q:00}unsent", "1", rows.rows[0].notify_id);
+    expect_mended("its job says w");
+    RAW("HDEL", key, "dead");
+    RAW("DEL", "{q:00}unsent");
+    RAW("ZADD", "{q:00}due", "1", rows.rows[0].notify_id);
+    expect_mended("its job says f");
+    const struct queue_notified sent = {rows.rows[0].notify_id, rows.rows[0].epoch,
+                                        QUEUE_NOTIFY_SENT, 0, NULL};
+    CHECK_INT(queue_notify_settle(&queue, redis, &sent, CALL_MS, &verdict, &dead, &err), 0);
+    CHECK_INT(verdict, QUEUE_OK);
+    CHECK_INT(fsck(false).findings, 0);
+    queue_notify_rows_fini(&rows);
+}
+
 /* A job and one that waits for it. */
 static void submit_pair(char parent[ID_PUBLIC_SIZE], char child[ID_PUBLIC_SIZE])
 {
@@ -326,6 +368,7 @@ int main(void)
     RUN(a_foreign_type_under_a_name_of_ours_is_put_aside);
     RUN(counters_are_set_right);
     RUN(a_notification_that_lost_its_place_gets_it_back);
+    RUN(a_mail_that_was_lost_is_written_again);
     fixture_stop();
     return check_report();
 }

@@ -53,6 +53,26 @@ void queue_by_address_command(const struct queue *queue, const char *address, in
     build(queue, "byaddr", address, cursor, limit, command);
 }
 
+void queue_address_forget_command(const struct queue *queue, const char *address, const char *entry,
+                                  struct redis_command *command)
+{
+    queue_begin(queue, command, &queue_script_address_forget);
+    redis_command_text(command, address);
+    redis_command_text(command, entry);
+}
+
+int queue_address_forget_reply(const struct redis_reply *reply, char entry[QUEUE_ENTRY_SIZE],
+                               bool *out_more, struct err *err)
+{
+    char next[QUEUE_ENTRY_SIZE];
+    if (redis_reply_count(reply) != 2 ||
+        queue_copy(next, sizeof next, redis_reply_at(reply, 1)) < 0)
+        return queue_bad_reply("address_forget", err);
+    *out_more = redis_reply_int(redis_reply_at(reply, 0)) > 0 || next[0];
+    snprintf(entry, QUEUE_ENTRY_SIZE, "%s", next[0] ? next : "-");
+    return 0;
+}
+
 size_t queue_list_count(const struct redis_reply *reply)
 {
     size_t count = redis_reply_count(reply);

@@ -42,6 +42,14 @@ void queue_list_wanted_command(const struct queue *queue, const char *flow,
 void queue_by_address_command(const struct queue *queue, const char *address, int64_t cursor,
                               int64_t limit, struct redis_command *command);
 
+/* After the jobs of an address were erased: what is left of it in the shard. Again, with what
+ * `entry` became, until the reply says that it is all (*out_more false); `entry` begins as "-". */
+#define QUEUE_ENTRY_SIZE 48
+void queue_address_forget_command(const struct queue *queue, const char *address, const char *entry,
+                                  struct redis_command *command);
+int queue_address_forget_reply(const struct redis_reply *reply, char entry[QUEUE_ENTRY_SIZE],
+                               bool *out_more, struct err *err);
+
 /* A page may have fewer jobs than asked for, even none, and yet not be the last. */
 size_t queue_list_count(const struct redis_reply *reply);
 int64_t queue_list_next(const struct redis_reply *reply);

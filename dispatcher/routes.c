@@ -53,6 +53,7 @@ const struct route routes[] = {
     {DELETE, "/v1/webhooks/{}", "webhook_delete", NULL, webhook_delete},
     {POST, "/v1/webhooks/{}/rotate", "webhook_rotate", NULL, webhook_rotate},
     {POST, "/v1/webhooks/{}/enable", "webhook_enable", NULL, webhook_enable},
+    {POST, "/v1/addresses/erase", "address_erase", address_erase_headers, address_erase},
     {GET, "/v1/notifications", "notifications", NULL, notifications_list},
     {POST, "/v1/notifications/replay", "notifications_replay", notifications_replay_headers,
      notifications_replay},

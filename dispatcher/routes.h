@@ -102,6 +102,10 @@ void dead_replay(struct dispatcher *dispatcher, struct call *call);
 void dead_replay_many_headers(struct dispatcher *dispatcher, struct call *call);
 void dead_replay_many(struct dispatcher *dispatcher, struct call *call);
 
+/* erase_address.c */
+void address_erase_headers(struct dispatcher *dispatcher, struct call *call);
+void address_erase(struct dispatcher *dispatcher, struct call *call);
+
 /* fleet.c */
 void fleet_get(struct dispatcher *dispatcher, struct call *call);
 

@@ -34,6 +34,9 @@ local function erase(r)
   end
   rows_erase(r.id)
   call('DEL', P .. 'j:' .. r.id, P .. 'h:' .. r.id)
+  if r.blob_size > 0 then
+    call('DEL', P .. 'sent:' .. format('%s-%x-m', public_id_of(r), r.updated))
+  end
   local of_flow, of_address = index_names(flow_of(r), address_of(r))
   if of_flow then
     index_drop(of_flow)

@@ -11,7 +11,7 @@
  *     cli_redis.c   the connection of those commands that go to Redis itself
  *     cli_submit.c, cli_jobs.c  the commands of whoever hands in jobs
  *     cli_provenance.c  what a result says of itself
- *     cli_operate.c, cli_keys.c, cli_fsck.c  those of operators
+ *     cli_operate.c, cli_keys.c, cli_fsck.c, erase.c, replay.c  those of operators
  *
  * Functions return 0 or a code of err.h with one line for a person; main() turns that into an exit
  * status. One thread. */
@@ -55,6 +55,8 @@ struct cli_settings {
     char *account, *name, *scopes, *priority, *weight, *origins; /* of a key */
     int64_t per_minute, burst, concurrency, max_queued;
     char *since, *until, *kind, *state; /* of notifications */
+    char *email_file;                   /* of erase */
+    bool dry_run, forget_choice;
 };
 
 struct cli {
@@ -169,6 +171,7 @@ int cli_workers(struct cli *cli, const char *unused, struct err *err);
 int cli_dead(struct cli *cli, const char *unused, struct err *err);
 int cli_dead_replay(struct cli *cli, const char *id, struct err *err);
 int cli_replay(struct cli *cli, const char *unused, struct err *err);
+int cli_erase(struct cli *cli, const char *unused, struct err *err);
 int cli_unsent(struct cli *cli, const char *unused, struct err *err);
 int cli_pause(struct cli *cli, const char *model, struct err *err);
 int cli_resume(struct cli *cli, const char *model, struct err *err);

@@ -108,6 +108,17 @@ static const struct config_option replay_options[] = {
     SERVER,
 };
 
+static const struct config_option erase_options[] = {
+    {"email", CONFIG_TEXT, AT(email), .help = "the address; - reads it from standard input"},
+    {"email-file", CONFIG_TEXT, AT(email_file), .help = "a file with the address"},
+    {"dry-run", CONFIG_BOOL, AT(dry_run), "false", .help = "only count what would be erased"},
+    {"forget-choice", CONFIG_BOOL, AT(forget_choice), "false",
+     .help = "also forget that the address has unsubscribed"},
+    KEY_FILE,
+    JSON,
+    SERVER,
+};
+
 #define CONCURRENCY                                                                                \
     {                                                                                              \
         "concurrency", CONFIG_INT, AT(concurrency), "-1", -1, QUEUE_RUNNING_LIMIT, "jobs",         \
@@ -209,6 +220,9 @@ static const struct command {
      COUNT(dead_options)},
     {"replay", "ID… | --since TIME [--until TIME]", "send mails and webhooks of jobs again", -1,
      cli_replay, replay_options, COUNT(replay_options)},
+    {"erase", "--email ADDRESS | --email-file FILE [--dry-run]",
+     "all that is known of an e-mail address: its jobs, pictures, mails", 0, cli_erase,
+     erase_options, COUNT(erase_options)},
     {"unsent", "", "mails and webhooks that were given up, and why", 0, cli_unsent, operate_options,
      COUNT(operate_options)},
     {"pause", "MODEL", "nobody begins its jobs until it is resumed", 1, cli_pause, operate_options,

@@ -21,10 +21,14 @@
 #define WEBP_QUALITY 90
 #define BYTES_PER_PIXEL 3
 #define SPARE_BYTES (1024 * 1024)
+/* Of a picture that is asked for in a smaller size. */
+#define MIN_SIDE 16
+#define MAX_SIDE 1024
 
 struct conversion {
     struct visit visit;
     enum picture_format format;
+    int side; /* 0: as large as it is */
     char key[JOB_KEY_SIZE];
     char model[JOB_MODEL_SIZE];
     char etag[ETAG_SIZE];
@@ -45,20 +49,36 @@ static void free_conversion(void *state)
     free(conversion);
 }
 
-bool convert_asked(struct call *call, bool *out_asked, enum picture_format *out_format)
+static bool refuse_wish(struct call *call, const char *field, const char *detail)
 {
-    char name[8];
-    int rc = exchange_query(call->exchange, "format", name, sizeof name);
-    *out_asked = rc != ERR_NOT_FOUND;
-    if (!*out_asked || (rc == 0 && picture_format_from_name(name, out_format)))
-        return true;
-    problem_send(call->exchange, &(struct problem){.kind = PROBLEM_INVALID,
-                                                   .detail = "format is png, jpeg or webp",
-                                                   .field = "format"});
+    problem_send(call->exchange,
+                 &(struct problem){.kind = PROBLEM_INVALID, .detail = detail, .field = field});
     return false;
 }
 
+bool convert_asked(struct call *call, struct convert_wish *out_wish)
+{
+    char name[8];
+    struct convert_wish wish = {0};
+    int rc = exchange_query(call->exchange, "format", name, sizeof name);
+    wish.asked = rc != ERR_NOT_FOUND;
+    if (wish.asked && (rc < 0 || !picture_format_from_name(name, &wish.format)))
+        return refuse_wish(call, "format", "format is png, jpeg or webp");
+    if (!call_number(call, "side", MIN_SIDE, MAX_SIDE, &wish.side))
+        return false;
+    if (wish.side && !wish.asked)
+        return refuse_wish(call, "side", "a side needs a format");
+    *out_wish = wish;
+    return true;
+}
+
 /* ---- on a thread ---- */
+
+static bool is_too_large(const struct conversion *conversion)
+{
+    const struct picture_info *info = &conversion->info;
+    return conversion->side && (info->width > conversion->side || info->height > conversion->side);
+}
 
 static void load(void *task)
 {
@@ -72,12 +92,28 @@ static void load(void *task)
     if (conversion->rc == 0)
         conversion->rc =
             picture_probe(input->data, input->size, &limits, &conversion->info, &conversion->err);
-    if (conversion->rc == 0 && conversion->info.format == conversion->format) {
+    if (conversion->rc == 0 && conversion->info.format == conversion->format &&
+        !is_too_large(conversion)) {
         buf_fini(&conversion->output);
         conversion->output = *input;
         buf_init(input, 0);
         conversion->ready = true;
     }
+}
+
+/* Both sides in the same measure, none of them nothing. */
+static int shrink(struct picture *picture, int side, struct err *err)
+{
+    struct picture small = {0};
+    int longer = picture->width > picture->height ? picture->width : picture->height;
+    int width = (int)((int64_t)picture->width * side / longer);
+    int height = (int)((int64_t)picture->height * side / longer);
+    int rc = picture_resize(picture, width > 0 ? width : 1, height > 0 ? height : 1, &small, err);
+    if (rc == 0) {
+        picture_fini(picture);
+        *picture = small;
+    }
+    return rc;
 }
 
 /* What the worker wrote into it goes along; a result without, or with nonsense, has none. */
@@ -93,6 +129,8 @@ static void convert(void *task)
     struct picture_metadata metadata = {0};
     bool told = picture_metadata_read(input->data, input->size, &metadata, NULL) == 0;
     int rc = picture_decode(input->data, input->size, &limits, &picture, &conversion->err);
+    if (rc == 0 && is_too_large(conversion))
+        rc = shrink(&picture, conversion->side, &conversion->err);
     if (rc == 0)
         rc = picture_encode(&picture, conversion->format,
                             conversion->format == PICTURE_WEBP ? WEBP_QUALITY : JPEG_QUALITY,
@@ -219,8 +257,8 @@ static void wait_or_start(struct conversion *conversion)
 static int tag(struct conversion *conversion)
 {
     char text[JOB_KEY_SIZE + 32];
-    snprintf(text, sizeof text, "%s as %s, " DARKROOM_VERSION, conversion->key,
-             picture_format_name(conversion->format));
+    snprintf(text, sizeof text, "%s as %s of %d, " DARKROOM_VERSION, conversion->key,
+             picture_format_name(conversion->format), conversion->side);
     return etag_of(text, strlen(text), conversion->etag);
 }
 
@@ -255,12 +293,13 @@ static void on_job(struct visit *visit, const struct queue_job *job)
     }
 }
 
-struct visit *convert_begin(struct call *call, enum picture_format format)
+struct visit *convert_begin(struct call *call, const struct convert_wish *wish)
 {
     struct conversion *conversion = visit_begin(call, TOKEN_SHARE, sizeof *conversion, on_job);
     if (!conversion)
         return NULL;
-    conversion->format = format;
+    conversion->format = wish->format;
+    conversion->side = (int)wish->side;
     call->free_state = free_conversion;
     return &conversion->visit;
 }

@@ -16,10 +16,17 @@
 
 struct conversion;
 
-/* True: `?format=` names one, or is absent (*out_asked false). Otherwise refused and answered. */
-bool convert_asked(struct call *call, bool *out_asked, enum picture_format *out_format);
+/* `?format=webp&side=160`: the longer side is to have no more pixels than that. */
+struct convert_wish {
+    bool asked; /* false: nothing was asked for, the result goes as it is */
+    enum picture_format format;
+    int64_t side; /* 0: as large as it is */
+};
 
-/* Begins a visit that ends with the result in this format. NULL: refused and answered. */
-struct visit *convert_begin(struct call *call, enum picture_format format);
+/* False: what was asked for is none, and was refused and answered. */
+bool convert_asked(struct call *call, struct convert_wish *out_wish);
+
+/* Begins a visit that ends with the result as it is wished. NULL: refused and answered. */
+struct visit *convert_begin(struct call *call, const struct convert_wish *wish);
 
 #endif

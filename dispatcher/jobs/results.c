@@ -71,12 +71,11 @@ void job_crop(struct dispatcher *dispatcher, struct call *call)
 
 void job_result(struct dispatcher *dispatcher, struct call *call)
 {
-    bool asked;
-    enum picture_format format;
-    if (!convert_asked(call, &asked, &format))
+    struct convert_wish wish;
+    if (!convert_asked(call, &wish))
         return;
-    struct visit *visit = asked ? convert_begin(call, format)
-                                : visit_begin(call, TOKEN_SHARE, sizeof *visit, show_result);
+    struct visit *visit = wish.asked ? convert_begin(call, &wish)
+                                     : visit_begin(call, TOKEN_SHARE, sizeof *visit, show_result);
     if (visit)
         visit_ask_for_job(visit);
 }

@@ -162,6 +162,23 @@ class Formats(Shared):
         self.assertEqual({answer.status for answer in answers}, {200})
         self.assertEqual(len({answer.body for answer in answers}), 2)
 
+    def test_a_smaller_one_keeps_its_shape_and_a_small_one_its_size(self):
+        def size(**query):
+            body = self.result(format="png", **query).body
+            return int.from_bytes(body[16:20], "big"), int.from_bytes(body[20:24], "big")
+        self.assertEqual(size(side=16), (16, 12))
+        self.assertEqual(size(side=31), (31, 23))
+        self.assertEqual(self.result(format="png", side=32).body, png(32, 24))  # untouched
+        self.assertEqual(size(side=1024), (32, 24))
+        with Hand(self.lab) as hand:
+            tall = finished(self.lab, hand, result=png(2, 400))
+        self.assertEqual(self.result(tall, format="webp", side=16).status, 200)
+        tags = [self.result(format="png", side=side).headers["ETag"] for side in (16, 17)]
+        self.assertNotEqual(*tags)
+        for side in ("", "15", "1025", "-1", "x", "16.5", "9" * 30):
+            self.refused(self.result(format="png", side=side), 422, "invalid", "side")
+        self.refused(self.result(side=64), 422, "invalid", "side")
+
     def test_what_is_no_format_is_refused(self):
         for name in ("", "gif", "heic", "PNG", "png ", "../png", "p" * 300, "png\0", "<png>"):
             self.refused(self.result(format=name), 422, "invalid", "format")

@@ -52,7 +52,7 @@ const pageOf = (job) => `/j/${job.id}${job.view ? `?token=${encodeURIComponent(j
 
 function thumbnail(job) {
   if (job.state !== "succeeded" || !job.view) return el("span", { class: "thumb", "data-state": job.state });
-  const src = `/v1/jobs/${job.id}/result?token=${encodeURIComponent(job.view)}`;
+  const src = `/v1/jobs/${job.id}/result?format=webp&side=160&token=${encodeURIComponent(job.view)}`;
   const image = el("img", { class: "thumb", src, alt: "", loading: "lazy", decoding: "async", width: 96, height: 96 });
   image.addEventListener("error", () => image.replaceWith(el("span", { class: "thumb", "data-state": "gone" })));
   return image;

@@ -20,7 +20,9 @@ const open = async (options, path) => {
   return visited;
 };
 
-const cell = (page, name) => page.locator(`#queues [data-name="${name}"]`).first();
+const row = (page) => page.locator('#queues tr[data-id="portrait-drawing"]');
+
+const cell = (page, name) => row(page).locator(`[data-name="${name}"]`);
 
 const says = (page, name, pattern) =>
   until(async () => pattern.test(await cell(page, name).textContent()), `${name} ${pattern}`);
@@ -84,7 +86,7 @@ for (const [name, view] of Object.entries(views)) {
   test(`an_operator_sees_queues_workers_and_what_died_on_${name}`, async () => {
     const { page, complaints, close } = await open(view);
     await page.waitForFunction(() => document.querySelectorAll("#workers > li").length >= 2);
-    assert.match(await page.textContent("#workers"), /In memory: Portrait to drawing/);
+    assert.match(await page.textContent("#workers"), /In memory: .*Portrait to drawing/);
     assert.match(await page.textContent("#workers"), /In hand: 0 of \d/);
     assert.match(await page.textContent("#workers"), /last heard/);
     await until(async () => (await page.textContent("#dead-total")) === "3", "three dead letters");
@@ -113,14 +115,14 @@ for (const lang of ["nl", "ru", "zh"]) {
 
 test("pausing_asks_first_and_resuming_begins_what_waits", async () => {
   const { page, close } = await open(desk);
-  const button = page.locator("#queues button").first();
+  const button = row(page).locator("button");
   await button.click();
   assert.match(await page.textContent("dialog"), /Pause “Portrait to drawing”/);
   await answer(page, "no");
-  assert.equal((await operate("GET", "/v1/queues")).json.queues[0].paused, false);
+  assert.equal((await operate("GET", "/v1/queues")).json.queues.find((queue) => queue.model === "portrait-drawing").paused, false);
   await button.click();
   await answer(page, "yes");
-  await until(async () => /paused/.test(await page.textContent("#queues .act")), "paused");
+  await until(async () => /paused/.test(await row(page).locator(".act").textContent()), "paused");
   const job = await handIn();
   await says(page, "Waiting", /^1$/);
   await inspect(page, "fleet-paused");
@@ -128,7 +130,7 @@ test("pausing_asks_first_and_resuming_begins_what_waits", async () => {
   await answer(page, "yes");
   await jobIs(job, "succeeded");
   await says(page, "Waiting", /^0$/);
-  await until(async () => /served/.test(await page.textContent("#queues .act")), "served");
+  await until(async () => /served/.test(await row(page).locator(".act").textContent()), "served");
   await close();
 });
 
@@ -251,6 +253,32 @@ test("a_key_that_is_none_unknown_of_another_scope_or_revoked_sees_nothing", asyn
   await problem(/not valid/);
   assert.equal(await page.locator("#queues tbody tr").count(), 0, "nothing of it is left on the page");
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+  await close();
+});
+
+test("nothing_that_a_worker_or_a_receiver_says_becomes_markup", async () => {
+  const evil = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
+  const { page, complaints, close } = await visit(desk, "/fleet");
+  const at = new Date().toISOString();
+  await page.route("**/v1/fleet*", async (route) => {
+    const real = await (await route.fetch()).json();
+    const worker = { id: evil, device: evil, models: [evil], slots: 1, running: 1, draining: false, heard_seconds_ago: 1, silent_after_seconds: 1,
+      jobs: [{ id: evil, model: evil, since: evil, progress: 0 }] };
+    await route.fulfill({ json: { ...real, dead: 99, unsent: 99, workers: [worker], queues: [{ ...real.queues[0], model: evil }] } });
+  });
+  await page.route("**/v1/dead*", (route) => route.fulfill({ json: { total: 1, dead: [{ id: evil, model: evil, flow: evil, created_at: at, died_at: at,
+    error: { code: evil, detail: evil }, attempts: 1, losses: 0, crashes: 0, history: [{ epoch: 1, at, what: evil }] }] } }));
+  await page.route("**/v1/notifications", (route) => route.fulfill({ json: { total: 1, unsent: [{ id: evil, kind: evil, job: evil, state: evil,
+    attempts: 1, created_at: at, given_up_at: at, reason: evil }] } }));
+  await page.fill("#key", operatorKey);
+  await page.click("#key-form button");
+  await page.locator("#unsent > li").waitFor();
+  await page.locator("#queues button").first().click();
+  assert.match(await page.textContent("dialog"), /<script>/);
+  await answer(page, "no");
+  assert.equal(await page.locator("main img, main script, dialog img").count(), 0);
+  assert.equal(await page.evaluate(() => window.hit), undefined);
+  assert.deepEqual(complaints, []);
   await close();
 });
 

@@ -44,7 +44,7 @@ for (const [name, view] of Object.entries(views)) {
     const { page, complaints, close } = await openWith(three, view);
     assert.deepEqual(await shownIds(page), three.map(({ id }) => id));
     assert.deepEqual(await page.locator("#jobs .badge").allTextContents(), ["Ready", "Cancelled", "Delayed"]);
-    await page.waitForFunction(() => document.querySelector("img.thumb")?.naturalWidth > 0);
+    await page.waitForFunction(() => document.querySelector("img.thumb")?.naturalWidth === 160);
     await inspect(page, `history-${name}`);
     assert.deepEqual(complaints, []);
     await close();
@@ -235,7 +235,8 @@ const many = [];
 for (let i = 0; i < 30; i++) many.unshift(await waiting(account.key));
 await request("POST", `/v1/jobs/${many[3].id}/cancel`, { token: account.key });
 
-for (const [name, view] of Object.entries(views)) {
+for (const name of ["phone-light", "desk-dark"]) {
+  const view = views[name];
   test(`an_account_is_listed_page_by_page_on_${name}`, async () => {
     const { context, page, complaints, close } = await visit(view, "/history");
     await useKey(page, account.key);
@@ -314,6 +315,25 @@ test("a_key_that_may_only_look_is_told_so_when_it_deletes", async () => {
   await page.locator("#problem:not([hidden])").waitFor();
   assert.match(await page.textContent("#problem"), /scope “submit”/);
   assert.equal((await shownIds(page)).length, 24);
+  await close();
+});
+
+const markup = ['<img src=x onerror="window.hit=1">', "\"><script>window.hit=1</script>", "javascript:window.hit=1", "{{t.history.title}}"];
+
+test("nothing_that_a_job_says_becomes_markup", async () => {
+  const { page, complaints, close } = await visit(desk, "/history");
+  await page.route("**/v1/jobs?*", (route) => route.fulfill({ json: { next: null, jobs: markup.map((text, i) => ({
+    id: `00${i.toString().padStart(32, "0")}`, model: text, state: i ? text : "failed", created_at: text, updated_at: text,
+    error: { code: text, detail: text }, result: null, links: { page: `${server}/j/x?token=${encodeURIComponent(text)}` } })) } }));
+  await useKey(page, account.key);
+  await page.locator("#jobs > li").nth(3).waitFor();
+  assert.match(await page.textContent("#jobs"), /<img src=x/);
+  assert.equal(await page.locator("main img, main script").count(), 0);
+  assert.equal(await page.locator("#jobs a:not([href^='/j/00'])").count(), 0);
+  const csv = await exported(page, "#export-csv");
+  assert.match(csv.text, /onerror/);
+  assert.equal(await page.evaluate(() => window.hit), undefined);
+  assert.deepEqual(complaints, []);
   await close();
 });
 

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What a test needs beside the browser: jobs and keys, made as a client and an operator would make them.
+// What a test needs beside the browser and jobs.mjs: refusals, keys, Redis and a worker that does as it is told.
 //
-//     const job = await handIn();                       // the shipped model's, with the portrait
+//     const { status } = await request("GET", path, { token });
 //     const key = makeKey("read");                      // {key, id, account}
-//     await job_is(job, "succeeded");
-import assert from "node:assert/strict";
+//     await jobIs(job, "succeeded");
 import { execFileSync, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { server } from "./browser.mjs";
-
-const portrait = readFileSync(fileURLToPath(new URL("../../docs/images/astronaut.png", import.meta.url)));
-export const portraitUrl = `data:image/png;base64,${portrait.toString("base64")}`;
-const crop = { x: 0, y: 0, width: 256, height: 256 };
 
 /** A request with a JSON body or none; the parsed answer. */
 export async function request(method, path, { body, token } = {}) {
@@ -22,14 +15,6 @@ export async function request(method, path, { body, token } = {}) {
   const response = await fetch(server + path, { method, headers, body: body && JSON.stringify(body) });
   const text = await response.text();
   return { status: response.status, json: text ? JSON.parse(text) : null };
-}
-
-/** A job of the shipped model; `more` are members of the submission. */
-export async function handIn(more = {}, token = "") {
-  const body = { model: "portrait-drawing", input: portraitUrl, crop, ...more };
-  const { status, json } = await request("POST", "/v1/jobs", { body, token });
-  assert.equal(status, 202, JSON.stringify(json));
-  return json;
 }
 
 export const viewOf = (job) => request("GET", `/v1/jobs/${job.id}`, { token: job.tokens.view });

@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { KEPT_SECONDS, Series } from "../../dispatcher/web/assets/fleet-series.js";
-import { Hand, handIn, jobIs, makeKey, redis, request, revokeKey, until, viewOf } from "./api.mjs";
+import { Hand, jobIs, makeKey, redis, request, revokeKey, until, viewOf } from "./api.mjs";
 import { desk, inspect, accountKey, operatorKey, phone, views, visit } from "./browser.mjs";
+import { handIn } from "./jobs.mjs";
 
 async function enter(options = desk, key = operatorKey, path = "/fleet") {
   const visited = await visit(options, path);

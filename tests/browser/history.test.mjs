@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { csvCell, exportRow, toCsv } from "../../dispatcher/web/assets/export.js";
-import { handIn, jobIs, makeKey, request, revokeKey, until, viewOf } from "./api.mjs";
+import { jobIs, makeKey, request, revokeKey, until, viewOf } from "./api.mjs";
 import { desk, inspect, operatorKey, phone, server, views, visit } from "./browser.mjs";
+import { handIn } from "./jobs.mjs";
 
 const later = () => new Date(Date.now() + 86400000).toISOString();
 const waiting = (token) => handIn({ run_at: later() }, token); // costs no worker anything

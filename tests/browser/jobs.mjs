@@ -15,8 +15,9 @@ export async function api(method, path, { body, key, token } = {}) {
 }
 
 /** A portrait that is handed in; `members` as POST /v1/jobs takes them. */
-export const handIn = (members = {}) =>
+export const handIn = (members = {}, key = "") =>
   api("POST", "/v1/jobs", {
+    key,
     body: { model: "portrait-drawing", input: `data:image/png;base64,${portrait.toString("base64")}`, ...members },
   });
 

@@ -67,8 +67,13 @@ static void put_choices(const json_t *document, const json_t *choices, int depth
     size_t i;
     json_array_foreach(choices, i, choice)
     {
-        buf_append_text(out, i ? " or " : "");
-        put_kind(document, choice, depth + 1, out);
+        struct buf kind;
+        buf_init(&kind, MAX_KIND);
+        put_kind(document, choice, depth + 1, &kind);
+        /* Two objects are told apart by their members, not here. */
+        if (kind.size > 0 && !strstr(buf_text(out), buf_text(&kind)))
+            buf_join(out, i ? " or " : "", buf_text(&kind), NULL);
+        buf_fini(&kind);
     }
 }
 

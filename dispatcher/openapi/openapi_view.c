@@ -151,12 +151,14 @@ static json_t *view_shapes(const json_t *document, const json_t *schema)
     json_array_foreach(choices, i, choice)
     {
         const json_t *one = openapi_resolve(document, choice);
-        json_array_append_new(shapes, json_pack("{s:s, s:o}", "title", text_of(one, "title"),
-                                                "members", openapi_view_members(document, one)));
+        json_array_append_new(shapes, json_pack("{s:s, s:o, s:b}", "title", text_of(one, "title"),
+                                                "members", openapi_view_members(document, one),
+                                                "first", i == 0));
     }
     if (!choices)
-        json_array_append_new(shapes, json_pack("{s:s, s:o}", "title", "", "members",
-                                                openapi_view_members(document, schema)));
+        json_array_append_new(shapes,
+                              json_pack("{s:s, s:o, s:b}", "title", "", "members",
+                                        openapi_view_members(document, schema), "first", 1));
     return shapes;
 }
 

@@ -13,9 +13,9 @@ if not string.find(text, '^WRONGTYPE') then
 end
 local KINDS = {
   string = {'protocol', 'tick', 'evid', 'j', 'clock', 'nonce', 'w', 'pause', 'view', 'sent', 'idem', 'shards'},
-  list = {'r', 'h', 'wake', 'push', 'byflow', 'byaddr', 'kids', 'kin', 'bj'},
+  list = {'r', 'h', 'wake', 'push', 'byflow', 'byaddr', 'kids', 'kin', 'bj', 'pace'},
   set = {'models', 'held', 'nj', 'parents', 'heirs'},
-  zset = {'lease', 'delay', 'deadline', 'done', 'dlq', 'corrupt', 'due', 'unsent', 'trash', 'workers', 'hooks',
+  zset = {'lease', 'delay', 'deadline', 'done', 'dlq', 'corrupt', 'due', 'unsent', 'trash', 'purge', 'workers', 'hooks',
     'rated', 'park', 'ring', 'idle', 'tomb', 'hq', 'hl', 'rate', 'open'},
   hash = {'run', 'limits', 'full', 'ages', 'bases', 'c', 'm', 'tail', 'slots', 'parked', 'n', 'need', 'b', 'key', 'keys',
     'accounts', 'origins'},

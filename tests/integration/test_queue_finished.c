@@ -326,6 +326,22 @@ static void a_purge_that_names_nothing_can_be_settled(void)
     CHECK_INT(raw_int("ZCARD", "{q:00}purge"), 0);
 }
 
+static void a_line_of_purges_that_is_none_is_named(void)
+{
+    struct redis_reply *reply = NULL;
+    const char *key = "inputs/a";
+    begin(30000);
+    RAW("SET", "{q:00}purge", "hello");
+    queue_purge_take_command(&queue, 8, 1000, &command);
+    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), ERR_CORRUPT);
+    CHECK_HAS(err.text, "{q:00}purge: a string, expected a zset");
+    err = (struct err){0};
+    RAW("ZADD", "{q:00}trash", "1", key);
+    queue_trash_done_command(&queue, &key, 1, true, &command);
+    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), ERR_CORRUPT);
+    CHECK_INT(raw_int("ZCARD", "{q:00}trash"), 1); /* it is tried again */
+}
+
 int main(void)
 {
     fixture_start(NULL);
@@ -343,6 +359,7 @@ int main(void)
     RUN(what_was_deleted_is_purged_where_that_is_wanted);
     RUN(a_purge_that_failed_waits_and_comes_again);
     RUN(a_purge_that_names_nothing_can_be_settled);
+    RUN(a_line_of_purges_that_is_none_is_named);
     redis_command_fini(&command);
     fixture_stop();
     return check_report();

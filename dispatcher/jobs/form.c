@@ -16,8 +16,9 @@ static const char *const names[] = {
     [FORM_CONSENT] = "consent",   [FORM_KEY] = "key",         [FORM_PARAM] = "params"};
 static const char param_prefix[] = "param.";
 /* Parameters come one by one from a page; the model is in its path. */
-static const unsigned of_page =
-    1u << FORM_INPUT | 1u << FORM_CROP | 1u << FORM_EMAIL | 1u << FORM_CONSENT | 1u << FORM_KEY;
+static const unsigned of_page = 1u << FORM_INPUT | 1u << FORM_CROP | 1u << FORM_EMAIL |
+                                1u << FORM_CROP_OF | 1u << FORM_CROP_TOKEN | 1u << FORM_CONSENT |
+                                1u << FORM_KEY;
 static const unsigned of_api = (1u << FORM_CONSENT) - 1;
 
 const char *form_field_name(enum form_field field)

@@ -219,7 +219,7 @@ static void trim(int64_t at, int64_t *size, int side, int slack)
 }
 
 /* The middle of a picture of which nobody could choose a part, in the shape that the model wants.
- */
+ * Of an earlier job's crop nothing is cut: it was chosen then. */
 static void crop_middle(const struct manifest *model, const struct picture_info *info,
                         struct job_spec *spec)
 {
@@ -286,7 +286,7 @@ static int check_input(struct form *form, const struct members *members, struct 
     int rc = take_input(form, members, intake, &refusal->err);
     if (rc == 0)
         rc = check_picture(intake, &info, refusal);
-    if (rc == 0 && form && form->is_page && !members->crop)
+    if (rc == 0 && form && form->is_page && !form->present[FORM_CROP_OF] && !members->crop)
         crop_middle(intake->model, &info, spec);
     else if (rc == 0)
         rc = check_crop(members->crop, &info, form && form->dialect ? form->dialect->crop_slack : 0,

@@ -15,7 +15,9 @@
 #include <string.h>
 
 #define MAX_DEPTH 8
-#define MAX_LINK 16384
+/* Longer parameters are not handed on: addresses of many thousand characters get lost on the way.
+ */
+#define MAX_LINK 3000
 
 /* {"iso", "text"}: for <time>, which scripts put into the visitor's own zone. */
 static json_t *moment(int64_t ms)
@@ -148,12 +150,14 @@ static json_t *list_params(const json_t *params, const json_t *view)
 }
 
 /* Percent-encoded, for a query. */
-static void append_escaped(struct buf *out, const char *text)
+static int append_escaped(struct buf *out, const char *text)
 {
     static const char plain[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-    for (; *text; text++)
-        buf_printf(out, strchr(plain, *text) ? "%c" : "%%%02X", (unsigned char)*text);
+    int rc = 0;
+    for (; rc == 0 && *text; text++)
+        rc = buf_printf(out, strchr(plain, *text) ? "%c" : "%%%02X", (unsigned char)*text);
+    return rc;
 }
 
 /* Where the same is done with other settings: docs/pages.md. */
@@ -167,10 +171,12 @@ static json_t *again_link(const struct queue_job *job, const struct manifest *mo
         buf_join(&link, "again=", job->public_id, "&token=", rights->token, "&", NULL);
     char *text =
         json_object_size(params) > 0 ? json_dumps(params, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
-    if (text) {
-        buf_append_text(&link, "p=");
-        append_escaped(&link, text);
-    }
+    size_t before = link.size;
+    int rc = text ? buf_append_text(&link, "p=") : 0;
+    if (text && rc == 0)
+        rc = append_escaped(&link, text);
+    if (rc < 0)
+        buf_truncate(&link, before);
     free(text);
     json_t *value = json_string(buf_text(&link));
     buf_fini(&link);

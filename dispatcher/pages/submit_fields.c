@@ -23,6 +23,15 @@ static json_t *text_of(const json_t *value)
     return text;
 }
 
+json_t *submit_fields_typed(const json_t *params)
+{
+    json_t *typed = json_object(), *value;
+    const char *name;
+    json_object_foreach((json_t *)params, name, value) if (!json_is_false(value))
+        json_object_set_new(typed, name, text_of(value));
+    return typed;
+}
+
 /* ---- what is shown --------------------------------------------------------------------------- */
 
 static json_t *random_seed(const json_t *property)

@@ -21,6 +21,10 @@
  * caller; NULL for want of memory. */
 json_t *submit_fields_view(const json_t *view, const json_t *typed);
 
+/* Values as a form has them: what is typed of the parameters that a job had. Owned by the caller;
+ * NULL for want of memory. */
+json_t *submit_fields_typed(const json_t *params);
+
 /* Texts become what the schema wants, as far as they can; what cannot stays a text, for the schema
  * to refuse. An empty text is a default's, a checkbox that is not there is false. */
 json_t *submit_fields_read(const json_t *schema, const json_t *typed);

@@ -9,6 +9,7 @@
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http/server.h"
+#include "dispatcher/jobs/again.h"
 #include "dispatcher/jobs/forecast.h"
 #include "dispatcher/jobs/form.h"
 #include "dispatcher/pages/job_cookies.h"
@@ -28,6 +29,7 @@ struct page_form {
     json_t *params;               /* owned; texts by name; NULL before the body was read */
     char *email;                  /* owned; NULL: none */
     bool consent;
+    struct again again; /* its picture is this job's crop */
 };
 
 void page_form_destroy(struct page_form **slot)
@@ -73,6 +75,8 @@ static int remember(struct page_form *page, const struct form *form)
 {
     const struct buf *email = &form->fields[FORM_EMAIL];
     page->consent = form->fields[FORM_CONSENT].size > 0;
+    if (again_read(form, &page->again, NULL) < 0)
+        page->again = (struct again){.public_id = ""}; /* it is refused where it is used */
     page->params = json_deep_copy(form->params);
     if (email->size > 0)
         page->email = strndup(buf_text(email), email->size);
@@ -111,7 +115,8 @@ bool page_form_settle(struct call *call, struct form *form, char out_key[QUEUE_I
     int rc = remember(call->page, form);
     if (rc == 0 && !page->consent)
         return refuse_field(call, "consent", "the terms have to be accepted");
-    if (rc == 0 && page->model->has_input && form->fields[FORM_INPUT].size == 0)
+    if (rc == 0 && page->model->has_input && form->fields[FORM_INPUT].size == 0 &&
+        form->fields[FORM_CROP_OF].size == 0)
         return refuse_field(call, "input", "input is required");
     if (rc == 0)
         rc = write_members(call, form);
@@ -163,6 +168,7 @@ struct answer *page_form_again(struct call *call, const struct problem *problem)
                                 .params = page->params,
                                 .email = page->email,
                                 .consent = page->consent,
+                                .again = &page->again,
                                 .problem = problem};
     return page_make(dispatcher, call->exchange, "submit.html", submit_page_data(&about));
 }

@@ -10,6 +10,7 @@
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http/server.h"
+#include "dispatcher/jobs/again.h"
 #include "dispatcher/jobs/forecast.h"
 #include "dispatcher/pages/page.h"
 #include "dispatcher/pages/submit_fields.h"
@@ -166,7 +167,11 @@ json_t *submit_page_data(const struct submit_page *page)
         json_pack("{s:o?, s:o?, s:o*, s:b, s:s, s:o?}", "fields",
                   submit_fields_view(model, page->params), "queue_line", queue_line(page), "email",
                   email, "consent", page->consent, "key", key, "model", model);
-    if (data && page->model->has_input)
+    if (data && page->model->has_input && page->again && page->again->public_id[0])
+        json_object_set_new(
+            data, "again",
+            json_pack("{s:s, s:s}", "id", page->again->public_id, "token", page->again->token));
+    else if (data && page->model->has_input)
         json_object_set_new(data, "picture", limits_of(page->model));
     if (data && page->problem)
         add_problem(page, data);

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 
+struct again;
 struct call;
 struct forecast;
 struct manifest;
@@ -23,6 +24,7 @@ struct submit_page {
     const struct call *call;
     const struct manifest *model;
     const struct forecast *forecast; /* NULL: nothing is known of the queue */
+    const struct again *again;       /* whose crop is the picture; NULL: one is chosen */
     /* What was typed and sent before; NULL, "" and false where nothing was. */
     const json_t *params;
     const char *email;

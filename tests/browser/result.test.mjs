@@ -144,6 +144,35 @@ test("a_rating_is_kept_and_may_change", async () => {
   await close();
 });
 
+test("once_more_with_other_settings_uploads_no_picture", async () => {
+  const job = await finished({ model: "trial", params: { strength: 0.25, lines: 7, paper: "white", frame: false, seed: 5 } });
+  const { page, complaints, close } = await open(phone, job);
+  let sent = "";
+  page.on("request", (request) => {
+    if (request.method() === "POST") sent += request.postData() || "";
+  });
+  await page.click("#again");
+  await page.waitForFunction(() => document.documentElement.dataset.ready === "submit");
+  await page.waitForFunction(() => document.querySelector("#again img").naturalWidth > 0);
+  await inspect(page, "again");
+  assert.equal(await page.inputValue("#param-lines"), "7");
+  assert.equal(await page.inputValue("#param-paper"), "white");
+  assert.equal(await page.isChecked("#param-frame"), false);
+  await page.fill("#param-seed", "6");
+  await page.reload(); // loses nothing
+  await page.waitForFunction(() => document.documentElement.dataset.ready === "submit");
+  assert.equal(await page.inputValue("#param-seed"), "6");
+  await page.check("#consent");
+  await page.click("#submit");
+  await page.waitForURL((url) => url.pathname.startsWith("/j/") && !url.pathname.includes(job.id));
+  await heading(page, "Your picture is ready");
+  await page.locator("#slider").waitFor();
+  assert.match(await page.locator(".facts").textContent(), /Lines\s*7/);
+  assert.ok(sent.includes(job.id) && !sent.includes('name="input"'), "the crop was named, not sent");
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
 test("deleting_asks_and_then_leaves_nothing_here_or_there", async () => {
   const job = await finished();
   const { page, complaints, close } = await open(phone, job);

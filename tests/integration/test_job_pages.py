@@ -10,7 +10,7 @@ import unittest
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import WEB, Hand, Lab, Shared, main, manifest_of, png, wait_until  # noqa: E402
+from darkroom import WEB, Hand, Lab, Shared, main, manifest_of, multipart, png, wait_until  # noqa: E402
 
 PARAMS = {"type": "object", "properties": {"seed": {"type": "integer", "title": "Seed <b>", "minimum": 0, "maximum": 99,
                                                     "default": 7}}, "additionalProperties": False}
@@ -138,6 +138,46 @@ class Pages(Shared):
         query = urllib.parse.parse_qs(parsed.query)
         self.assertEqual(parsed.path, "/m/test-model")
         self.assertEqual(query, {"again": [self.job["id"]], "token": [self.job["tokens"]["view"]], "p": ['{"seed":42}']})
+
+    def test_once_more_with_other_settings_needs_no_picture(self):
+        self.finish()
+        again, = self.links(self.seen(), "again=")
+        page = self.lab.get(again, headers=BROWSER)
+        self.says(page, "A <model>")
+        body = page.body.decode()
+        self.assertIn('name="param.seed"', body)
+        self.assertRegex(body, r'name="param.seed"[^>]*value="42"')
+        self.assertNotIn('type="file"', body)
+        hidden = dict(re.findall(r'<input type="hidden" name="([a-z_]+)" value="([^"]*)"', body))
+        self.assertEqual(hidden["crop_of"], self.job["id"])
+        crop, = self.links(page, "^/v1/.*/crop")
+        self.assertEqual(self.lab.get(crop).status, 302)
+        parts = [*hidden.items(), ("consent", "yes"), ("param.seed", "43")]
+        kind, form = multipart(parts)
+        answer = self.lab.request("POST", "/m/test-model", form, {**BROWSER, "Content-Type": kind})
+        self.assertEqual(answer.status, 303, answer)
+        new = re.match(r"/j/([0-9a-f]{34})\?token=", answer.headers["Location"]).group(1)
+        stored, = self.lab.stored(f"inputs/{new}")
+        self.assertEqual(stored.read_bytes(), png(8, 8, (1, 2, 3)))
+        with Hand(self.lab) as hand:
+            spec = hand.claim({"id": new})["spec"]
+        self.assertEqual((spec["params"], spec["crop"]), ({"seed": 43}, None))
+        # What was forgotten is asked for without the picture being lost.
+        kind, form = multipart([*hidden.items(), ("param.seed", "44")])
+        asked = self.lab.request("POST", "/m/test-model", form, {**BROWSER, "Content-Type": kind})
+        self.assertEqual(asked.status, 422, asked)
+        self.assertIn(f'name="crop_of" value="{self.job["id"]}"', asked.body.decode())
+
+    def test_a_link_for_once_more_that_is_nonsense_is_the_usual_page(self):
+        self.finish()
+        view = self.job["tokens"]["view"]
+        for query in ("again=x&token=y", f"again={self.job['id']}", f"again={self.job['id']}&token=x",
+                      f"again={'0' * 34}&token={view}", "p=%7B", "p=[1]", "p=%7B%22seed%22:%22%3Cscript%3E%22%7D", "p=" + "x" * 2000,
+                      "p=%7B%22other%22:1%7D"):
+            answer = self.lab.get(f"/m/test-model?{query}", headers=BROWSER)
+            self.says(answer, "A <model>")
+            self.assertIn('type="file"', answer.body.decode())
+            self.assertNotIn("<script>", answer.body.decode())
 
     def test_a_model_that_keeps_no_crop_shows_the_result_alone(self):
         self.job = self.lab.submit(model="bare").json

@@ -18,7 +18,7 @@ const limits = section && {
   maxSide: Number(section.dataset.maxSide),
 };
 const aspect = section && section.dataset.aspectWidth / section.dataset.aspectHeight;
-const draft = openDraft(model);
+const draft = openDraft(form.dataset.draft ?? model); // once more from a job: a draft of its own
 const QUEUE_MS = 10000;
 
 let picture = null; // of openPicture()
@@ -310,6 +310,7 @@ function formData() {
   data.append("lang", document.documentElement.lang);
   data.append("params", JSON.stringify(readParams()));
   if ($("email").value.trim()) data.append("email", $("email").value.trim());
+  for (const name of ["crop_of", "crop_token"]) if (form.elements[name]) data.append(name, form.elements[name].value);
   if (section) {
     data.append("crop", JSON.stringify(boxToSend()));
     data.append("input", picture.blob, "input");

@@ -444,6 +444,16 @@ test("a_telephone_is_asked_for_its_own_camera", async () => {
   await close();
 });
 
+test("without_the_tool_the_middle_is_used_and_the_page_says_so", async () => {
+  const { page, close } = await open(phone);
+  await page.route(/\/assets\/(chunk-|crop\.js)/, (route) => route.abort());
+  await page.setInputFiles("#file", portrait);
+  await page.locator("#crop-hint").filter({ hasText: "the middle is used" }).waitFor();
+  await inspect(page, "submit-no-tool");
+  assert.deepEqual((await sentBy(page)).crop, { x: 64, y: 0, width: 384, height: 512 });
+  await close();
+});
+
 // ---- lines that break ----
 
 test("pressing_twice_hands_in_once", async () => {

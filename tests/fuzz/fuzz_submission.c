@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * A Content-Type up to the first newline, then the body of POST /v1/jobs: it is refused with words,
- * or it becomes a job that the worker can read and whose texts are clean. */
+ * A Content-Type up to the first newline, then the body of POST /v1/jobs, or behind "page " that of
+ * POST /m/{model}: it is refused with words, or it becomes a job that the worker can read and whose
+ * texts are clean. */
 #include "common/err.h"
 #include "common/job.h"
 #include "common/manifest.h"
 #include "dispatcher/jobs/form.h"
 #include "dispatcher/jobs/intake.h"
+#include "dispatcher/pages/submit_fields.h"
 
 #include "tests/fuzz/target.h"
 
@@ -26,6 +28,16 @@ static const char manifest_text[] =
     "\"output\":{\"kind\":\"image\",\"content_type\":\"image/png\"},\"batch\":{\"max\":1},"
     "\"cost_ms\":1,\"max_attempts\":1,\"timeout_ms\":1000,\"license\":\"MIT\",\"training\":\"no\"}";
 
+/* Of the manifest's parameters, and once more inside a view as a page has it. */
+static const char schema_text[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"s\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1,\"default\":0.5},"
+    "\"p\":{\"type\":\"string\",\"enum\":[\"white\",\"cream\"],\"default\":\"white\"}},"
+    "\"view\":{\"params\":{\"properties\":{"
+    "\"s\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1},\"b\":{\"type\":\"boolean\"},"
+    "\"p\":{\"type\":\"string\",\"enum\":[\"white\",\"cream\"]},"
+    "\"seed\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":9}}}}}";
+
 static void check_job(const struct intake *intake)
 {
     struct job_spec spec;
@@ -39,6 +51,21 @@ static void check_job(const struct intake *intake)
     job_spec_fini(&spec);
 }
 
+/* As pages/submit_form.c settles a page's form. */
+static void settle(struct form *form)
+{
+    json_t *schema = json_loads(schema_text, 0, NULL);
+    json_t *params = submit_fields_read(schema, form->params);
+    json_t *fields = submit_fields_view(json_object_get(schema, "view"), form->params);
+    fuzz_check(schema && params && fields);
+    if (json_append(&form->fields[FORM_PARAMS], params, JSON_COMPACT) < 0)
+        buf_clear(&form->fields[FORM_PARAMS]);
+    fuzz_check(buf_append_text(&form->fields[FORM_MODEL], "m") == 0);
+    json_decref(fields);
+    json_decref(params);
+    json_decref(schema);
+}
+
 static void submit(const struct manifest_set *models, const char *type, const uint8_t *body,
                    size_t size)
 {
@@ -47,12 +74,15 @@ static void submit(const struct manifest_set *models, const char *type, const ui
     struct err err = {0};
     struct intake intake;
     struct intake_refusal refusal = {.malformed = false};
-    int rc = form_create(type, MAX_BODY, false, &form, &err);
+    bool is_page = strncmp(type, "page ", 5) == 0;
+    int rc = form_create(is_page ? type + 5 : type, MAX_BODY, is_page, &form, &err);
     for (size_t at = 0; rc == 0 && at < size; at += 100)
         rc = form_feed(form, body + at, size - at < 100 ? size - at : 100, &err);
     if (rc == 0)
         rc = form_finish(form, &err);
     fuzz_check(rc == 0 || err.text[0]);
+    if (rc == 0 && is_page)
+        settle(form);
     if (rc == 0 && intake_check(models, form, public_id, &intake, &refusal) == 0) {
         check_job(&intake);
         intake_fini(&intake);

@@ -3,7 +3,8 @@
  * Whether a picture can be made again from what it says of itself.
  *
  *     rc = picture_metadata_read(data, size, &metadata, &err);
- *     rc = provenance_again(&metadata, model_view, &params, &err);   // then submit `params`
+ *     bar = provenance_again(&metadata, model_view, &params);   // 0: submit `params`
+ *     if (bar) puts(provenance_text(bar));
  *
  * The same question for the dispatcher, which has the manifest, and for the command line, which has
  * what GET /v1/models says of it. Pure; any thread. */
@@ -14,11 +15,24 @@
 
 struct picture_metadata;
 
+/* What stands in the way. */
+enum provenance_bar {
+    PROVENANCE_FREE,
+    PROVENANCE_UNNAMED,       /* it names no model */
+    PROVENANCE_OTHER_MODEL,   /* one that is not here */
+    PROVENANCE_NEEDS_PICTURE, /* the model makes pictures of others */
+    PROVENANCE_OTHER_WEIGHTS, /* or it is not known whether they are the same */
+    PROVENANCE_WITHHELD,      /* the parameters are not told */
+    PROVENANCE_REFUSED        /* they are none for this model: for callers that check them */
+};
+
 /* `model` is an item of GET /v1/models, the one that the picture names, or NULL where there is none
- * of that name; borrowed. *out_params is owned by the caller. ERR_INVALID with the field "input"
- * and the reason: another model, other weights, a model that needs a picture, parameters that the
- * picture does not tell. */
-int provenance_again(const struct picture_metadata *metadata, const json_t *model,
-                     json_t **out_params, struct err *err);
+ * of that name; borrowed. With PROVENANCE_FREE *out_params is an object that the caller owns; else
+ * it is left alone. */
+enum provenance_bar provenance_again(const struct picture_metadata *metadata, const json_t *model,
+                                     json_t **out_params);
+
+/* In a sentence; static storage. */
+const char *provenance_text(enum provenance_bar bar);
 
 #endif

@@ -73,6 +73,8 @@ const struct route routes[] = {
     {GET, "/docs", "page", NULL, page_docs},
     {GET, "/docs/{}", "page", NULL, page_operation},
     {GET, "/robots.txt", "asset", NULL, page_robots},
+    {GET, "/again", "page", NULL, page_again},
+    {POST, "/again", "page", page_again_headers, page_again_read},
     {GET, "/m/{}", "page", NULL, page_model},
     {POST, "/m/{}", "page_submit", page_submit_headers, submit},
     {GET, "/j/{}", "page", NULL, page_job},

@@ -135,6 +135,10 @@ void page_subscribe_act(struct dispatcher *dispatcher, struct call *call);
 /* pages/submit.c */
 void page_submit_headers(struct dispatcher *dispatcher, struct call *call);
 void page_model(struct dispatcher *dispatcher, struct call *call);
+/* again.c */
+void page_again(struct dispatcher *dispatcher, struct call *call);
+void page_again_headers(struct dispatcher *dispatcher, struct call *call);
+void page_again_read(struct dispatcher *dispatcher, struct call *call);
 
 /* pages/job.c */
 void page_job(struct dispatcher *dispatcher, struct call *call);

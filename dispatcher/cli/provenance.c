@@ -92,14 +92,17 @@ int cli_read_from(struct cli *cli, const char *server, const char *file, char **
 {
     struct picture_metadata metadata = {0};
     struct buf content;
-    struct err why = {0};
     json_t *answer = NULL;
     const json_t *model = NULL;
     int rc = read_file(file, &content, &metadata, err);
     if (rc == 0)
         rc = find_model(cli, server, metadata.model, &answer, &model, err);
-    if (rc == 0 && provenance_again(&metadata, model, out_params, &why) < 0)
-        rc = err_set(err, ERR_CORRUPT, NULL, "%s: %s", file, why.text);
+    enum provenance_bar bar = PROVENANCE_FREE;
+    if (rc == 0)
+        bar = provenance_again(&metadata, model, out_params);
+    if (bar != PROVENANCE_FREE)
+        rc = err_set(err, ERR_CORRUPT, NULL, "%s (%s): %s", file, metadata.model,
+                     provenance_text(bar));
     if (rc == 0 && !(*out_model = strdup(metadata.model)))
         rc = ERR_NOMEM;
     json_decref(answer);

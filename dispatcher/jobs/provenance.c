@@ -68,14 +68,15 @@ static json_t *again_view(const struct dispatcher *dispatcher,
     const struct manifest *model = manifest_set_find(&dispatcher->models, metadata->model);
     json_t *said = NULL, *params = NULL, *view;
     struct err err = {0};
-    int rc = provenance_again(metadata, model ? model->view : NULL, &said, &err);
-    if (rc == 0)
-        rc = manifest_check_params(model, said, &params, &err);
-    if (rc == 0)
+    enum provenance_bar bar = provenance_again(metadata, model ? model->view : NULL, &said);
+    if (bar == PROVENANCE_FREE && manifest_check_params(model, said, &params, &err) < 0)
+        bar = PROVENANCE_REFUSED;
+    if (bar == PROVENANCE_FREE)
         view =
             json_pack("{s:b, s:s, s:O}", "possible", 1, "model", metadata->model, "params", params);
     else
-        view = json_pack("{s:b, s:s}", "possible", 0, "reason", err.text);
+        view = json_pack("{s:b, s:s}", "possible", 0, "reason",
+                         err.text[0] ? err.text : provenance_text(bar));
     json_decref(said);
     json_decref(params);
     return view;

@@ -233,7 +233,7 @@ class Provenance(unittest.TestCase):
                 image.save(self.path / "seven.jpg")
             self.assertEqual(self.ask(lab, (self.path / "seven.webp").read_bytes()), said)
             self.assertIn("does not say", self.ask(lab, (self.path / "seven.jpg").read_bytes(), 422)["detail"])
-            for field, value, reason in (("Weights", "0" * 64, "other weights"), ("Model", "sunsets", "not here"),
+            for field, value, reason in (("Weights", "0" * 64, "other weights"), ("Model", "sunsets", "is not here"),
                                          ("Model", "portrait-drawing", "another one"),
                                          ("Parameters", '{"number": "77x", "seed": 3}', "must match"),
                                          ("Parameters", '{"size": 3}', "no parameter")):
@@ -246,6 +246,10 @@ class Provenance(unittest.TestCase):
             for data in (b"", b"no picture", PICTURES.joinpath("rgb8.png").read_bytes(), whole[:100]):
                 self.assertEqual(self.ask(lab, data, 422)["field"], "input")
             self.assertEqual(lab.stored(), [])
+            # The page for it takes forms from its own pages only.
+            form = b'--x\r\nContent-Disposition: form-data; name="input"; filename="x"\r\n\r\n' + whole + b"\r\n--x--\r\n"
+            headers = {"Content-Type": "multipart/form-data; boundary=x", "Origin": "https://elsewhere.example"}
+            self.assertEqual(lab.request("POST", "/again", body=form, headers=headers).status, 403)
 
     def cli(self, lab, *arguments, status=0):
         result = subprocess.run([CLI, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * GET /v1/fleet: what an operator's page shows, in one answer: every queue with its rates, every
- * worker with its jobs, how much lies in the dead letter and undelivered, and the latest samples.
+ * worker with its jobs, how much lies in the dead letter and undelivered, how it stands
+ * with mails, and the latest samples.
  * Wants a key with the scope operate. */
 #include "common/clock.h"
 #include "common/err.h"
@@ -12,6 +13,7 @@
 #include "dispatcher/events/fanout.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/jobs/tally.h"
+#include "dispatcher/operate/mails.h"
 #include "dispatcher/operate/samples.h"
 #include "dispatcher/operate/views.h"
 #include "dispatcher/routes.h"
@@ -38,10 +40,11 @@ static void answer(struct fleet *fleet)
 {
     const struct dispatcher *dispatcher = fleet->call->dispatcher;
     call_send_value(fleet->call, 200,
-                    json_pack("{s:o, s:O, s:O, s:I, s:I, s:o}", "at", view_time(clock_wall_ms()),
-                              "queues", fleet->queues, "workers", fleet->workers, "dead",
-                              (json_int_t)fleet->dead, "unsent", (json_int_t)fleet->unsent,
-                              "samples", samples_view(dispatcher->samples, fleet->since_s)));
+                    json_pack("{s:o, s:O, s:O, s:I, s:I, s:o, s:o}", "at",
+                              view_time(clock_wall_ms()), "queues", fleet->queues, "workers",
+                              fleet->workers, "dead", (json_int_t)fleet->dead, "unsent",
+                              (json_int_t)fleet->unsent, "mail", mails_view(dispatcher), "samples",
+                              samples_view(dispatcher->samples, fleet->since_s)));
 }
 
 static void close_one(struct fleet *fleet, int rc)

@@ -92,6 +92,7 @@ for (const [name, view] of Object.entries(views)) {
     assert.match(await page.textContent("#workers"), /last heard/);
     await until(async () => (await page.textContent("#dead-total")) === "3", "three dead letters");
     await until(async () => (await page.textContent("#unsent-total")) === "1", "one undelivered");
+    assert.match(await page.textContent("#mails"), /Mails: sent \d/);
     await page.locator("#dead summary").first().click();
     assert.match(await page.textContent("#dead details[open] .attempts"), /Attempt 1/);
     await page.waitForFunction(() => document.querySelectorAll("#plots canvas").length === 3);
@@ -265,7 +266,8 @@ test("nothing_that_a_worker_or_a_receiver_says_becomes_markup", async () => {
     const real = await (await route.fetch()).json();
     const worker = { id: evil, device: evil, models: [evil], slots: 1, running: 1, draining: false, heard_seconds_ago: 1, silent_after_seconds: 1,
       jobs: [{ id: evil, model: evil, since: evil, progress: 0 }] };
-    await route.fulfill({ json: { ...real, dead: 99, unsent: 99, workers: [worker], queues: [{ ...real.queues[0], model: evil }] } });
+    const mail = { ...real.mail, held_until: at, last_failure: { reason: evil, at } };
+    await route.fulfill({ json: { ...real, mail, dead: 99, unsent: 99, workers: [worker], queues: [{ ...real.queues[0], model: evil }] } });
   });
   await page.route("**/v1/dead*", (route) => route.fulfill({ json: { total: 1, dead: [{ id: evil, model: evil, flow: evil, created_at: at, died_at: at,
     error: { code: evil, detail: evil }, attempts: 1, losses: 0, crashes: 0, history: [{ epoch: 1, at, what: evil }] }] } }));
@@ -274,6 +276,9 @@ test("nothing_that_a_worker_or_a_receiver_says_becomes_markup", async () => {
   await page.fill("#key", operatorKey);
   await page.click("#key-form button");
   await page.locator("#unsent > li").waitFor();
+  assert.match(await page.textContent("#mail-failure"), /Last failure, .*<script>/);
+  assert.match(await page.textContent("#mail-held"), /No mail goes out until/);
+  await inspect(page, "fleet-mail-held");
   await page.locator("#queues button").first().click();
   assert.match(await page.textContent("dialog"), /<script>/);
   await answer(page, "no");

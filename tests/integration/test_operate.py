@@ -164,6 +164,7 @@ class Operators(unittest.TestCase):
             self.assertEqual([queue[name] for name in ("model", "queued", "running", "dead", "failed", "paused")],
                              ["test-model", 1, 1, 1, 1, False])
             self.assertEqual((fleet["dead"], fleet["unsent"]), (1, 0))
+            self.assertEqual(fleet["mail"], lab.get("/v1/notifications", token=key).json["mail"])
             [worker] = fleet["workers"]
             self.assertEqual((worker["id"], worker["models"], worker["draining"]),
                              (hand.worker, ["test-model"], True))

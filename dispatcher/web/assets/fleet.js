@@ -249,6 +249,15 @@ async function resendChosen() {
   if (await confirmed(t("fleet.resend_question", { n: rows.length }), t("fleet.resend"))) resend(rows);
 }
 
+function showMails(mail) {
+  const moment = (iso) => time(iso)?.textContent || "–";
+  const counts = Object.fromEntries(Object.entries(mail.counts).map(([name, count]) => [name, number(count)]));
+  setText($("mails"), t("fleet.mails", counts));
+  say($("mail-held"), mail.held_until ? t("fleet.mail_held", { time: moment(mail.held_until) }) : "");
+  const failure = mail.last_failure;
+  say($("mail-failure"), failure ? t("fleet.mail_failure", { time: moment(failure.at), reason: failure.reason }) : "");
+}
+
 /* ---- all together ---- */
 
 const plotModel = () => $("plot-model").value;
@@ -259,6 +268,7 @@ function show(fleet) {
   $("no-workers").hidden = fleet.workers.length > 0;
   const clock = new Date(fleet.at).toLocaleTimeString(document.documentElement.lang);
   $("updated").textContent = t("fleet.updated", { time: clock });
+  showMails(fleet.mail);
   series.add(fleet.samples);
   if (series.last) drawn?.show(series.of(plotModel()));
 }

@@ -34,7 +34,7 @@ struct redis_command;
 struct redis_reply;
 
 #define QUEUE_COMMAND_MAX (4 * 1024 * 1024) /* for redis_command_init(): fits every verb */
-#define QUEUE_SUBMIT_MAX 256                /* jobs in one submit */
+#define QUEUE_SUBMIT_MAX 128                /* jobs in one submit: 1 ms of Redis */
 #define QUEUE_ADDRESS_SIZE 65               /* keyed hash of an e-mail address, as text */
 #define QUEUE_BLOB_MAX 1024                 /* bytes of a sealed address */
 #define QUEUE_EXTRA_MAX 8192                /* bytes of a job's extra lines */

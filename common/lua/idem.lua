@@ -15,7 +15,8 @@ end
 
 -- The key and the body's hash of a packed record with a line `i=<hash>:<body>`; nil where it has none.
 local function idem_of(flow, packed)
-  local size = struct.unpack('>I2', packed, 56)
+  local high, low = string.byte(packed, 56, 57)
+  local size = high * 256 + low
   if size == 0 then
     return nil
   end

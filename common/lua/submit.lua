@@ -26,7 +26,25 @@ local retries = {} -- where there was no room → when there should be some
 local JOBS = P .. 'j:'
 local COST_AT = 32 -- of a packed record, from 1
 local submitted, replies = {}, {}
-local lanes, lane_at, ordinal_at = {}, {}, {} -- of the jobs whose positions are told at the end
+-- Lanes that got a job of this call, by key. The first one goes in by itself; what follows it waits in `more`
+-- and goes in with one command. `place` and `length` count it in.
+local lanes = {}
+local lane_at, ordinal_at = {}, {} -- of the jobs whose positions are told at the end
+
+local function flush(lane)
+  local more = #lane.more
+  if more > 0 then
+    call('RPUSH', lane.key, unpack(lane.more))
+    call('HINCRBY', lane.tails, lane.flow, more)
+    lane.more = {}
+  end
+end
+
+local function flush_all()
+  for _, lane in pairs(lanes) do
+    flush(lane)
+  end
+end
 
 local function reply_to(status, r)
   local position, eta = -1, -1
@@ -44,19 +62,25 @@ local function repeated(public_id, id)
   if public_id_of(r) ~= public_id then
     return {4, r.state, 0, -1, -1}
   end
+  flush_all() -- its position counts what is in the lanes
   return reply_to(1, r)
 end
 
 -- What jobs of one model and priority share, so that a batch puts it together once.
-local sets = {}
+local sets, last_set = {}, {}
 
 local function set_of(model, priority)
+  if last_set.model == model and last_set.priority == priority then
+    return last_set
+  end
   local name = model .. ':' .. priority
   local set = sets[name]
   if not set then
-    set = {name = name, tails = P .. 'tail:' .. name, lanes = P .. 'r:' .. name .. ':', field = 'queued' .. priority}
+    set = {name = name, tails = P .. 'tail:' .. name, lanes = P .. 'r:' .. name .. ':', field = 'queued' .. priority,
+      model = model, priority = priority}
     sets[name] = set
   end
+  last_set = set
   return set
 end
 
@@ -80,9 +104,26 @@ end
 
 local NO_LANE = -1
 
+-- Behind a job of the same call. Results as of enqueue().
+local function enqueue_behind(lane, id, packed)
+  local key = JOBS .. id
+  if lane.length >= (max_of[lane.flow] or max_flow) then
+    return call('EXISTS', key) == 1 and 1 or 3
+  elseif not call('SET', key, packed, 'NX') then
+    return 1
+  end
+  lane.place, lane.length = lane.place + 1, lane.length + 1
+  call('SETRANGE', key, '8', struct.pack('>I6I5I6', now, lane.place, now))
+  lane.more[#lane.more + 1] = id
+  return 0
+end
+
 -- 0 accepted, 1 the id is taken, 3 the lane is full, NO_LANE: it is something else.
 local function enqueue(id, set, flow, packed)
   local lane, tails, key = set.lanes .. flow, set.tails, JOBS .. id
+  if lanes[lane] then
+    return enqueue_behind(lanes[lane], id, packed)
+  end
   local place = next_place(tails, flow)
   if not call('SET', key, packed, 'NX') then
     give_place_back(tails, flow, place)
@@ -104,6 +145,7 @@ local function enqueue(id, set, flow, packed)
     local cost, charge = struct.unpack('>I3I3', packed, COST_AT)
     lane_open(set.name, flow, cost, charge, false)
   end
+  lanes[lane] = {key = lane, tails = tails, flow = flow, place = place, length = length, more = {}, count = 0}
   return 0
 end
 
@@ -136,12 +178,7 @@ local function add_rare(id, run_at)
   save_whole(r)
 end
 
-local function note_lane(name, id, index)
-  local lane = lanes[name]
-  if not lane then
-    lane = {count = 0}
-    lanes[name] = lane
-  end
+local function note_lane(lane, id, index)
   lane.count = lane.count + 1
   lane.id = id
   lane_at[index] = lane
@@ -188,19 +225,20 @@ local function submit(i)
     return {0, 'D', now, -1, -1}
   end
   if want_position then
-    note_lane(set.lanes .. ARGV[i + 2], id, (i + 1) / 6)
+    note_lane(lanes[set.lanes .. ARGV[i + 2]], id, (i + 1) / 6)
   end
   return now
 end
 
 local function tell_positions()
   for _, lane in pairs(lanes) do
-    lane.position, lane.eta = position_of(load(lane.id), 16)
+    local position, eta = position_of(load(lane.id), 16)
+    lane.first = position - lane.count
+    lane.text = format('%d %%d %.0f', now, eta)
   end
   for index, lane in pairs(lane_at) do
     if replies[index] == now then
-      local position = max(0, lane.position - (lane.count - ordinal_at[index]))
-      replies[index] = format('%.0f %.0f %.0f', now, position, lane.eta)
+      replies[index] = format(lane.text, max(0, lane.first + ordinal_at[index]))
     end
   end
 end
@@ -214,6 +252,7 @@ for i = 5, 4 + 6 * ARGV[4], 6 do
   end
   replies[#replies + 1] = reply
 end
+flush_all()
 if want_position and not problem then
   tell_positions()
 end

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#define BATCH 250
+#define BATCH QUEUE_SUBMIT_MAX
 #define DEPTH 4
 
 struct queue load_queue;

@@ -92,7 +92,7 @@ int load_by_value(const void *a, const void *b)
 
 struct queue_submit load_job(long n, long flows, const char *address, struct load_job *store)
 {
-    id_public_create(0, store->id);
+    id_public_create(load_queue.shard, store->id);
     snprintf(store->flow, sizeof store->flow, "f%ld", n % flows);
     memset(store->spec, 'x', LOAD_SPEC_SIZE);
     return (struct queue_submit){.public_id = store->id,

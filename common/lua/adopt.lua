@@ -10,7 +10,7 @@
 local max_queued = tonumber(ARGV[1])
 local retain_ms = tonumber(ARGV[#ARGV])
 local room = room_for_jobs(max_queued)
-local verbs, replies, retry_ms = kin_verbs(retain_ms), {}, nil
+local verbs, retry_ms = kin_verbs(retain_ms), nil
 
 -- The parents that have not ended, and one that ended badly; or nil and a status.
 local function look_at_parents(extra, flow)
@@ -142,18 +142,7 @@ local function adopt(i)
   return {0, r.state, now, -1, -1}
 end
 
-local problem
-for i = 5, 4 + 6 * ARGV[4], 6 do
-  local reply
-  reply, problem = idem_once(i, adopt)
-  if not reply then
-    break
-  end
-  replies[#replies + 1] = reply
-end
+local replies, problem, failure = idem_each(adopt)
 write_batches()
 settle_own_kin(retain_ms)
-finish()
-idem_finish()
--- As in submit.
-return problem and redis.error_reply(problem) or replies
+return idem_reply(replies, problem, failure)

@@ -71,9 +71,36 @@ local function idem_once(i, verb)
   return reply, problem
 end
 
+-- Runs `verb` for each job of a call. The replies; what is wrong with a record that cannot be read, where it stops;
+-- and the error that ended it: all three are for idem_reply(), once what was accepted is written.
+local function idem_each(verb)
+  local replies, problem = {}, nil
+  local whole, failure = pcall(function()
+    for i = 5, 4 + 6 * ARGV[4], 6 do
+      local reply
+      reply, problem = idem_once(i, verb)
+      if not reply then
+        return
+      end
+      replies[#replies + 1] = reply
+    end
+  end)
+  return replies, problem, not whole and failure or nil
+end
+
 -- Who was refused may ask again at once. Comes last, for it writes what Redis permits when out of memory.
 local function idem_finish()
   if #idem_refused > 0 then
     call('DEL', unpack(idem_refused))
   end
+end
+
+-- Ends submit and adopt. What was accepted before a record that cannot be read stays: repeating the call finds it.
+local function idem_reply(replies, problem, failure)
+  finish()
+  idem_finish()
+  if failure then
+    error(failure, 0)
+  end
+  return problem and redis.error_reply(problem) or replies
 end

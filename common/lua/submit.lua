@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- @use base record lane index admit idem position
--- @usual count finish wake lane_open room_for_jobs idem_once idem_of idem_finish index_names is_account
+-- @usual count finish wake lane_open room_for_jobs idem_each idem_once idem_of idem_reply idem_finish index_names is_account
 -- submit: admit jobs, write their records, put them into their lanes.
 --
 -- ARGV  max queued of the shard, max queued of a flow and model (behind it ` <flow>=<max>` of those that
@@ -25,7 +25,7 @@ local room = room_for_jobs(max_queued)
 local retries = {} -- where there was no room → when there should be some
 local JOBS = P .. 'j:'
 local COST_AT = 32 -- of a packed record, from 1
-local submitted, replies = {}, {}
+local submitted = {}
 -- Lanes that got a job of this call, by key. The first one goes in by itself; what follows it waits in `more`
 -- and goes in with one command. `place` and `length` count it in.
 local lanes = {}
@@ -230,7 +230,7 @@ local function submit(i)
   return now
 end
 
-local function tell_positions()
+local function tell_positions(replies)
   for _, lane in pairs(lanes) do
     local position, eta = position_of(load(lane.id), 16)
     lane.first = position - lane.count
@@ -243,18 +243,10 @@ local function tell_positions()
   end
 end
 
-local problem
-for i = 5, 4 + 6 * ARGV[4], 6 do
-  local reply
-  reply, problem = idem_once(i, submit)
-  if not reply then
-    break
-  end
-  replies[#replies + 1] = reply
-end
+local replies, problem, failure = idem_each(submit)
 flush_all()
-if want_position and not problem then
-  tell_positions()
+if want_position and not problem and not failure then
+  tell_positions(replies)
 end
 for model, fields in pairs(submitted) do
   for field, n in pairs(fields) do
@@ -264,7 +256,4 @@ for model, fields in pairs(submitted) do
   end
   wake(model)
 end
-finish()
-idem_finish()
--- What was accepted before a record that cannot be read stays: repeating the call finds it.
-return problem and redis.error_reply(problem) or replies
+return idem_reply(replies, problem, failure)

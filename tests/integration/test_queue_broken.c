@@ -272,6 +272,34 @@ static void a_record_of_another_version_is_named(void)
     CHECK_HAS(err.text, "expected version 2");
 }
 
+static void what_came_before_a_broken_key_in_one_call_is_in_its_lane(void)
+{
+    static const char *const flows[] = {"alice", "alice", "alice", "a0000000000000001", "alice"};
+    char ids[5][ID_PUBLIC_SIZE];
+    struct queue_submit jobs[5];
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    begin(30000);
+    RAW("SET", "{q:00}byflow:a0000000000000001", "x");
+    for (int i = 0; i < 5; i++)
+        jobs[i] = job_of(flows[i], ids[i]);
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_submit_command(&queue, jobs, 5, &command);
+    err = (struct err){0};
+    int rc = redis_call(redis, &command, CALL_MS, &reply, &err);
+    check_named(rc, "byflow:a0000000000000001", "string", "list");
+    redis_command_fini(&command);
+
+    RAW("DEL", "{q:00}byflow:a0000000000000001");
+    struct queue_claim claim = claim_up_to(WORKER, 8);
+    CHECK_INT(claim.count, 4);
+    queue_claim_fini(&claim);
+    CHECK_INT(try_submit("alice", ids[0]), 0);
+    claim = claim_up_to(WORKER, 8);
+    CHECK_INT(claim.count, 1);
+    queue_claim_fini(&claim);
+}
+
 int main(void)
 {
     fixture_start(NULL);
@@ -283,6 +311,7 @@ int main(void)
     RUN(a_job_whose_lane_broke_while_it_ran_is_put_aside);
     RUN(a_worker_of_another_protocol_is_refused);
     RUN(a_record_of_another_version_is_named);
+    RUN(what_came_before_a_broken_key_in_one_call_is_in_its_lane);
     fixture_stop();
     return check_report();
 }

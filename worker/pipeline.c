@@ -2,6 +2,7 @@
 #include "worker/pipeline.h"
 
 #include "common/err.h"
+#include "common/http_client.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -157,6 +158,17 @@ void pipeline_fail(struct pipeline *pipeline, int rc, const struct err *err)
               NULL);
     atomic_store(&pipeline->fatal, rc);
     signal_done(pipeline);
+}
+
+int pipeline_open_client(struct pipeline *pipeline, int64_t timeout_ms,
+                         struct http_client **out_client)
+{
+    struct err err = {0};
+    int rc = http_client_create(&(struct http_client_options){.total_timeout_ms = timeout_ms},
+                                out_client, &err);
+    if (rc < 0)
+        pipeline_fail(pipeline, rc, &err);
+    return rc;
 }
 
 void pipeline_destroy(struct pipeline **pipeline)

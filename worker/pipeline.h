@@ -31,6 +31,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct http_client;
 struct pipeline;
 
 enum stage { STAGE_GRANT, STAGE_FETCH, STAGE_INFER, STAGE_DELIVER, STAGE_COUNT };
@@ -92,6 +93,9 @@ void stage_deliver_run(struct pipeline *pipeline);
 
 /* The process can't go on: tells the loop. */
 void pipeline_fail(struct pipeline *pipeline, int rc, const struct err *err);
+/* A client of a stage's own; the process can't go on without it. */
+int pipeline_open_client(struct pipeline *pipeline, int64_t timeout_ms,
+                         struct http_client **out_client);
 
 /* Fails a task for the store's sake, in words that its owner may read: what became of it, and the
  * status (0: no answer), but no host. Returns `rc`. */

@@ -127,11 +127,8 @@ void stage_deliver_run(struct pipeline *pipeline)
     struct http_client *client = NULL;
     struct redis *redis = NULL;
     struct err err = {0};
-    int rc = http_client_create(
-        &(struct http_client_options){.total_timeout_ms = REQUEST_TIMEOUT_MS}, &client, &err);
-    if (rc == 0)
-        rc = redis_create(&pipeline->settings->redis, &redis, &err);
-    if (rc < 0)
+    int rc = pipeline_open_client(pipeline, REQUEST_TIMEOUT_MS, &client);
+    if (rc == 0 && (rc = redis_create(&pipeline->settings->redis, &redis, &err)) < 0)
         pipeline_fail(pipeline, rc, &err);
 
     void *item;

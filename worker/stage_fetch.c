@@ -99,13 +99,8 @@ static void fetch_and_decode(struct pipeline *pipeline, struct http_client *clie
 void stage_fetch_run(struct pipeline *pipeline)
 {
     struct http_client *client = NULL;
-    struct err err = {0};
-    int rc = http_client_create(
-        &(struct http_client_options){.total_timeout_ms = REQUEST_TIMEOUT_MS}, &client, &err);
-    if (rc < 0) {
-        pipeline_fail(pipeline, rc, &err);
+    if (pipeline_open_client(pipeline, REQUEST_TIMEOUT_MS, &client) < 0)
         return;
-    }
     void *item;
     while (ring_pop(pipeline->rings[STAGE_FETCH], &item) == 0) {
         struct task *task = item;

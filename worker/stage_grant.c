@@ -126,13 +126,8 @@ void stage_grant_run(struct pipeline *pipeline)
 {
     struct task *tasks[QUEUE_GRANTS_MAX];
     struct http_client *client = NULL;
-    struct err err = {0};
-    int rc = http_client_create(
-        &(struct http_client_options){.total_timeout_ms = REQUEST_TIMEOUT_MS}, &client, &err);
-    if (rc < 0) {
-        pipeline_fail(pipeline, rc, &err);
+    if (pipeline_open_client(pipeline, REQUEST_TIMEOUT_MS, &client) < 0)
         return;
-    }
     void *item;
     while (ring_pop(pipeline->rings[STAGE_GRANT], &item) == 0) {
         size_t count = 0;

@@ -98,15 +98,11 @@ static int load_keys(struct dispatcher *dispatcher, struct err *err)
         rc = secret_mac(&secret, SECRET_VISITOR_FLOW, &dispatcher->flow_mac);
     if (rc < 0)
         err_set(err, rc, "secret-file", "no keys from the secret");
-    struct store_options store = {.url = settings->store,
-                                  .public_url = dispatcher->public_url,
-                                  .secret = &secret,
-                                  .no_sync = !settings->store_sync,
-                                  .endpoint = settings->s3_endpoint,
-                                  .region = settings->s3_region,
-                                  .credentials_file = settings->s3_credentials_file,
-                                  .virtual_host = settings->s3_virtual_host,
-                                  .timeout_ms = STORE_TIMEOUT_MS};
+    struct store_options store = store_options_at(&settings->store);
+    store.public_url = dispatcher->public_url;
+    store.secret = &secret;
+    store.no_sync = !settings->store_sync;
+    store.timeout_ms = STORE_TIMEOUT_MS;
     if (rc == 0)
         rc = blame(store_open(&store, &dispatcher->store, err), "store", err);
     secret_wipe(&secret);
@@ -180,9 +176,9 @@ static int open_http(struct dispatcher *dispatcher, struct err *err)
 /* The scheme and host of S3, from where the pages show results; NULL with the local store. */
 static const char *image_origin(const struct settings *settings, char out[300])
 {
-    const char *url = settings->s3_endpoint;
+    const char *url = settings->store.endpoint;
     const char *host = url ? strstr(url, "://") : NULL;
-    if (strncmp(settings->store, "s3:", 3) != 0)
+    if (strncmp(settings->store.url, "s3:", 3) != 0)
         return NULL;
     if (!host)
         return "https:";

@@ -6,6 +6,7 @@
 
 #include "common/config.h"
 #include "common/redis.h"
+#include "common/store_options.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,8 +15,8 @@ struct settings {
     char *listen, *port_file, *public_url, *contact, *web, *log;
     char *redis, *redis_password_file;
     struct redis_tls_files redis_tls;
-    char *store, *s3_endpoint, *s3_region, *s3_credentials_file;
-    bool s3_virtual_host, store_sync;
+    struct store_place store;
+    bool store_sync;
     char *models, *secret_file, *worker_token_file;
     char *purge_command, *purge_url, *purge_method, *purge_header_file;
     char *compat;

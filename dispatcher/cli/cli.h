@@ -22,6 +22,7 @@
 #include "common/id.h"
 #include "common/json.h"
 #include "common/redis.h"
+#include "common/store_options.h"
 #include "dispatcher/cli/view.h"
 
 #include <stdbool.h>
@@ -49,8 +50,9 @@ struct cli_settings {
     bool wait, json;
     char *redis, *redis_password_file;
     struct redis_tls_files redis_tls;
-    char *store, *secret_file, *s3_endpoint, *s3_region, *s3_credentials_file; /* of fsck */
-    bool s3_virtual_host, mend;
+    struct store_place store; /* of fsck, as what follows */
+    char *secret_file;
+    bool mend;
     int64_t shards;
     char *account, *name, *scopes, *priority, *weight, *origins; /* of a key */
     int64_t per_minute, burst, concurrency, max_queued;

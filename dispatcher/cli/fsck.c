@@ -146,20 +146,16 @@ static int mend_orphans(struct fsck *fsck, struct err *err)
 static int open_store(struct fsck *fsck, struct err *err)
 {
     const struct cli_settings *settings = &fsck->cli->settings;
-    struct secret secret;
+    struct secret secret = {0};
     bool has_secret = settings->secret_file != NULL;
-    if (!settings->store)
+    if (!settings->store.url)
         return 0;
+    struct store_options store = store_options_at(&settings->store);
+    store.public_url = "http://localhost";
+    store.secret = has_secret ? &secret : NULL;
     int rc = has_secret ? secret_load(settings->secret_file, &secret, err) : 0;
     if (rc == 0)
-        rc = store_open(&(struct store_options){.url = settings->store,
-                                                .public_url = "http://localhost",
-                                                .secret = has_secret ? &secret : NULL,
-                                                .endpoint = settings->s3_endpoint,
-                                                .region = settings->s3_region,
-                                                .credentials_file = settings->s3_credentials_file,
-                                                .virtual_host = settings->s3_virtual_host},
-                        &fsck->store, err);
+        rc = store_open(&store, &fsck->store, err);
     secret_wipe(&secret);
     return rc;
 }

@@ -16,7 +16,7 @@ def random_kills(run):
     end = time.monotonic() + 60 * run.options.minutes if run.options.minutes else None
     with run.plant(lease_ms=1000, workers=run.scale(3, 4), shards=2, hooks=True) as plant:
         begun = time.monotonic()
-        some = {"window": 40, "cancel": 30, "erase": 20, "stream": 30, "chain": 50}
+        some = {"visitors": 12, "window": 14, "cancel": 30, "erase": 20, "stream": 30, "chain": 50}
         # Visitors with mail, one half of them with keys for repeating a submit; and an account.
         plant.clients_start(jobs // 3, mail=70, **some)
         plant.clients_start(jobs // 3, mail=70, idempotent=True, **some)

@@ -64,7 +64,7 @@ def run(names):
         lab.notifier_start()
         environment = {**os.environ, "DARKROOM_SERVER": lab.url,
                        "DARKROOM_ACCOUNT_KEY": lab.key("--name", "visitor", "--scopes", "submit,read")["key"],
-                       "DARKROOM_REDIS": lab.redis_url,
+                       "DARKROOM_REDIS": lab.redis_url, "DARKROOM_OUTBOX": str(lab.outbox),
                        "DARKROOM_OPERATOR_KEY": lab.key("--name", "house", "--scopes", "operate")["key"]}
         if "fleet" in names:
             lab.worker_start("--batch", "1", name="second-worker")

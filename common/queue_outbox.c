@@ -90,12 +90,13 @@ static int parse_row(const struct redis_reply *fields, struct queue_notify_row *
         .blob = redis_reply_text(blob),
         .blob_size = redis_reply_size(blob),
     };
-    if (redis_reply_count(fields) != 10 || !out->state ||
+    if (redis_reply_count(fields) != 11 || !out->state ||
         queue_copy(out->notify_id, sizeof out->notify_id, redis_reply_at(fields, 0)) < 0 ||
         queue_copy(out->public_id, sizeof out->public_id, redis_reply_at(fields, 5)) < 0 ||
         queue_copy(out->model, sizeof out->model, redis_reply_at(fields, 6)) < 0 ||
         queue_copy(out->address, sizeof out->address, redis_reply_at(fields, 7)) < 0 ||
-        queue_copy(out->language, sizeof out->language, redis_reply_at(fields, 9)) < 0)
+        queue_copy(out->language, sizeof out->language, redis_reply_at(fields, 9)) < 0 ||
+        queue_copy(out->trace, sizeof out->trace, redis_reply_at(fields, 10)) < 0)
         return ERR_INTERNAL;
     return 0;
 }

@@ -24,6 +24,7 @@
 
 #include "common/queue.h"
 #include "common/queue_worker.h"
+#include "common/trace.h"
 
 #define QUEUE_NOTIFY_MAX 64
 #define QUEUE_NOTIFY_ID_SIZE 80
@@ -39,7 +40,8 @@ struct queue_notify_row {
     char model[JOB_MODEL_SIZE];
     char address[QUEUE_ADDRESS_SIZE]; /* keyed hash */
     char language[QUEUE_LANGUAGE_SIZE];
-    const char *blob; /* sealed address; borrowed from the rows */
+    char trace[TRACE_TEXT_SIZE]; /* of the submission; "": none */
+    const char *blob;            /* sealed address; borrowed from the rows */
     size_t blob_size;
 };
 

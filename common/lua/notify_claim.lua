@@ -4,7 +4,7 @@
 --
 -- ARGV  max, lease ms
 -- Reply {ms until the next row is due or -1, {notify id, epoch, attempts, created ms, state letter,
---       public id, model, address hash, blob, language}…}
+--       public id, model, address hash, blob, language, trace}…}
 -- Crash after it: the row is due again when the lease is over. The epoch fences a late settle.
 local ids = call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, ARGV[1])
 local reply = {-1}
@@ -16,8 +16,8 @@ for i = 1, #ids do
     call('HINCRBY', row, 'epoch', 1)
     call('ZADD', P .. 'due', now + ARGV[2], ids[i])
     local values = call('HMGET', row, 'epoch', 'attempts', 'created', 'state', 'id', 'model', 'address',
-      'blob', 'lang')
-    values[9] = values[9] or ''
+      'blob', 'lang', 'trace')
+    values[9], values[10] = values[9] or '', values[10] or ''
     table.insert(values, 1, ids[i])
     reply[#reply + 1] = values
   end

@@ -101,7 +101,7 @@ local function rows_make(r, mail, hooks, again)
       mail_note(r.id, 'w') -- it was sent once, and is to be sent again
     end
     made = made + row_make(r, 'm', again, 'address', address_of(r), 'blob', blob_of(r), 'lang',
-      sub(noted, 3))
+      sub(noted, 3), 'trace', extra_get(r, 't') or '')
   end
   if not hooks then
     return made

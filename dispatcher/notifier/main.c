@@ -287,7 +287,8 @@ static void log_report(const struct notify_report *report)
     log_event(level, events[report->result], "job", LOG_S, report->job, "mail", LOG_S, report->id,
               "attempt", LOG_I, (int64_t)report->attempt, "wait_ms", LOG_I, report->wait_ms,
               "picture", LOG_I, (int64_t)report->picture, "reason", LOG_S,
-              report->reason.code < 0 ? report->reason.text : NULL, NULL);
+              report->reason.code < 0 ? report->reason.text : NULL,
+              report->trace[0] ? "trace" : NULL, LOG_S, report->trace, NULL);
 }
 
 /* Redis may be away when we start; one that evicts or is too old is an error. */

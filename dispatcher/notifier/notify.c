@@ -244,6 +244,7 @@ static int conclude(const struct errand *errand, enum queue_notify_outcome outco
     bool dead = false;
     snprintf(report->id, sizeof report->id, "%s", row->notify_id);
     snprintf(report->job, sizeof report->job, "%s", row->public_id);
+    trace_id_of(row->trace, report->trace);
     report->attempt = row->attempts + 1;
     int rc = settle(errand, &notified, &verdict, &dead, err);
     if (rc < 0)

@@ -19,6 +19,7 @@
 #define DARKROOM_DISPATCHER_NOTIFIER_NOTIFY_H
 
 #include "common/err.h"
+#include "common/trace.h"
 #include "dispatcher/notifier/courier.h"
 #include "dispatcher/notifier/mail.h"
 
@@ -73,9 +74,10 @@ struct notify_report {
     int64_t wait_ms;     /* limited, held or deferred: until this row is due again */
     char id[MAIL_MAX_ID + 1];
     char job[64];
-    int attempt;       /* 1: the first try */
-    bool picture;      /* it went with a small picture */
-    struct err reason; /* of a mail that was deferred or refused */
+    char trace[TRACE_ID_SIZE]; /* "": none */
+    int attempt;               /* 1: the first try */
+    bool picture;              /* it went with a small picture */
+    struct err reason;         /* of a mail that was deferred or refused */
 };
 
 int notify_create(const struct notify_options *options, struct notify **out, struct err *err);

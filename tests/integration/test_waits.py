@@ -250,7 +250,7 @@ class Traces(unittest.TestCase):
             self.addCleanup(receiver.close)
             notifier = lab.notifier_start("--webhook-allow", "127.0.0.1/32", "--webhook-ca-file", receiver.ca_file)
             key = lab.key("--scopes", "submit,read")["key"]
-            answer = lab.submit(token=key, headers={"traceparent": PARENT},
+            answer = lab.submit(token=key, headers={"traceparent": PARENT}, email="somebody@example.org",
                                 webhook={"url": receiver.url("/jobs")})
             own = answer.headers["traceparent"]
             self.assertRegex(own, rf"^00-{TRACE}-[0-9a-f]{{16}}-01$")
@@ -261,7 +261,8 @@ class Traces(unittest.TestCase):
             self.assertRegex(event.headers["traceparent"], rf"^00-{TRACE}-[0-9a-f]{{16}}-01$")
             self.assertNotIn(event.headers["traceparent"], (own, PARENT))
             self.assertEqual(json.loads(event.body)["data"]["traceparent"], own)
-            notifier.wait_for_log(TRACE)
+            for event_name in ("webhook.sent", "mail.sent"):
+                wait_until(lambda name=event_name: re.search(rf"{name}.*{TRACE}", notifier.log), event_name)
             lab.programs["dispatcher"].wait_for_log(TRACE)
             # A batch's jobs are part of it as well.
             batch = lab.request("POST", "/v1/batches", {"jobs": [{"model": "test-model", "input": PNG}]}, token=key,

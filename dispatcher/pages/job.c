@@ -14,6 +14,7 @@
 #include "dispatcher/pages/job_data.h"
 #include "dispatcher/pages/page.h"
 #include "dispatcher/routes.h"
+#include "dispatcher/upkeep/mail_watch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,8 @@ static void show(struct visit *visit, const struct queue_job *job)
         visit_unknown(call, job->public_id);
         return;
     }
+    struct queue_job scratch;
+    job = mail_watch_shown(call->dispatcher->mail_watch, job, &scratch);
     page_send(call, 200, "job.html", job_data(call, job, &rights));
 }
 

@@ -77,7 +77,7 @@ static void add_mail(json_t *data, const struct queue_job *job)
     bool held = job->mails_held_until_ms > 0;
     if (mail == QUEUE_MAIL_WAITING && held)
         mail = QUEUE_MAIL_QUOTA;
-    json_t *view = json_pack("{s:s, s:b}", "name", names[mail], names[mail], true);
+    json_t *view = json_pack("{s:b}", names[mail], true);
     if (mail == QUEUE_MAIL_QUOTA && held)
         json_object_set_new(view, "until", moment(job->mails_held_until_ms));
     json_object_set_new(data, "mail", view);

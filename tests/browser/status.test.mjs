@@ -34,7 +34,10 @@ test("every_end_and_every_wait_has_its_page_in_every_language", async () => {
   const jobs = { later: late, after: child };
   const look = async (name, job, locale) => {
     const { page, complaints, close } = await visit({ ...phone, locale }, pageOf(job));
+    let asked = 0;
+    page.on("request", (request) => (asked += new URL(request.url()).pathname.startsWith("/j/")));
     await inspect(page, `status-${name}-${locale}`);
+    assert.equal(asked, 0, "the page asks for itself again and again");
     assert.doesNotMatch(await page.locator("main").textContent(), /\{\{|undefined|null|\b(status|result|delete)\.[a-z_]+/);
     assert.deepEqual(complaints, []);
     await close();

@@ -338,6 +338,10 @@ class Mail(unittest.TestCase):
             job = lab.submit(email="visitor@example.org").json
             self.assertIn("We'll e-mail you", text_of(page_of(lab, job)))
             self.assertNotIn("visitor@", page_of(lab, job).body.decode())
+            lab.redis_cli("set", "{k}mailhold", "quota", "px", 60000)
+            wait_until(lambda: "may send no e-mails" in text_of(page_of(lab, job)), "the page says that mails wait")
+            lab.redis_cli("del", "{k}mailhold")
+            wait_until(lambda: "We'll e-mail you" in text_of(page_of(lab, job)), "they wait no more")
             lab.notifier_start()
             hand.complete(hand.claim(job))
             wait_until(lambda: lab.job(job)["notification"]["email"] == "sent", "the mail is out")

@@ -14,6 +14,7 @@ const AGAIN_MS = 3000;
 const { id, token } = jobOfPage();
 let events = null;
 let timer = 0;
+let mail = null; // what the last event said of it
 
 const main = () => $("main");
 const ended = () => !["queued", "running", "delayed"].includes(main().dataset.state);
@@ -61,21 +62,29 @@ function place(job) {
   return job.position === null ? t("status.queued") : t("status.ahead", { n: job.position });
 }
 
-// What the page says of the mail, in the words of the resource.
-const mails = { waiting: "coming", sent: "sent", failed: "failed", suppressed: "unwanted" };
-const mailOf = ({ notification: mail }) => (mail === null ? "none" : mails[mail.email] || mail.reason);
+// The page is asked for anew when its state is another, when a delayed job was tried once more, and when the events
+// have other news of the mail than before. It is at least as new as the event, so this ends.
+function isOld(job) {
+  const { state, updated } = main().dataset;
+  const news = JSON.stringify(job.notification);
+  const other = mail !== null && mail !== news;
+  mail = news;
+  if (other || ![state, "queued", "running"].includes(job.state)) return true;
+  return job.state === "delayed" ? job.updated_at !== updated : state === "delayed";
+}
 
 function show(job) {
-  const moves = ["queued", "running"].includes(job.state);
-  const known = [main().dataset.state, "queued", "running"].includes(job.state) && main().dataset.state !== "delayed";
-  if (!moves || !known || mailOf(job) !== main().dataset.mail) return refresh();
-  main().dataset.state = job.state;
+  if (isOld(job)) {
+    refresh();
+    return;
+  }
   say("line", "");
+  if (job.state === "delayed") return;
+  main().dataset.state = job.state;
   if ($("place").textContent.trim() !== place(job)) $("place").textContent = place(job);
   $("wait").textContent = wait(job);
   if (job.state === "running" && job.progress > 0) $("progress").value = Math.floor(job.progress * 100);
   else $("progress").removeAttribute("value");
-  return null;
 }
 
 function stop() {

@@ -158,6 +158,8 @@ test("a_model_without_a_picture_needs_settings_alone", async () => {
   await page.click("#submit");
   assert.notEqual(await textOf(page, "problem-number"), "");
   await page.fill("#param-number", "1234");
+  assert.equal(await page.isVisible("#problem-number"), false);
+  assert.equal(await page.isVisible("#failed"), false);
   await inspect(page, "submit-digits");
   await handIn(page);
   assert.deepEqual(complaints, []);
@@ -610,7 +612,7 @@ test("the_queue_is_told_before_the_button_is_pressed", async () => {
   const say = (queue) => page.route("**/v1/models/trial", (route) => route.fulfill({ json: { queue } }));
   await page.clock.install();
   await page.goto("/m/trial");
-  assert.match(await textOf(page, "queue"), /In the queue: \d+\. Yours should be ready in at most \d+ s/);
+  assert.match(await textOf(page, "queue"), /In the queue: \d+\. Yours should take about \d+ s/);
   for (const [queue, says] of [
     [{ state: "open", queued: 4000, wait_seconds: 600 }, /4000.*10 min/],
     [{ state: "open", queued: 4, wait_seconds: null }, /No machine is at work/],

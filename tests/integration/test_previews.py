@@ -11,7 +11,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import Hand, Lab, Shared, main, manifest_of, png, wait_until  # noqa: E402
+from darkroom import ROOT, Hand, Lab, Shared, main, manifest_of, png, wait_until  # noqa: E402
 
 try:
     from PIL import Image
@@ -151,6 +151,18 @@ class PreviewTest(Shared):
 
     def test_a_foreign_page_may_not(self):
         self.assertEqual(self.preview(png(), Origin="https://evil.example").status, 403)
+
+
+class WorkerTest(unittest.TestCase):
+    def test_a_worker_makes_something_of_a_heic(self):
+        with Lab(models=ROOT / "models") as lab:
+            lab.worker_start()
+            answer = lab.submit(PICTURES / "tiles.heic", model="portrait-drawing", crop={
+                "x": 10, "y": 0, "width": 70, "height": 70})
+            if answer.status == 422 and "libheif" in answer.problem["detail"]:
+                self.skipTest("built without libheif")
+            self.assertEqual(answer.status, 202, answer)
+            self.assertEqual(lab.wait_for_state(answer.json, "succeeded", "failed")["state"], "succeeded")
 
 
 class PreviewLimitTest(unittest.TestCase):

@@ -96,6 +96,13 @@ function blame(refusal) {
   return refusal.field.startsWith("params.") ? [field, "problem_param"] : ["", "problem_other"];
 }
 
+/** What was put right is no problem any more. */
+function forgive(control) {
+  const field = control.name.replace(/^param\./, "");
+  if (!control.checkValidity() || !showProblem(field, "")) return;
+  if (!document.querySelector("form .problem:not([hidden])")) showFailure("");
+}
+
 /* ---- the picture ----------------------------------------------------------------------------- */
 
 const toPreview = (box) => scaled(box, $("preview").naturalWidth / picture.width);
@@ -416,7 +423,9 @@ for (const button of document.querySelectorAll("[data-new-seed]")) {
 }
 form.addEventListener("input", (event) => {
   showValue(event.target);
-  if (event.target.type !== "file") rememberFields();
+  if (event.target.type === "file") return;
+  forgive(event.target);
+  rememberFields();
 });
 form.addEventListener("submit", submit);
 $("stop").addEventListener("click", () => sending?.abort());

@@ -63,13 +63,8 @@ static bool has_step(const struct samples *samples, int64_t step)
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
-static void on_counters(int rc, const struct queue_counters *counters, void *data)
+void samples_put(struct samples *samples, int64_t step, const struct queue_counters *counters)
 {
-    struct samples *samples = data;
-    int64_t step = samples->asked_step;
-    samples->asked = false;
-    if (rc < 0)
-        return;
     samples->steps[step % SAMPLES_KEPT] = step;
     for (size_t i = 0; i < samples->dispatcher->models.count; i++)
         cells_of(samples, step)[i] =
@@ -78,6 +73,14 @@ static void on_counters(int rc, const struct queue_counters *counters, void *dat
                           .oldest_ms = counters[i].oldest_ms,
                           .submitted = counters[i].submitted,
                           .finished = counters[i].succeeded + counters[i].failed};
+}
+
+static void on_counters(int rc, const struct queue_counters *counters, void *data)
+{
+    struct samples *samples = data;
+    samples->asked = false;
+    if (rc == 0)
+        samples_put(samples, samples->asked_step, counters);
 }
 
 int64_t samples_tick(struct samples *samples, int64_t now_ms)

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 struct dispatcher;
+struct queue_counters;
 struct samples;
 
 #define SAMPLES_STEP_S 5
@@ -31,6 +32,10 @@ void samples_destroy(struct samples **samples);
 
 /* Asks for the sample that is due; returns when the next one is. */
 int64_t samples_tick(struct samples *samples, int64_t now_ms);
+
+/* Notes what every model had at a step: whole multiples of SAMPLES_STEP_S since 1970. What
+ * samples_tick() does with Redis' answer. `counters` is borrowed for the call. */
+void samples_put(struct samples *samples, int64_t step, const struct queue_counters *counters);
 
 /* Over the last minute, or as much of it as is known; -1: nothing is. */
 struct samples_rates {

@@ -158,7 +158,19 @@ show_result() {
     say "The e-mail ($mail)"
     mail_text "$mail" | sed 's/^/    /'
     say "The result:  $result"
+    echo "It says of itself:"
+    "$BUILD/dispatcher/darkroom" info "$result" | sed 's/^/    /'
     say "The page:    $(mail_text "$mail" | grep -o "$url/j/[^ ]*token=[^ ]*" | head -1)"
+}
+
+# A model that takes no picture: from the file alone it draws the same one again.
+show_digits() {
+    local url=$1 digits=$STATE/digits.png
+    say "Another model draws $(date +%Y) by hand, and from that file the same again"
+    XDG_STATE_HOME=$STATE "$BUILD/dispatcher/darkroom" submit --server "$url" --model digits \
+        --param "number=\"$(date +%Y)\"" --param seed=2 -o "$digits" >/dev/null
+    XDG_STATE_HOME=$STATE "$BUILD/dispatcher/darkroom" submit --server "$url" --from "$digits" \
+        -o "$STATE/digits-again.png" >/dev/null
 }
 
 mkdir -p "$LOGS" "$STATE/redis" "$STATE/objects" "$STATE/outbox"
@@ -181,6 +193,7 @@ else
 fi
 
 show_result "$(cat "$STATE/url")"
+show_digits "$(cat "$STATE/url")"
 if [ -n "$stay" ]; then
     say "Open $(cat "$STATE/url")/ in a browser; Ctrl-C stops everything."
     wait "${pids[-1]}" || fail "the worker ended:" "$LOGS/worker.log"

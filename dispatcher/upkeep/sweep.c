@@ -13,7 +13,7 @@
 
 /* An upload under way and a job about to be submitted are younger than this. */
 #define MIN_AGE_MS (3600 * 1000)
-#define PAGE 64
+#define PAGE 128
 #define AGAIN_MS 100 /* a pause between pages: nobody waits for this */
 /* So many orphans that are also most of a page look like the wrong Redis, or one that lost its
  * data: then nothing of the page is deleted. Inputs go when their jobs end, though, so that those

@@ -376,7 +376,7 @@ class Plant(Lab):
                 break
             time.sleep(0.3)
         self.age(deadline_s)
-        # A sweep takes its time over a large store: a page of 64 each tenth of a second.
+        # A sweep takes its time over a large store: a page of 128 each tenth of a second.
         end = time.monotonic() + deadline_s + 0.01 * len(self.stored())
         while any(kind == "orphan" for kind, _ in self.check(self.inventory()).violations):
             if time.monotonic() > end:

@@ -188,6 +188,32 @@ int queue_wait(const struct queue *queue, struct redis *redis, const char *const
     return block(redis, &command, wait_ms, err);
 }
 
+int queue_wait_claim(const struct queue *queue, struct redis *redis, const char *worker,
+                     const char *nonce, const char *const *models, size_t model_count, size_t max,
+                     int64_t wait_ms, struct queue_claim *out, struct err *err)
+{
+    struct redis_command wait, claim;
+    const struct redis_command *commands[] = {&wait, &claim};
+    struct redis_reply *replies[2] = {NULL, NULL};
+    redis_command_init(&wait, QUEUE_COMMAND_MAX);
+    redis_command_init(&claim, QUEUE_COMMAND_MAX);
+    queue_wait_command(queue, 1, worker, models, model_count, wait_ms, &wait);
+    queue_claim_command(queue, worker, nonce, models, model_count, max, &claim);
+    int rc = redis_pipeline(redis, commands, 2, wait_ms + BLOCK_MARGIN_MS, replies, err);
+    if (rc == 0)
+        rc = redis_reply_check(replies[1], err);
+    if (rc == 0)
+        rc = queue_claim_reply(replies[1], out, err);
+    if (rc == 0)
+        out->reply = replies[1];
+    else
+        redis_reply_free(&replies[1]);
+    redis_reply_free(&replies[0]);
+    redis_command_fini(&wait);
+    redis_command_fini(&claim);
+    return rc;
+}
+
 void queue_push_command(const struct queue *queues, size_t count, const char *worker,
                         int64_t wait_ms, struct redis_command *command)
 {

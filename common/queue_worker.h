@@ -87,6 +87,11 @@ int queue_woken_shard(const struct redis_reply *reply);
 int queue_wait(const struct queue *queue, struct redis *redis, const char *const *models,
                size_t model_count, int64_t wait_ms, struct err *err);
 
+/* A wait and the claim behind it. */
+int queue_wait_claim(const struct queue *queue, struct redis *redis, const char *worker,
+                     const char *nonce, const char *const *models, size_t model_count, size_t max,
+                     int64_t wait_ms, struct queue_claim *out, struct err *err);
+
 /* Blocks until somebody cancels or erases a job of this worker, or for wait_ms: the pause between
  * two heartbeats. 0 when pushed (heartbeat now), ERR_TIMEOUT when not. Occupies the connection. */
 void queue_push_command(const struct queue *queues, size_t count, const char *worker,

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/bench/queue/load.h"
 
-#include "common/queue_worker.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -193,6 +191,19 @@ void load_submit(const struct load_submit *wanted)
     struct share shares[2] = {{.end = half, .wanted = wanted},
                               {.first = half, .end = wanted->jobs, .wanted = wanted}};
     share_out(submit_share, shares);
+}
+
+/* ---- wait ------------------------------------------------------------------------------------ */
+
+struct queue_claim load_wait(struct redis *redis, const char *worker)
+{
+    const char *const models[] = {load_model};
+    struct queue_claim claim = {0};
+    char nonce[ID_NAME_SIZE];
+    id_nonce_create(nonce);
+    load_must(
+        queue_wait_claim(&load_queue, redis, worker, nonce, models, 1, 1, 1000, &claim, &load_err));
+    return claim;
 }
 
 /* ---- drain ----------------------------------------------------------------------------------- */

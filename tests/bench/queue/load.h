@@ -13,7 +13,7 @@
 #define DARKROOM_TESTS_BENCH_QUEUE_LOAD_H
 
 #include "common/err.h"
-#include "common/queue.h"
+#include "common/queue_worker.h"
 #include "common/redis.h"
 
 #include <stdint.h>
@@ -47,6 +47,10 @@ void load_submit(const struct load_submit *wanted);
  * trip. Until `until` jobs are settled, or until nothing is left where it is 0. `first_us`
  * (nullable) gets the wall time at which the first job was held. Returns how many were settled. */
 long load_drain(size_t batch, long until, int64_t *out_first_us);
+
+/* An idle worker's wait of a second with the claim of one job behind it, as darkroom-worker sends
+ * them. */
+struct queue_claim load_wait(struct redis *redis, const char *worker);
 
 /* Redis' own figures. */
 double load_info(const char *section, const char *name);

@@ -106,34 +106,16 @@ static atomic_llong submitted_us;
 static int64_t waits_us[WAKES];
 static atomic_int waits;
 
-/* As the worker does it: the claim stands behind the wait, so whoever wakes it has given it the
- * job. */
 static void *idle_worker(void *data)
 {
     (void)data;
-    const char *const models[] = {load_model};
     struct redis *redis = load_connect();
-    struct redis_command wait, claim_command;
-    const struct redis_command *commands[] = {&wait, &claim_command};
-    redis_command_init(&wait, QUEUE_COMMAND_MAX);
-    redis_command_init(&claim_command, QUEUE_COMMAND_MAX);
     while (waits < WAKES) {
-        struct queue_claim claim = {0};
-        struct redis_reply *replies[2];
-        char nonce[ID_NAME_SIZE];
-        id_nonce_create(nonce);
-        queue_wait_command(&load_queue, 1, "w-bench", models, 1, 1000, &wait);
-        queue_claim_command(&load_queue, "w-bench", nonce, models, 1, 1, &claim_command);
-        load_must(redis_pipeline(redis, commands, 2, LOAD_CALL_MS, replies, &load_err));
-        load_must(queue_claim_reply(replies[1], &claim, &load_err));
+        struct queue_claim claim = load_wait(redis, "w-bench");
         if (claim.count)
             waits_us[atomic_fetch_add(&waits, 1)] = clock_us() - submitted_us;
         queue_claim_fini(&claim);
-        redis_reply_free(&replies[0]);
-        redis_reply_free(&replies[1]);
     }
-    redis_command_fini(&wait);
-    redis_command_fini(&claim_command);
     redis_destroy(&redis);
     return NULL;
 }

@@ -55,15 +55,10 @@ static void submit_counted(long jobs)
 /* Claims one job at a time, and sleeps in Redis while there is none. */
 static struct queue_claim wait_for_job(struct redis *redis, const char *worker)
 {
-    const char *const models[] = {load_model};
     struct queue_claim claim = {0};
-    char nonce[ID_NAME_SIZE];
     while (claim.count == 0) {
         queue_claim_fini(&claim);
-        id_nonce_create(nonce);
-        queue_wait(&load_queue, redis, models, 1, 1000, NULL); /* then a look, whoever woke it */
-        load_must(queue_claim(&load_queue, redis, worker, nonce, models, 1, 1, LOAD_CALL_MS, &claim,
-                              &load_err));
+        claim = load_wait(redis, worker);
     }
     return claim;
 }

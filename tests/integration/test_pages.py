@@ -98,6 +98,21 @@ class Pages(Shared):
                 self.assertIn('src="/assets/', script)
             self.assertNotRegex(text, r'(src|href)="(https?:)?//(?!127\.0\.0\.1)')
 
+    def test_every_link_and_file_that_a_page_names_is_there(self):
+        seen, waiting = set(), ["/"]
+        while waiting:
+            path = waiting.pop()
+            if path in seen:
+                continue
+            seen.add(path)
+            answer = self.lab.get(path, headers=HTML)
+            self.assertEqual(answer.status, 200, path)
+            if "text/html" in answer.headers["Content-Type"]:
+                waiting += [link.partition("#")[0] for link in
+                            re.findall(r'(?:href|src)="(/[^"?]*)', answer.body.decode())]
+        self.assertIn("/privacy", seen)
+        self.assertIn("/assets/style.css", seen)
+
     def test_a_problem_is_a_page_for_people_and_a_document_for_programs(self):
         answer = self.page("/nothing/here", 404, Accept_Language="nl")
         self.assertIn("Hier is niets", answer.text)

@@ -51,7 +51,7 @@ static int read_json(const struct form *form, struct again *out, struct err *err
     static const char *const known[] = {"crop_of", "token", NULL};
     struct json_limits limits = {.max_bytes = MAX_BODY, .max_depth = MAX_DEPTH};
     json_t *body = NULL;
-    if (form->json.size > MAX_BODY ||
+    if (form->json.size == 0 || form->json.size > MAX_BODY ||
         !memmem(form->json.data, form->json.size, "crop_of", strlen("crop_of")) ||
         json_parse(form->json.data, form->json.size, limits, &body, NULL) < 0)
         return 0;

@@ -80,6 +80,21 @@ test("the_list_costs_one_call_and_follows_what_changes", async () => {
   await close();
 });
 
+test("a_long_list_is_asked_for_a_hundred_at_a_time", async () => {
+  const jobs = Array.from({ length: 250 }, (_, i) => ({ id: `00${(i + 1).toString(16).padStart(32, "0")}`, tokens: { view: "A".repeat(22) } }));
+  const { page, close } = await visit(desk, "/history");
+  await remember(page, jobs);
+  let calls = 0;
+  page.on("request", (r) => { calls += r.url().endsWith("/v1/jobs/states"); });
+  await page.reload();
+  await page.waitForFunction(() => /24 of 250/.test(document.getElementById("count").textContent));
+  assert.equal(calls, 3);
+  await page.click("#more");
+  await page.waitForFunction(() => document.querySelectorAll("#jobs > li").length === 48);
+  assert.equal(calls, 3, "more of them costs no call");
+  await close();
+});
+
 test("states_models_days_and_words_narrow_the_list", async () => {
   const { page, close } = await openWith(three);
   await page.selectOption("#state", "cancelled");

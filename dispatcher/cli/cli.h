@@ -43,7 +43,7 @@ enum { CLI_EXIT_FAILED = 1, CLI_EXIT_CANCELLED = 2, CLI_EXIT_INTERRUPTED = 130 }
 
 struct cli_settings {
     char *server, *token;
-    char *model, *email, *crop, *output, *idempotency_key, *from;
+    char *model, *email, *lang, *crop, *output, *idempotency_key, *from;
     struct config_list params;
     char *key_file;
     int64_t timeout_s, limit;

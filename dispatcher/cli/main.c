@@ -63,6 +63,7 @@ static const struct config_option submit_options[] = {
     {"model", CONFIG_TEXT, AT(model), .help = "which one; `darkroom models` lists them",
      .short_name = 'm'},
     {"email", CONFIG_TEXT, AT(email), .help = "who gets a mail with a link when it is ready"},
+    {"lang", CONFIG_TEXT, AT(lang), .help = "language of that mail, such as nl; default: en"},
     {"crop", CONFIG_TEXT, AT(crop), .help = "x,y,width,height in pixels of the upright picture"},
     {"param", CONFIG_LIST, AT(params), NULL, 0, MAX_PARAMS, NULL,
      "name=value of a parameter of the model; repeat it", 'p'},

@@ -106,6 +106,8 @@ static int make_form(const struct cli_settings *settings, const struct work *wor
     int rc = append_field(body, boundary, "model", work->model);
     if (rc == 0 && settings->email)
         rc = append_field(body, boundary, "email", settings->email);
+    if (rc == 0 && settings->lang)
+        rc = append_field(body, boundary, "lang", settings->lang);
     if (rc == 0 && settings->crop)
         rc = append_field(body, boundary, "crop", settings->crop);
     if (rc == 0 && work->params)

@@ -96,8 +96,8 @@ class VisitorTest(unittest.TestCase):
         mail = self.mail()
         self.assertEqual(mail["To"], "somebody@example.org")
         text = mail.get_body(("plain",)).get_content()
-        view = re.search(rf"{self.lab.url}/j/(\w+)\?token=(\S+)", text)
-        erase = re.search(rf"{self.lab.url}/j/(\w+)/delete\?token=(\S+)", text)
+        view = re.search(rf"{self.lab.url}/j/(\w+)\?token=([\w-]+)", text)
+        erase = re.search(rf"{self.lab.url}/j/(\w+)/delete\?token=([\w-]+)", text)
         self.assertEqual({view[1], erase[1]}, {job["public_id"]})
 
         # The link of the result may look and nothing else; the link to delete may only delete.
@@ -117,10 +117,10 @@ class VisitorTest(unittest.TestCase):
         self.lab.notifier_start()
         with Hand(self.lab) as hand:
             child = self.start_cli("submit", self.picture, "--model", "test-model", "--email",
-                                   "somebody@example.org", "--wait")
+                                   "somebody@example.org", "--lang", "nl", "--wait")
             hand.fail(self.claim(hand), "no-luck-today")
             self.assertIn("no-luck-today", self.end_cli(child, status=1))
-        self.assertEqual(self.mail()["Subject"], "Your picture could not be made")
+        self.assertEqual(self.mail()["Subject"], "Je foto is niet gelukt")
 
     def test_a_job_can_be_watched_cancelled_listed_and_deleted(self):
         self.submit()

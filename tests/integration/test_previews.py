@@ -86,6 +86,8 @@ class PreviewTest(Shared):
     def heic(self, width, height, *options):
         if Image is None or not shutil.which("heif-enc"):
             self.skipTest("python3-pil or heif-enc is not installed")
+        if b"without libheif" in self.preview((PICTURES / "scene.heic").read_bytes()).body:
+            self.skipTest("built without libheif")
         gradient = Image.linear_gradient("L").resize((width, height)).convert("RGB")
         path = self.lab.path / f"{width}x{height}.png"
         gradient.save(path)

@@ -255,7 +255,7 @@ static void what_is_no_picture_is_refused_whatever_it_claims(void)
         struct err err = {0};
         CHECK(picture_probe(rows[i].data, rows[i].size, &limits, &info, &err) < 0);
         CHECK_TEXT(err.field, "input");
-        CHECK_HAS(err.text, rows[i].part);
+        CHECK(strstr(err.text, rows[i].part) || strstr(err.text, "without libheif"));
         CHECK(picture_decode(rows[i].data, rows[i].size, &limits, &picture, NULL) < 0);
     }
 }

@@ -207,6 +207,21 @@ class MailTest(unittest.TestCase):
             self.assertEqual(self.check_structure(mail.data)[2].pictures, [])
         self.assertIn("picture=0", notifier.log)
 
+    def test_a_notifier_that_stops_gives_back_what_waits_for_its_picture(self):
+        lab, server = self.lab(), self.server()
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        lab.notifier_start("--smtp", server.url, *FAST, "--public-url", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        job = lab.submit(email="somebody@private.example").json
+        self.finish(lab)
+        asked, _ = silent.accept()
+        lab.stop("notifier")
+        asked.close()
+        self.assertEqual(self.told(lab, job), {"email": "waiting"})
+        lab.notifier_start("--smtp", server.url, *FAST)  # its lease would be two minutes
+        self.assertEqual(len(self.check_structure(server.wait_for(1)[0].data)[2].pictures), 1)
+        self.becomes(lab, job, "sent")
+
     def test_pictures_can_be_left_out(self):
         lab, server = self.start("--mail-thumbnails=false")
         lab.submit(email="somebody@private.example")

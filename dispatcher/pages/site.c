@@ -52,7 +52,9 @@ void page_home(struct dispatcher *dispatcher, struct call *call)
 
 void page_about(struct dispatcher *dispatcher, struct call *call)
 {
-    page_send(call, 200, "about.html", json_pack("{s:o?}", "models", page_models(call)));
+    page_send(call, 200, "about.html",
+              json_pack("{s:o?, s:b}", "models", page_models(call), "licences",
+                        assets_has(dispatcher->pages->assets, "assets/licences.txt")));
 }
 
 void page_terms(struct dispatcher *dispatcher, struct call *call)

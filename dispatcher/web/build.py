@@ -49,6 +49,19 @@ def bundle(source, templates, out, packages):
                    env={**os.environ, "NODE_PATH": str(packages / "node_modules")}, check=True)
 
 
+def write_licences(out, packages):
+    """What the bundles are made of is others' work: their notices go along, as their licences ask."""
+    lock = json.loads((packages / "package-lock.json").read_text())
+    notices = []
+    for place, package in sorted(lock["packages"].items()):
+        if place and not package.get("dev"):
+            texts = [p.read_text(encoding="utf-8") for p in sorted((packages / place).glob("LICEN[CS]E*"))]
+            notices.append(f"{place.rpartition('node_modules/')[2]} {package['version']} "
+                           f"({package.get('license', 'no licence named')})\n\n" + "\n".join(texts))
+    if notices:
+        (out / "licences.txt").write_text(("\n" + "-" * 80 + "\n\n").join(notices), encoding="utf-8")
+
+
 def compress(out):
     files = [p for p in sorted(out.rglob("*")) if p.suffix in COMPRESSED and p.stat().st_size > 200]
     for path in files:
@@ -81,6 +94,7 @@ def main():
             shutil.copyfile(path, new / "assets" / path.name)
     if bundled:
         bundle(source / "assets", files, new / "assets", options.packages.resolve())
+        write_licences(new / "assets", options.packages.resolve())
     write_texts(options.texts, new / "assets" / "text")
     compress(new)
     shutil.rmtree(out, ignore_errors=True)

@@ -142,6 +142,19 @@ static int encode_each(const struct buf *input, struct err *err)
     return rc;
 }
 
+/* A file that says where it comes from, read and told on. */
+static int read_words(const struct buf *input, struct err *err)
+{
+    struct picture_metadata metadata = {0};
+    int rc = picture_metadata_read(input->data, input->size, &metadata, err);
+    json_t *view = rc == 0 ? picture_metadata_json(&metadata) : NULL;
+    if (rc == 0 && !view)
+        rc = err_set(err, ERR_NOMEM, NULL, "no memory for a view");
+    json_decref(view);
+    picture_metadata_fini(&metadata);
+    return rc;
+}
+
 static int read_manifest(const struct buf *input, struct err *err)
 {
     struct manifest manifest;
@@ -253,6 +266,23 @@ static void encoders_survive_every_failed_allocation(void)
     fail_each_allocation(encode_each, NULL, ERR_NOMEM);
 }
 
+static void provenance_survives_every_failed_allocation(void)
+{
+    static uint8_t pixels[3];
+    struct picture picture = {.pixels = pixels, .width = 1, .height = 1};
+    struct picture_metadata metadata = {
+        .model = "digits", .version = "1", .source = PICTURE_SOURCE_TRAINED};
+    json_t *params = json_pack("{s:s}", "number", "\xd0\xb6");
+    struct buf file;
+    buf_init(&file, 65536);
+    CHECK_INT(picture_metadata_set_params(&metadata, params, NULL), 0);
+    CHECK_INT(picture_encode(&picture, PICTURE_PNG, 0, &metadata, &file, NULL), 0);
+    fail_each_allocation(read_words, &file, ERR_CORRUPT); /* jansson does not tell why */
+    buf_fini(&file);
+    picture_metadata_fini(&metadata);
+    json_decref(params);
+}
+
 static void manifests_survive_every_failed_allocation(void)
 {
     struct buf input;
@@ -292,6 +322,7 @@ int main(void)
 {
     RUN(pictures_survive_every_failed_allocation);
     RUN(encoders_survive_every_failed_allocation);
+    RUN(provenance_survives_every_failed_allocation);
     RUN(manifests_survive_every_failed_allocation);
     RUN(templates_survive_every_failed_allocation);
     RUN(secrets_survive_every_failed_allocation);

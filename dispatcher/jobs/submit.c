@@ -455,7 +455,7 @@ static bool asks_for_address(struct submission *submission)
 {
     struct dispatcher *dispatcher = submission->call->dispatcher;
     const struct call *call = submission->call;
-    if (submission->mail_asked)
+    if (submission->mail_asked || !submission->intake.email[0])
         return false;
     submission->mail_asked = true;
     if (job_mail_prepare(dispatcher, &submission->intake,

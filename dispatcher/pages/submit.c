@@ -40,7 +40,7 @@ static void read_again(struct visit *visit)
 {
     struct call *call = visit->call;
     struct json_limits limits = {.max_bytes = FORM_MAX_TEXT, .max_depth = MAX_DEPTH};
-    struct again again;
+    struct again again = {0};
     char text[FORM_MAX_TEXT + 1];
     json_t *params = NULL;
     if (exchange_query(call->exchange, "again", again.public_id, sizeof again.public_id) == 0 &&

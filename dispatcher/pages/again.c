@@ -16,6 +16,7 @@
 #include "dispatcher/jobs/form.h"
 #include "dispatcher/offload.h"
 #include "dispatcher/pages/page.h"
+#include "dispatcher/pages/submit_fields.h"
 #include "dispatcher/pages/submit_page.h"
 #include "dispatcher/routes.h"
 
@@ -137,25 +138,10 @@ static json_t *said_of(const struct again *again, const struct manifest *model)
     return said;
 }
 
-/* What was typed is text, and so the page wants it. */
-static json_t *as_typed(const json_t *params)
-{
-    json_t *typed = json_object();
-    for (void *it = json_object_iter((json_t *)(uintptr_t)params); it;
-         it = json_object_iter_next((json_t *)(uintptr_t)params, it)) {
-        const json_t *value = json_object_iter_value(it);
-        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY);
-        json_object_set_new(typed, json_object_iter_key(it),
-                            json_string(text ? text : json_string_value(value)));
-        free(text);
-    }
-    return typed;
-}
-
 static void send_filled(struct call *call, const struct manifest *model, const json_t *params)
 {
     const struct forecast *forecasts = forecast_last(call->dispatcher->forecast);
-    json_t *typed = as_typed(params);
+    json_t *typed = submit_fields_typed(params);
     struct submit_page page = {.call = call,
                                .model = model,
                                .forecast = &forecasts[model - call->dispatcher->models.items],

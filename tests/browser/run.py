@@ -3,8 +3,8 @@
 """run.py [--only NAME]...: starts a whole Darkroom with the model that ships, then the browser tests
 against it: NAME.test.mjs, or all of them one after the other.
 
-Screenshots go to the folder that DARKROOM_SCREENSHOTS names. Without Chromium or the npm packages
-of this folder the suite is skipped, saying so.
+Screenshots go to the folder that DARKROOM_SCREENSHOTS names, else to screenshots/ in the build.
+Without Chromium or the npm packages of this folder the suite is skipped, saying so.
 """
 import argparse
 import json
@@ -17,7 +17,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
-from darkroom import ROOT, WEB, Lab  # noqa: E402
+from darkroom import BUILD, ROOT, WEB, Lab  # noqa: E402
 
 
 def missing():
@@ -62,7 +62,7 @@ def run(names):
             Lab(models=make_models(pathlib.Path(folder)), dispatcher_options=options) as lab:
         lab.worker_start()
         lab.notifier_start()
-        environment = {**os.environ, "DARKROOM_SERVER": lab.url,
+        environment = {"DARKROOM_SCREENSHOTS": str(BUILD / "screenshots"), **os.environ, "DARKROOM_SERVER": lab.url,
                        "DARKROOM_ACCOUNT_KEY": lab.key("--name", "visitor", "--scopes", "submit,read")["key"],
                        "DARKROOM_REDIS": lab.redis_url, "DARKROOM_OUTBOX": str(lab.outbox),
                        "DARKROOM_OPERATOR_KEY": lab.key("--name", "house", "--scopes", "operate")["key"]}

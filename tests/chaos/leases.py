@@ -130,8 +130,9 @@ def poison_once(run, how):
 def preempt(run):
     """ten preemptions leave a job's attempts as they were"""
     with run.plant(lease_ms=2000, workers=0, device="ref", sizes=(256,),
-                   worker_options=("--batch", 1, "--depth", 60, "--fetchers", 1)) as plant:
-        jobs = [plant.offer(f"job-{i}", "tiny-256", i) for i in range(50)]
+                   worker_options=("--batch", 1, "--depth", 200, "--fetchers", 1)) as plant:
+        # A drain finishes what was fetched, so enough have to stand before the last for ten of them.
+        jobs = [plant.offer(f"job-{i}", "tiny-256", i) for i in range(180)]
         for _ in range(10):
             plant.revive("worker-0")
             wait_until(lambda: plant.holder(jobs[-1]), "all claimed")

@@ -11,20 +11,29 @@ seconds=$2
 shift 2
 cd "$(dirname "$0")"
 mkdir -p "$build/crashes"
-status=0
-for program in "$build"/tests/fuzz/fuzz-*; do
-    name=${program##*/fuzz-}
-    [ -x "$program" ] && [ -f "$program" ] || continue
-    [ $# = 0 ] || [[ " $* " = *" $name "* ]] || continue
+export build seconds
+
+fuzz_one() {
+    local name=$1
     mkdir -p "$build/corpus/$name"
-    if "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
+    if "$build/tests/fuzz/fuzz-$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
         -print_final_stats=0 -verbosity=0 -artifact_prefix="$build/crashes/$name-" \
         "$build/corpus/$name" "corpus/$name" >"$build/crashes/$name.log" 2>&1; then
         echo "fuzz-$name: nothing in $seconds s"
     else
         tail -30 "$build/crashes/$name.log"
         echo "fuzz-$name: FAILED, see $build/crashes"
-        status=1
+        return 1
     fi
+}
+export -f fuzz_one
+
+names=()
+for program in "$build"/tests/fuzz/fuzz-*; do
+    name=${program##*/fuzz-}
+    [ -x "$program" ] && [ -f "$program" ] || continue
+    [ $# = 0 ] || [[ " $* " = *" $name "* ]] || continue
+    names+=("$name")
 done
-exit "$status"
+# One for each core; xargs' own status says whether one of them failed.
+printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I{} bash -c 'fuzz_one {}'

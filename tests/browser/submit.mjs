@@ -26,8 +26,8 @@ export async function open(options, model = "trial") {
         const canvas = new OffscreenCanvas(width, height);
         canvas.getContext("2d").drawImage(image, 0, 0);
         const pixel = (x, y) => [...canvas.getContext("2d").getImageData(x, y, 1, 1).data.slice(0, 3)];
-        globalThis.picture = { width, height, bytes: input.size, kind: input.type, corner: pixel(5, 5), middle: pixel(width / 2, height / 2) };
-      }, () => { globalThis.picture = { bytes: input.size, kind: input.type }; });
+        globalThis.pictureSent = { width, height, bytes: input.size, kind: input.type, corner: pixel(5, 5), middle: pixel(width / 2, height / 2) };
+      }, () => { globalThis.pictureSent = { bytes: input.size, kind: input.type }; });
       send.call(this, form);
     };
   });
@@ -83,7 +83,8 @@ export async function sentBy(page) {
   return { ...sent, crop: sent.crop && JSON.parse(sent.crop), params: JSON.parse(sent.params) };
 }
 
-export const sentPicture = async (page) => (await page.waitForFunction(() => globalThis.picture)).jsonValue();
+// Not `picture`: that is what the browser calls the element with this id.
+export const sentPicture = async (page) => (await page.waitForFunction(() => globalThis.pictureSent)).jsonValue();
 
 export const box = (page) => page.locator(".cropper-crop-box").boundingBox();
 

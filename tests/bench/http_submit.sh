@@ -3,7 +3,7 @@
 # http_submit.sh [BUILD] [SECONDS]: requests per second of the dispatcher over loopback with wrk, 64
 # connections; wrk, redis-server and dispatcher on the same cores. Wants wrk (apt-get install wrk).
 # Beside it in the same run, fastify with BullMQ, where its packages lie in tests/bench/peers
-# (npm ci there). Each row says what the dispatcher and Redis used of the CPU for one request, too: on
+# (npm install --no-save there). Each row says what the dispatcher and Redis used of the CPU for one request, too: on
 # a machine that others use that is what can be compared.
 set -euo pipefail
 
@@ -146,7 +146,7 @@ start_dispatcher "$SHM/objects" --store-sync=no
 row 'POST a form with 60 KB, tmpfs' -s "$DIR/form.lua" "$url/v1/jobs"
 
 if [ ! -d "$PEERS/node_modules/fastify" ]; then
-    echo "fastify with BullMQ: not there (npm ci in tests/bench/peers)"
+    echo "fastify with BullMQ: not there (npm install --no-save in tests/bench/peers)"
     exit 0
 fi
 start_redis everysec

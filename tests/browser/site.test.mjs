@@ -64,7 +64,7 @@ test("the_chosen_theme_wins_over_the_device", async () => {
   await close();
 });
 
-test("the_first_page_weighs_at_most_60_kilobytes_over_the_wire", async () => {
+test("the_first_page_weighs_at_most_60_kilobytes_over_the_wire", async (t) => {
   for (const path of ["/", "/m/portrait-drawing"]) {
     const { page, context, close } = await visit(phone, "/no/such/page");
     const session = await context.newCDPSession(page);
@@ -73,6 +73,7 @@ test("the_first_page_weighs_at_most_60_kilobytes_over_the_wire", async () => {
     await session.send("Network.clearBrowserCache");
     session.on("Network.loadingFinished", (event) => (bytes += event.encodedDataLength));
     await page.goto(path, { waitUntil: "networkidle" });
+    t.diagnostic(`${path} weighs ${bytes} bytes`);
     assert.ok(bytes > 1000 && bytes <= 60 * 1024, `${path} weighs ${bytes} bytes`);
     await close();
   }

@@ -15,7 +15,7 @@ static void note_finding(const char *name, const char *what, bool mended, void *
 {
     (void)data;
     size_t used = strlen(findings);
-    snprintf(findings + used, sizeof findings - used, "%s%s %s\n", mended ? "mended " : "", name,
+    snprintf(findings + used, sizeof findings - used, "# %s%s %s\n", mended ? "mended " : "", name,
              what);
 }
 
@@ -38,7 +38,7 @@ static struct queue_fsck_report fsck(bool mend)
         printf("# %s\n", err.text);
     CHECK_INT(rc, 0);
     if (findings[0])
-        printf("# %s", findings);
+        fputs(findings, stdout);
     return report;
 }
 

@@ -31,7 +31,6 @@
 #include "dispatcher/upkeep/purge.h"
 #include "dispatcher/upkeep/sweep.h"
 
-#include <assert.h>
 #include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
@@ -203,25 +202,10 @@ static int check_redis(const struct dispatcher *dispatcher, bool *out_present, s
     return rc < 0 ? err_set(err, rc, "redis", "%s", why.text) : 0;
 }
 
-/* The limit of all jobs together is kept shard by shard, each with its part. */
-static void open_shards(struct dispatcher *dispatcher)
-{
-    const struct settings *settings = dispatcher->settings;
-    dispatcher->shards = (unsigned)settings->shards;
-    for (unsigned shard = 0; shard < dispatcher->shards; shard++) {
-        struct queue *queue = &dispatcher->queues[shard];
-        queue_init(queue, shard, settings->lease_ms);
-        queue->shards = dispatcher->shards;
-        queue->retain_ms = settings->retain_ms;
-        queue->max_queued = (settings->max_queued + settings->shards - 1) / settings->shards;
-        queue->max_flow_queued = settings->max_flow_queued;
-    }
-}
-
 static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct err *err)
 {
     const struct settings *settings = dispatcher->settings;
-    open_shards(dispatcher);
+    dispatcher_init_queues(dispatcher);
     redis_command_init(&dispatcher->command, QUEUE_COMMAND_MAX);
     int rc = blame(redis_target_init(&dispatcher->redis_target, settings->redis,
                                      settings->redis_password_file, err),
@@ -308,36 +292,6 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
 }
 
 /* ---- the loop ---- */
-
-bool dispatcher_redis_usable(const struct dispatcher *dispatcher)
-{
-    return dispatcher->redis_checked && redis_async_connected(dispatcher->redis);
-}
-
-const struct queue *dispatcher_queue(const struct dispatcher *dispatcher, unsigned shard)
-{
-    assert(shard < dispatcher->shards);
-    return &dispatcher->queues[shard];
-}
-
-const struct queue *dispatcher_queue_of_flow(const struct dispatcher *dispatcher, const char *flow)
-{
-    return &dispatcher->queues[queue_shard_of_flow(flow, dispatcher->shards)];
-}
-
-const struct queue *dispatcher_queue_of_id(const struct dispatcher *dispatcher,
-                                           const char *public_id)
-{
-    unsigned shard = id_public_valid(public_id) ? id_public_shard(public_id) : 0;
-    return &dispatcher->queues[shard < dispatcher->shards ? shard : 0];
-}
-
-int dispatcher_send(struct dispatcher *dispatcher, redis_async_done *done, void *data)
-{
-    if (!dispatcher_redis_usable(dispatcher))
-        return ERR_UNAVAILABLE;
-    return redis_async_send(dispatcher->redis, &dispatcher->command, done, data);
-}
 
 /* What ten thousand streams held goes back to the system once they are gone: the heap keeps freed
  * pages in its middle unless it is told. */

@@ -114,6 +114,10 @@ int dispatcher_open(const struct settings *settings, struct dispatcher *dispatch
 int dispatcher_run(struct dispatcher *dispatcher);
 void dispatcher_close(struct dispatcher *dispatcher);
 
+/* Part of dispatcher_open(): the queues as the settings want them. The limit of all jobs together
+ * is kept shard by shard, each with its part. */
+void dispatcher_init_queues(struct dispatcher *dispatcher);
+
 /* True while commands can be sent. */
 bool dispatcher_redis_usable(const struct dispatcher *dispatcher);
 

@@ -21,7 +21,7 @@ case ${1:-} in
 esac
 
 # Seconds for each libFuzzer target; long runs are started by hand with a larger number.
-FUZZ_SECONDS=${FUZZ_SECONDS:-10}
+FUZZ_SECONDS=${FUZZ_SECONDS:-6}
 
 packages_install "${PACKAGES_RUN[@]}" "${PACKAGES_TEST[@]}"
 

@@ -216,11 +216,6 @@ bool blocked_has(struct blocked *blocked, const char *address)
     return found;
 }
 
-size_t blocked_count(struct blocked *blocked)
-{
-    return blocked ? blocked->list.count : 0;
-}
-
 /* ---- life ------------------------------------------------------------------------------------ */
 
 int blocked_create(const char *path, struct offload *offload, struct blocked **out, struct err *err)

@@ -32,8 +32,6 @@ void blocked_destroy(struct blocked **blocked);
 
 /* `address` has passed address_check(). */
 bool blocked_has(struct blocked *blocked, const char *address);
-/* How many domains. */
-size_t blocked_count(struct blocked *blocked);
 
 int64_t blocked_tick(struct blocked *blocked, int64_t now_ms);
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // The HTTP API as the pages use it. Every function rejects with a Problem.
-import { forget, keep, kept } from "./kept.js";
 
 /** An RFC 9457 problem document, or a failure to reach the server at all. */
 export class Problem extends Error {
@@ -37,20 +36,12 @@ export async function call(path, options = {}) {
 
 const bearer = (token) => ({ headers: { Authorization: `Bearer ${token}` } });
 
-export const getJob = (id, token) => call(`/v1/jobs/${id}`, bearer(token));
-
 export const cancelJob = (id, token) =>
   call(`/v1/jobs/${id}/cancel`, { method: "POST", ...bearer(token) });
 
 export const rateJob = (id, token, rating) =>
   call(`/v1/jobs/${id}/rating`, { method: "PUT", body: JSON.stringify({ rating }),
     headers: { ...bearer(token).headers, "Content-Type": "application/json" } });
-
-export const deleteJob = (id, token) => call(`/v1/jobs/${id}`, { method: "DELETE", ...bearer(token) });
-
-// The tokens of this browser's jobs: cancel and delete work from the browser that submitted.
-export const recallTokens = (id) => kept(id).tokens;
-export const forgetTokens = forget;
 
 /** The job that the address of this page names: /j/{id}[/delete]?token=… */
 export function jobOfPage() {

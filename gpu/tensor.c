@@ -6,16 +6,31 @@
 #include <stdio.h>
 #include <string.h>
 
+static const struct {
+    const char *name;
+    size_t size;
+    bool is_weight;
+} types[TENSOR_TYPE_COUNT] = {
+    [TENSOR_F32] = {"F32", 4, true},   [TENSOR_F16] = {"F16", 2, true},
+    [TENSOR_BF16] = {"BF16", 2, true}, [TENSOR_F64] = {"F64", 8, true},
+    [TENSOR_I64] = {"I64", 8, false},  [TENSOR_I32] = {"I32", 4, false},
+    [TENSOR_I16] = {"I16", 2, false},  [TENSOR_I8] = {"I8", 1, false},
+    [TENSOR_U8] = {"U8", 1, false},    [TENSOR_BOOL] = {"BOOL", 1, false},
+};
+
 size_t tensor_type_size(enum tensor_type type)
 {
-    return type == TENSOR_F32 ? 4 : 2;
+    return types[type].size;
 }
 
 const char *tensor_type_name(enum tensor_type type)
 {
-    static const char *const names[] = {
-        [TENSOR_F32] = "F32", [TENSOR_F16] = "F16", [TENSOR_BF16] = "BF16"};
-    return names[type];
+    return types[type].name;
+}
+
+bool tensor_type_is_weight(enum tensor_type type)
+{
+    return types[type].is_weight;
 }
 
 int64_t tensor_count(const struct tensor *tensor)
@@ -79,16 +94,69 @@ float tensor_f16_to_f32(uint16_t bits)
     return value;
 }
 
-void tensor_to_f32(const struct tensor *tensor, float *out)
+uint16_t tensor_f16_from_f32(float value)
 {
-    size_t count = (size_t)tensor_count(tensor);
-    const unsigned char *bytes = tensor->data;
+    uint32_t wide;
+    memcpy(&wide, &value, sizeof wide);
+    const uint16_t sign = (uint16_t)(wide >> 16 & 0x8000);
+    wide &= 0x7fffffff;
+    if (wide > 0x7f800000) /* NaN stays one */
+        return sign | 0x7e00;
+    if (wide >= 0x477ff000) /* 65520: the half way to what would be 65536 */
+        return sign | 0x7c00;
+    if (wide < 0x38800000) { /* below 2^-14: a multiple of 2^-24, rounded by the addition */
+        float small;
+        memcpy(&small, &wide, sizeof small);
+        small += 0.5f; /* has a last bit of 2^-24 */
+        memcpy(&wide, &small, sizeof wide);
+        return sign | (uint16_t)(wide - 0x3f000000);
+    }
+    wide += 0xfff + (wide >> 13 & 1); /* ties to even; a carry goes on into the exponent */
+    return sign | (uint16_t)((wide >> 13) - ((127 - 15) << 10));
+}
+
+static uint64_t little_endian(const unsigned char *bytes, size_t size)
+{
+    uint64_t value = 0;
+    for (size_t i = size; i-- > 0;)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+static float value_at(enum tensor_type type, const unsigned char *bytes)
+{
+    const uint64_t bits = little_endian(bytes, types[type].size);
+    double wide;
+    switch (type) {
+    case TENSOR_F16: return tensor_f16_to_f32((uint16_t)bits);
+    case TENSOR_BF16: return tensor_bf16_to_f32((uint16_t)bits);
+    case TENSOR_F64: memcpy(&wide, &bits, sizeof wide); return (float)wide;
+    case TENSOR_I64: return (float)(int64_t)bits;
+    case TENSOR_I32: return (float)(int32_t)bits;
+    case TENSOR_I16: return (float)(int16_t)bits;
+    case TENSOR_I8: return (float)(int8_t)bits;
+    case TENSOR_U8: return (float)bits;
+    case TENSOR_BOOL: return bits ? 1.0f : 0.0f;
+    case TENSOR_F32: /* copied as it lies */
+    case TENSOR_TYPE_COUNT: break;
+    }
+    return 0;
+}
+
+void tensor_part_to_f32(const struct tensor *tensor, int64_t first, int64_t count, float *out)
+{
+    assert(first >= 0 && count >= 0 && first + count <= tensor_count(tensor));
+    const size_t size = tensor_type_size(tensor->type);
+    const unsigned char *bytes = (const unsigned char *)tensor->data + (size_t)first * size;
     if (tensor->type == TENSOR_F32) {
-        memcpy(out, bytes, count * sizeof *out);
+        memcpy(out, bytes, (size_t)count * sizeof *out);
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        uint16_t bits = (uint16_t)(bytes[2 * i] | bytes[2 * i + 1] << 8);
-        out[i] = tensor->type == TENSOR_F16 ? tensor_f16_to_f32(bits) : tensor_bf16_to_f32(bits);
-    }
+    for (int64_t i = 0; i < count; i++)
+        out[i] = value_at(tensor->type, bytes + (size_t)i * size);
+}
+
+void tensor_to_f32(const struct tensor *tensor, float *out)
+{
+    tensor_part_to_f32(tensor, 0, tensor_count(tensor), out);
 }

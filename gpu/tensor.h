@@ -19,9 +19,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum tensor_type { TENSOR_F32, TENSOR_F16, TENSOR_BF16 };
+/* The first four may be a network's weights; files hold the others beside them. */
+enum tensor_type {
+    TENSOR_F32,
+    TENSOR_F16,
+    TENSOR_BF16,
+    TENSOR_F64,
+    TENSOR_I64,
+    TENSOR_I32,
+    TENSOR_I16,
+    TENSOR_I8,
+    TENSOR_U8,
+    TENSOR_BOOL, /* one byte: zero or not */
+    TENSOR_TYPE_COUNT
+};
 
-#define TENSOR_MAX_RANK 4
+#define TENSOR_MAX_RANK 8
 
 struct tensor {
     enum tensor_type type;
@@ -32,6 +45,7 @@ struct tensor {
 
 size_t tensor_type_size(enum tensor_type type);
 const char *tensor_type_name(enum tensor_type type); /* "F32"; static storage */
+bool tensor_type_is_weight(enum tensor_type type);   /* F32, F16, BF16, F64 */
 
 /* How many values, respectively bytes. Both fit: whoever fills a tensor has checked that. */
 int64_t tensor_count(const struct tensor *tensor);
@@ -40,14 +54,18 @@ size_t tensor_bytes(const struct tensor *tensor);
 bool tensor_has_shape(const struct tensor *tensor, int rank, const int64_t *dim);
 
 /* "256x512x1x1", or "scalar". */
-#define TENSOR_SHAPE_SIZE 96
+#define TENSOR_SHAPE_SIZE 176
 void tensor_shape_text(int rank, const int64_t *dim, char out[TENSOR_SHAPE_SIZE]);
 
-/* Writes all values as float; `out` holds tensor_count() of them. */
+/* Writes all values as the nearest float; `out` holds tensor_count() of them. */
 void tensor_to_f32(const struct tensor *tensor, float *out);
+/* The same for `count` values from the index `first` on. */
+void tensor_part_to_f32(const struct tensor *tensor, int64_t first, int64_t count, float *out);
 
 /* One half-precision value each; exact. */
 float tensor_f16_to_f32(uint16_t bits);
 float tensor_bf16_to_f32(uint16_t bits);
+/* To the nearest half, ties to even; what is too large becomes infinity. */
+uint16_t tensor_f16_from_f32(float value);
 
 #endif

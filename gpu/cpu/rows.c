@@ -160,12 +160,31 @@ INLINE float dot_of(enum tensor_type type, size_t size, const unsigned char *a, 
     return sum;
 }
 
+/* Rare enough to stay simple. */
+static float dot_of_doubles(const unsigned char *a, const float *b, int64_t n)
+{
+    double sum = 0, x;
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(&x, a + (size_t)i * sizeof x, sizeof x);
+        sum += x * (double)b[i];
+    }
+    return (float)sum;
+}
+
 static float dot(enum tensor_type type, const void *a, const float *b, int64_t n)
 {
     switch (type) {
     case TENSOR_F32: return dot_of(TENSOR_F32, 4, a, b, n);
     case TENSOR_F16: return dot_of(TENSOR_F16, 2, a, b, n);
     case TENSOR_BF16: return dot_of(TENSOR_BF16, 2, a, b, n);
+    case TENSOR_F64: return dot_of_doubles(a, b, n);
+    case TENSOR_I64: /* no weights: refused where networks are built */
+    case TENSOR_I32:
+    case TENSOR_I16:
+    case TENSOR_I8:
+    case TENSOR_U8:
+    case TENSOR_BOOL:
+    case TENSOR_TYPE_COUNT: break;
     }
     return 0;
 }

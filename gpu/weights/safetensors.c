@@ -1,53 +1,49 @@
-/* SPDX-License-Identifier: MIT */
-#include "gpu/weights/weights.h"
+/* SPDX-License-Identifier: MIT
+ *
+ * safetensors: 8 bytes little-endian length, a header of JSON, the tensors' bytes. They are used
+ * where they lie. That no two tensors overlap is checked as well. */
+#include "gpu/weights/table.h"
 
 #include "common/err.h"
 #include "common/json.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#define MAX_HEADER_BYTES (16u << 20)
 /* {"name": {"dtype": …, "shape": […], "data_offsets": […]}}: arrays are the third level. */
 #define HEADER_DEPTH 3
-#define MAX_DIM (INT64_C(1) << 40)
 
-struct entry {
-    char *name; /* owned */
-    struct tensor tensor;
-    uint64_t begin, end; /* within the data part */
+/* Where a tensor lies within the data part. */
+struct extent {
+    const char *name; /* borrowed from the header */
+    uint64_t begin, end;
 };
 
-struct weights {
-    const unsigned char *data; /* the whole file */
-    size_t size;
-    bool mapped;           /* ours to unmap; else borrowed */
-    struct entry *entries; /* owned; in name order once open */
+struct reading {
+    struct table *table;
+    const unsigned char *data; /* the data part */
+    uint64_t available;
+    struct extent *extents; /* owned */
     size_t count;
 };
 
 static int read_type(const char *name, const json_t *description, struct tensor *out,
                      struct err *err)
 {
-    static const struct {
-        const char *name;
-        enum tensor_type type;
-    } types[] = {{"F32", TENSOR_F32}, {"F16", TENSOR_F16}, {"BF16", TENSOR_BF16}};
     const char *text = json_string_value(json_object_get(description, "dtype"));
     if (!text)
         return err_set(err, ERR_CORRUPT, name, "tensor %s has no dtype", name);
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (strcmp(text, types[i].name) == 0) {
-            out->type = types[i].type;
+    for (int type = 0; type < TENSOR_TYPE_COUNT; type++)
+        if (strcmp(text, tensor_type_name((enum tensor_type)type)) == 0) {
+            out->type = (enum tensor_type)type;
             return 0;
         }
     return err_set(err, ERR_UNSUPPORTED, name,
-                   "tensor %s has type %.16s; F32, F16 and BF16 are supported", name, text);
+                   "tensor %s has type %.16s; floats of 16 to 64 bits, signed integers, U8 and "
+                   "BOOL are supported",
+                   name, text);
 }
 
 /* Fills rank and dim, and says how many bytes the data must have. */
@@ -61,21 +57,15 @@ static int read_shape(const char *name, const json_t *description, struct tensor
         return err_set(err, ERR_UNSUPPORTED, name, "tensor %s has %zu dimensions, more than %d",
                        name, json_array_size(shape), TENSOR_MAX_RANK);
     out->rank = (int)json_array_size(shape);
-    uint64_t bytes = tensor_type_size(out->type);
     for (int i = 0; i < out->rank; i++) {
         const json_t *dim = json_array_get(shape, (size_t)i);
-        int64_t value = json_is_integer(dim) ? json_integer_value(dim) : -1;
-        if (value < 1 || value > MAX_DIM || __builtin_mul_overflow(bytes, (uint64_t)value, &bytes))
-            return err_set(err, ERR_CORRUPT, name, "tensor %s: dimension %d is not a size", name,
-                           i);
-        out->dim[i] = value;
+        out->dim[i] = json_is_integer(dim) ? json_integer_value(dim) : -1;
     }
-    *out_bytes = bytes;
-    return 0;
+    return table_tensor_bytes(name, out, out_bytes, err);
 }
 
-static int read_offsets(const char *name, const json_t *description, uint64_t need,
-                        uint64_t available, struct entry *out, struct err *err)
+static int read_offsets(const char *name, const json_t *description, const struct tensor *tensor,
+                        uint64_t need, struct reading *r, struct err *err)
 {
     const json_t *offsets = json_object_get(description, "data_offsets");
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
@@ -83,68 +73,74 @@ static int read_offsets(const char *name, const json_t *description, uint64_t ne
         json_integer_value(begin) < 0 || json_integer_value(end) < json_integer_value(begin))
         return err_set(err, ERR_CORRUPT, name, "tensor %s: data_offsets are not two positions",
                        name);
-    out->begin = (uint64_t)json_integer_value(begin);
-    out->end = (uint64_t)json_integer_value(end);
+    struct extent extent = {name, (uint64_t)json_integer_value(begin),
+                            (uint64_t)json_integer_value(end)};
     char shape[TENSOR_SHAPE_SIZE];
-    tensor_shape_text(out->tensor.rank, out->tensor.dim, shape);
-    if (out->end - out->begin != need)
+    tensor_shape_text(tensor->rank, tensor->dim, shape);
+    if (extent.end - extent.begin != need)
         return err_set(err, ERR_CORRUPT, name,
                        "tensor %s has %" PRIu64 " bytes, but %s %s needs %" PRIu64, name,
-                       out->end - out->begin, tensor_type_name(out->tensor.type), shape, need);
-    if (out->end > available)
+                       extent.end - extent.begin, tensor_type_name(tensor->type), shape, need);
+    if (extent.end > r->available)
         return err_set(err, ERR_CORRUPT, name,
                        "tensor %s (%s) ends at byte %" PRIu64
                        " of the data, but the file holds %" PRIu64 ": it is cut off",
-                       name, shape, out->end, available);
+                       name, shape, extent.end, r->available);
+    r->extents[r->count++] = extent;
     return 0;
 }
 
-static int read_entry(const char *name, const json_t *description, uint64_t available,
-                      struct entry *out, struct err *err)
+static int read_entry(const char *name, const json_t *description, struct reading *r,
+                      struct err *err)
 {
+    struct tensor tensor = {0};
     uint64_t need = 0;
-    if (name[0] == 0 || strlen(name) > WEIGHTS_MAX_NAME_BYTES ||
-        !json_text_is_clean(name, strlen(name)))
-        return err_set(err, ERR_CORRUPT, NULL,
-                       "a tensor's name must be 1 to %d bytes without control characters",
-                       WEIGHTS_MAX_NAME_BYTES);
     if (!json_is_object(description))
         return err_set(err, ERR_CORRUPT, name, "tensor %s is not described by an object", name);
-    int rc = read_type(name, description, &out->tensor, err);
+    int rc = read_type(name, description, &tensor, err);
     if (rc == 0)
-        rc = read_shape(name, description, &out->tensor, &need, err);
+        rc = read_shape(name, description, &tensor, &need, err);
     if (rc == 0)
-        rc = read_offsets(name, description, need, available, out, err);
-    if (rc == 0 && !(out->name = strdup(name)))
-        rc = ERR_NOMEM;
-    return rc;
+        rc = read_offsets(name, description, &tensor, need, r, err);
+    if (rc < 0)
+        return rc;
+    tensor.data = r->data + r->extents[r->count - 1].begin;
+    return table_add(r->table, name, &tensor, err);
 }
 
 static int by_position(const void *a, const void *b)
 {
-    const struct entry *x = a, *y = b;
+    const struct extent *x = a, *y = b;
     return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
-static int by_name(const void *a, const void *b)
+static int check_overlap(struct reading *r, struct err *err)
 {
-    const struct entry *x = a, *y = b;
-    return strcmp(x->name, y->name);
-}
-
-static int check_overlap(struct weights *weights, struct err *err)
-{
-    qsort(weights->entries, weights->count, sizeof *weights->entries, by_position);
-    for (size_t i = 1; i < weights->count; i++)
-        if (weights->entries[i].begin < weights->entries[i - 1].end)
-            return err_set(err, ERR_CORRUPT, weights->entries[i].name,
-                           "tensors %s and %s overlap in the file", weights->entries[i - 1].name,
-                           weights->entries[i].name);
+    qsort(r->extents, r->count, sizeof *r->extents, by_position);
+    for (size_t i = 1; i < r->count; i++)
+        if (r->extents[i].begin < r->extents[i - 1].end)
+            return err_set(err, ERR_CORRUPT, r->extents[i].name,
+                           "tensors %s and %s overlap in the file", r->extents[i - 1].name,
+                           r->extents[i].name);
     return 0;
 }
 
-static int read_entries(struct weights *weights, json_t *header, const unsigned char *data,
-                        uint64_t available, struct err *err)
+/* What the writer says of the file: "format", "license" … */
+static int read_metadata(const json_t *metadata, struct table *table, struct err *err)
+{
+    const char *name;
+    json_t *value;
+    int rc = 0;
+    json_object_foreach((json_t *)(uintptr_t)metadata, name, value)
+    {
+        if (rc == 0 && json_is_string(value))
+            rc = table_add_text(table, name, json_string_value(value), json_string_length(value),
+                                err);
+    }
+    return rc;
+}
+
+static int read_entries(json_t *header, struct reading *r, struct err *err)
 {
     const char *name;
     json_t *description;
@@ -152,160 +148,57 @@ static int read_entries(struct weights *weights, json_t *header, const unsigned 
     if (members > WEIGHTS_MAX_TENSORS)
         return err_set(err, ERR_LIMIT, "weights", "%zu tensors, more than %d", members,
                        WEIGHTS_MAX_TENSORS);
-    weights->entries = calloc(members ? members : 1, sizeof *weights->entries);
-    if (!weights->entries)
-        return ERR_NOMEM;
+    r->extents = calloc(members ? members : 1, sizeof *r->extents);
+    int rc = r->extents ? 0 : ERR_NOMEM;
     json_object_foreach(header, name, description)
     {
-        if (strcmp(name, "__metadata__") == 0)
-            continue;
-        struct entry *entry = &weights->entries[weights->count];
-        int rc = read_entry(name, description, available, entry, err);
-        if (rc < 0)
-            return rc;
-        entry->tensor.data = data + entry->begin;
-        weights->count++;
+        if (rc == 0)
+            rc = strcmp(name, "__metadata__") == 0 ? read_metadata(description, r->table, err)
+                                                   : read_entry(name, description, r, err);
     }
-    return 0;
+    if (rc == 0)
+        rc = check_overlap(r, err);
+    free(r->extents);
+    return rc;
 }
 
-/* weights->data and ->size are set; everything else is made here. */
-static int parse(struct weights *weights, struct err *err)
+static uint64_t header_length(const struct weights_source *source)
+{
+    uint64_t length = 0;
+    for (int i = 7; i >= 0; i--)
+        length = length << 8 | source->data[i];
+    return length;
+}
+
+static bool matches(const struct weights_source *source)
+{
+    return source->size > 8 && source->data[8] == '{' && header_length(source) <= MAX_HEADER_BYTES;
+}
+
+static int read_file(const struct weights_source *source, struct table *table, struct err *err)
 {
     json_t *header = NULL;
-    uint64_t length = 0;
-    if (weights->size < 8)
-        return err_set(err, ERR_CORRUPT, "weights", "%zu bytes is no safetensors file",
-                       weights->size);
-    for (int i = 7; i >= 0; i--)
-        length = length << 8 | weights->data[i];
-    if (length > WEIGHTS_MAX_HEADER_BYTES)
-        return err_set(err, ERR_CORRUPT, "weights",
-                       "not a safetensors file: its header would have %" PRIu64
-                       " bytes, more than %u",
-                       length, WEIGHTS_MAX_HEADER_BYTES);
-    if (length > weights->size - 8)
-        return err_set(err, ERR_CORRUPT, "weights",
-                       "the header has %" PRIu64 " bytes, but the file ends after %zu", length,
-                       weights->size - 8);
+    const uint64_t length = header_length(source), rest = source->size - 8;
     struct err cause = {0};
-    int rc =
-        json_parse(weights->data + 8, (size_t)length,
-                   (struct json_limits){WEIGHTS_MAX_HEADER_BYTES, HEADER_DEPTH}, &header, &cause);
+    if (length > rest)
+        return err_set(err, ERR_CORRUPT, "weights",
+                       "the header has %" PRIu64 " bytes, but the file ends after %" PRIu64, length,
+                       rest);
+    int rc = json_parse(source->data + 8, (size_t)length,
+                        (struct json_limits){MAX_HEADER_BYTES, HEADER_DEPTH}, &header, &cause);
     if (rc == ERR_NOMEM)
         return rc;
     if (rc < 0 || !json_is_object(header))
         rc = err_set(err, ERR_CORRUPT, "weights", "the header is not an object of JSON: %.150s",
                      cause.text);
     else
-        rc = read_entries(weights, header, weights->data + 8 + length, weights->size - 8 - length,
+        rc = read_entries(header,
+                          &(struct reading){.table = table,
+                                            .data = source->data + 8 + length,
+                                            .available = rest - length},
                           err);
     json_decref(header);
-    if (rc == 0)
-        rc = check_overlap(weights, err);
-    if (rc == 0)
-        qsort(weights->entries, weights->count, sizeof *weights->entries, by_name);
     return rc;
 }
 
-/* Takes the mapping: it is gone if this fails. */
-static int open_bytes(const void *data, size_t size, bool mapped, struct weights **out_weights,
-                      struct err *err)
-{
-    struct weights *weights = calloc(1, sizeof *weights);
-    if (!weights) {
-        if (mapped)
-            munmap((void *)(uintptr_t)data, size);
-        return ERR_NOMEM;
-    }
-    *weights = (struct weights){.data = data, .size = size, .mapped = mapped};
-    int rc = parse(weights, err);
-    if (rc < 0)
-        weights_close(&weights);
-    else
-        *out_weights = weights;
-    return rc;
-}
-
-int weights_open_memory(const void *data, size_t size, struct weights **out_weights,
-                        struct err *err)
-{
-    return open_bytes(data, size, false, out_weights, err);
-}
-
-int weights_open(const char *path, struct weights **out_weights, struct err *err)
-{
-    struct stat status;
-    void *data = MAP_FAILED;
-    int rc = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        bool missing = errno == ENOENT;
-        err_set_errno(err, "weights", "%s", path);
-        return missing ? ERR_NOT_FOUND : ERR_IO;
-    }
-    if (fstat(fd, &status) < 0)
-        rc = err_set_errno(err, "weights", "%s", path);
-    else if (!S_ISREG(status.st_mode))
-        rc = err_set(err, ERR_INVALID, "weights", "%s is not a file", path);
-    else if (status.st_size < 8)
-        rc = err_set(err, ERR_CORRUPT, "weights", "%jd bytes is no safetensors file",
-                     (intmax_t)status.st_size);
-    else if ((data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) ==
-             MAP_FAILED)
-        rc = err_set_errno(err, "weights", "%s", path);
-    close(fd);
-    return rc < 0 ? rc : open_bytes(data, (size_t)status.st_size, true, out_weights, err);
-}
-
-void weights_close(struct weights **weights)
-{
-    struct weights *w = *weights;
-    if (!w)
-        return;
-    for (size_t i = 0; i < w->count; i++)
-        free(w->entries[i].name);
-    free(w->entries);
-    if (w->mapped)
-        munmap((void *)(uintptr_t)w->data, w->size);
-    free(w);
-    *weights = NULL;
-}
-
-size_t weights_count(const struct weights *weights)
-{
-    return weights->count;
-}
-
-const char *weights_at(const struct weights *weights, size_t index, struct tensor *out_tensor)
-{
-    *out_tensor = weights->entries[index].tensor;
-    return weights->entries[index].name;
-}
-
-int weights_find(const struct weights *weights, const char *name, struct tensor *out_tensor)
-{
-    struct entry key = {.name = (char *)(uintptr_t)name};
-    const struct entry *entry =
-        bsearch(&key, weights->entries, weights->count, sizeof key, by_name);
-    if (!entry)
-        return ERR_NOT_FOUND;
-    *out_tensor = entry->tensor;
-    return 0;
-}
-
-int weights_require(const struct weights *weights, const char *name, int rank, const int64_t *dim,
-                    struct tensor *out_tensor, struct err *err)
-{
-    char want[TENSOR_SHAPE_SIZE], have[TENSOR_SHAPE_SIZE];
-    struct tensor tensor;
-    tensor_shape_text(rank, dim, want);
-    if (weights_find(weights, name, &tensor) < 0)
-        return err_set(err, ERR_CORRUPT, name, "tensor %s (%s) is missing", name, want);
-    tensor_shape_text(tensor.rank, tensor.dim, have);
-    if (!tensor_has_shape(&tensor, rank, dim))
-        return err_set(err, ERR_CORRUPT, name, "tensor %s is %s, but this network needs %s", name,
-                       have, want);
-    *out_tensor = tensor;
-    return 0;
-}
+const struct weights_reader weights_reader_safetensors = {"safetensors", matches, read_file};

@@ -37,6 +37,52 @@ static void every_type_converts_from_unaligned_bytes(void)
     CHECK(memcmp(got, want, sizeof want) == 0);
 }
 
+static void every_half_comes_back_from_a_float_and_others_go_to_the_nearest(void)
+{
+    for (uint32_t bits = 0; bits < 65536; bits++) {
+        float wide = tensor_f16_to_f32((uint16_t)bits);
+        if (!isnan(wide))
+            CHECK_INT(tensor_f16_from_f32(wide), bits);
+        if (bits >= 0x7c00 || (bits & 0xff) > 3)
+            continue;
+        /* Half way to the next one: to the even. A little more or less: to the nearer. */
+        float next = tensor_f16_to_f32((uint16_t)(bits + 1)), middle = (wide + next) / 2;
+        if (isinf(next))
+            middle = 65520;
+        CHECK_INT(tensor_f16_from_f32(middle), bits + (bits & 1));
+        CHECK_INT(tensor_f16_from_f32(nextafterf(middle, 0)), bits);
+        CHECK_INT(tensor_f16_from_f32(-nextafterf(middle, 1e9f)), 0x8000 + bits + 1);
+    }
+    CHECK(isnan(tensor_f16_to_f32(tensor_f16_from_f32(NAN))));
+    CHECK_INT(tensor_f16_from_f32(-1e-9f), 0x8000);
+    CHECK_INT(tensor_f16_from_f32(65519.99f), 0x7bff);
+    CHECK_INT(tensor_f16_from_f32(65520), 0x7c00);
+}
+
+static void integers_and_doubles_become_floats(void)
+{
+    static const struct {
+        enum tensor_type type;
+        unsigned char bytes[8];
+        float want;
+    } rows[] = {
+        {TENSOR_F64, {0, 0, 0, 0, 0, 0, 0xf8, 0xbf}, -1.5f},
+        {TENSOR_I64, {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, -2},
+        {TENSOR_I32, {0, 0, 1, 0}, 65536},
+        {TENSOR_I16, {0, 0x80}, -32768},
+        {TENSOR_I8, {0xff}, -1},
+        {TENSOR_U8, {0xff}, 255},
+        {TENSOR_BOOL, {2}, 1},
+        {TENSOR_BOOL, {0}, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tensor t = {.type = rows[i].type, .rank = 0, .data = rows[i].bytes};
+        float got = 99;
+        tensor_to_f32(&t, &got);
+        CHECK(got == rows[i].want);
+    }
+}
+
 static void a_shape_prints_as_people_write_it(void)
 {
     char text[TENSOR_SHAPE_SIZE];
@@ -79,6 +125,8 @@ int main(void)
 {
     RUN(half_precision_values_widen_exactly);
     RUN(every_type_converts_from_unaligned_bytes);
+    RUN(every_half_comes_back_from_a_float_and_others_go_to_the_nearest);
+    RUN(integers_and_doubles_become_floats);
     RUN(a_shape_prints_as_people_write_it);
     RUN(every_byte_survives_the_way_to_floats_and_back);
     RUN(floats_round_half_to_even_or_truncate_and_saturate);

@@ -23,6 +23,8 @@ struct model {
     struct model_info info;
 };
 
+static const struct backend *const backends[] = {
+    [MODEL_CPU] = &backend_cpu, [MODEL_CUDA] = &backend_cuda, [MODEL_REF] = &backend_ref};
 static const char *const device_names[] = {
     [MODEL_CPU] = "cpu", [MODEL_CUDA] = "cuda", [MODEL_REF] = "ref"};
 static const char *const precision_names[] = {
@@ -172,19 +174,21 @@ static int build_network(struct model *model, const struct model_options *option
     return 0;
 }
 
-static int choose_backend(struct model *model, const struct model_options *options, struct err *err)
+static struct backend_options backend_options_of(const struct model_options *options)
 {
-    static const struct backend *const backends[] = {
-        [MODEL_CPU] = &backend_cpu, [MODEL_CUDA] = &backend_cuda, [MODEL_REF] = &backend_ref};
-    model->backend_options = (struct backend_options){
+    return (struct backend_options){
         .precision = options->precision,
         .threads = options->threads ? options->threads : usable_cores(),
     };
+}
+
+static int choose_backend(struct model *model, const struct model_options *options, struct err *err)
+{
+    model->backend_options = backend_options_of(options);
     model->backend = backends[options->device];
     return model->backend->check(model->network, &model->backend_options, err);
 }
 
-/* In the thread that runs the model, as OpenMP's settings and a GPU's context belong to one. */
 static int open_backend(struct model *model, struct err *err)
 {
     if (model->state)
@@ -260,4 +264,45 @@ int model_run(struct model *model, int batch, const float *input, float *output,
     if (rc == 0)
         rc = open_backend(model, err);
     return rc < 0 ? rc : model->backend->run(model->state, batch, input, output, err);
+}
+
+struct model_bytes model_bytes(const struct model *model)
+{
+    struct model_bytes bytes = {0};
+    if (model->state)
+        bytes = model->backend->bytes(model->state);
+    bytes.host += sizeof *model + sizeof *model->network;
+    return bytes;
+}
+
+struct model_bytes model_estimate(const struct model *model, int batch)
+{
+    struct model_bytes bytes =
+        model->backend->estimate(model->network, &model->backend_options, batch);
+    bytes.host += sizeof *model + sizeof *model->network;
+    return bytes;
+}
+
+static int absent_device(enum model_device device, struct err *err)
+{
+    return err_set(err, ERR_UNSUPPORTED, "device", "this build has no device %s",
+                   device_names[device]);
+}
+
+int model_device_peak(const struct model_options *options, double *out_flops, struct err *err)
+{
+    const struct backend *backend = backends[options->device];
+    const struct backend_options backend_options = backend_options_of(options);
+    if (!backend->peak)
+        return absent_device(options->device, err);
+    return backend->peak(&backend_options, out_flops, err);
+}
+
+int model_device_memory(enum model_device device, uint64_t *out_total, uint64_t *out_free,
+                        struct err *err)
+{
+    const struct backend *backend = backends[device];
+    if (!backend->memory)
+        return absent_device(device, err);
+    return backend->memory(out_total, out_free, err);
 }

@@ -17,8 +17,8 @@
  * Architecture, light or full, channels, and full's picture size are read from the tensors; light
  * takes its size from the options.
  * The same input gives the same bytes at any batch size and in any slot of the batch.
- * A model belongs to one thread at a time; it uses `threads` cores while it runs and none between
- * runs. Open one model per thread. */
+ * A model belongs to one thread at a time, and may be handed over: opened and prepared in one
+ * thread, then run in another. It uses `threads` cores while it runs and none between runs. */
 #ifndef DARKROOM_GPU_MODEL_H
 #define DARKROOM_GPU_MODEL_H
 
@@ -64,6 +64,12 @@ struct model_info {
     int64_t multiply_adds;        /* of one picture, counted as the paper's layers have them */
 };
 
+/* Memory of a model's own. The mapped file of its weights is not counted: the system takes that
+ * back when it likes. */
+struct model_bytes {
+    size_t host, device;
+};
+
 #define MODEL_MAX_BATCH 64
 #define MODEL_MIN_SIZE 16
 #define MODEL_MAX_SIZE 2048
@@ -90,13 +96,28 @@ const struct model_info *model_info(const struct model *model);
 
 /* Builds and keeps the plan for this batch size, so that the first run is as fast as the next.
  * Opening a model only maps and checks its weights; what costs time happens here, or in the first
- * run, in the calling thread: let it be the one that runs the model. */
+ * run. */
 int model_prepare(struct model *model, int batch, struct err *err);
+
+/* What the model holds now, and before it is prepared what it is going to hold with batches of up
+ * to `batch`: rather too much than too little. */
+struct model_bytes model_bytes(const struct model *model);
+struct model_bytes model_estimate(const struct model *model, int batch);
 
 /* `input` and `output`: [batch, in_values] and [batch, out_values], both borrowed, no overlap.
  * Pictures are [3, size, size] in [-1,1]; cgan's are in cgan.h.
  * ERR_INVALID for a batch outside 1..MODEL_MAX_BATCH, ERR_CORRUPT where a layer gave NaN or
  * infinity (the text names it). After an error `output` is unspecified. */
 int model_run(struct model *model, int batch, const float *input, float *output, struct err *err);
+
+/* What the machine multiplies and adds at most with these options (of which device, precision and
+ * threads count), in FLOP/s, measured for some tenths of a second. ERR_UNSUPPORTED where nobody can
+ * tell. */
+int model_device_peak(const struct model_options *options, double *out_flops, struct err *err);
+
+/* The memory of a device that model_bytes() counts, of the host (or what its container may have)
+ * for the CPU: all of it, and what is free now. ERR_UNSUPPORTED where there is no such device. */
+int model_device_memory(enum model_device device, uint64_t *out_total, uint64_t *out_free,
+                        struct err *err);
 
 #endif

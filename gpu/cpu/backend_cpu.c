@@ -2,8 +2,10 @@
 #include "gpu/backend.h"
 
 #include "common/err.h"
+#include "common/memory.h"
 #include "gpu/cpu/chain.h"
 #include "gpu/cpu/isa.h"
+#include "gpu/cpu/peak.h"
 #include "gpu/cpu/plan.h"
 #include "gpu/network.h"
 
@@ -95,4 +97,47 @@ static int run(void *state, int batch, const float *input, float *output, struct
     return rc;
 }
 
-const struct backend backend_cpu = {check_cpu, open_cpu, prepare, run, close_cpu};
+static struct model_bytes bytes_held(const void *state)
+{
+    const struct cpu_state *s = state;
+    return (struct model_bytes){.host = sizeof *s +
+                                        (s->chain ? chain_bytes(s->chain) : plan_bytes(&s->plan))};
+}
+
+static size_t whole_blocks(int64_t channels)
+{
+    return (size_t)((channels + VIEW_BLOCK - 1) / VIEW_BLOCK * VIEW_BLOCK);
+}
+
+/* Weights of convolutions as floats, fourfold where Winograd's transform may be chosen; and of the
+ * pictures between the layers not more than four are alive at a time, the transform's scratch that
+ * of another five. */
+static struct model_bytes estimate(const struct network *network,
+                                   const struct backend_options *options, int batch)
+{
+    struct model_bytes bytes = {.host = sizeof(struct cpu_state)};
+    size_t most = 0;
+    for (int i = 0; i < network->count; i++) {
+        const struct layer *l = &network->layers[i];
+        const size_t channels = whole_blocks(l->c), kernel = (size_t)l->kernel;
+        size_t pixels = (size_t)((l->h + 6) * (l->w + 6));
+        if (l->kind == LAYER_CONV || l->kind == LAYER_DECONV)
+            bytes.host += channels * whole_blocks(network->layers[l->input].c) * kernel * kernel *
+                          sizeof(float) * (l->kernel == 3 ? 4 : 1);
+        most = channels * pixels > most ? channels * pixels : most;
+    }
+    bytes.host += 9 * most * sizeof(float);
+    return bytes;
+}
+
+const struct backend backend_cpu = {
+    .check = check_cpu,
+    .open = open_cpu,
+    .prepare = prepare,
+    .run = run,
+    .close = close_cpu,
+    .bytes = bytes_held,
+    .estimate = estimate,
+    .peak = peak_measure,
+    .memory = memory_of_machine,
+};

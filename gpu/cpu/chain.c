@@ -367,3 +367,15 @@ int chain_run(struct chain *chain, dnnl_stream_t stream, const float *input, flo
     }
     return write_output(chain, &chain->links[chain->count - 1], output, err);
 }
+
+size_t chain_bytes(const struct chain *chain)
+{
+    size_t bytes = sizeof *chain + (size_t)tensor_count(&chain->dense) * sizeof(float);
+    for (int i = 0; i < chain->count; i++) {
+        const struct link *l = &chain->links[i];
+        const size_t source = (size_t)(l->h + l->taps - 1) * (size_t)(l->w + l->taps - 1);
+        bytes += l->conv->weight_bytes + source * (size_t)l->inputs * sizeof(float) +
+                 (size_t)l->h * (size_t)l->w * (size_t)l->outputs * sizeof(float);
+    }
+    return bytes;
+}

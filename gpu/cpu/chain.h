@@ -30,6 +30,9 @@ int chain_create(dnnl_engine_t engine, dnnl_stream_t stream, const struct networ
                  struct chain **out_chain, struct err *err);
 void chain_destroy(struct chain **chain); /* accepts NULL inside */
 
+/* What it holds. */
+size_t chain_bytes(const struct chain *chain);
+
 /* One picture, CHW. ERR_CORRUPT where NaN or infinity comes out. */
 int chain_run(struct chain *chain, dnnl_stream_t stream, const float *input, float *output,
               struct err *err);

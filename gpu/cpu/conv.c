@@ -119,7 +119,8 @@ static int fill(struct conv *conv, dnnl_engine_t engine, dnnl_stream_t stream,
 {
     dnnl_status_t status = dnnl_primitive_create(&conv->primitive, desc);
     conv->scratch_bytes = bytes_of(desc, dnnl_query_scratchpad_md, 0);
-    if (allocate(bytes_of(desc, dnnl_query_weights_md, 0), &conv->weights_data) < 0)
+    conv->weight_bytes = bytes_of(desc, dnnl_query_weights_md, 0);
+    if (allocate(conv->weight_bytes, &conv->weights_data) < 0)
         return ERR_NOMEM;
     if (bias && allocate((size_t)spec->outputs * sizeof *bias, &conv->bias_data) < 0)
         return ERR_NOMEM;

@@ -32,6 +32,7 @@ struct conv {
     enum view_layout layout; /* blocked or channels-last, of input and output */
     int out_h, out_w;
     size_t scratch_bytes; /* of the memory that conv_run() needs beside */
+    size_t weight_bytes;  /* as the kernel wants them */
     dnnl_primitive_t primitive;
     dnnl_memory_t src, weights, bias, dst, scratch; /* src, dst and scratch without data */
     void *weights_data;                             /* owned */

@@ -26,6 +26,7 @@ float *plan_floats(struct plan *plan, int64_t count)
     if (floats) {
         memset(floats, 0, (size_t)count * sizeof *floats);
         plan->owned[plan->owned_count++] = floats;
+        plan->owned_bytes += (size_t)count * sizeof *floats;
     }
     return floats;
 }
@@ -212,4 +213,14 @@ void plan_fini(struct plan *plan)
     free(plan->scratch);
     free(plan->sums);
     free(plan->moments);
+}
+
+size_t plan_bytes(const struct plan *plan)
+{
+    size_t bytes = sizeof *plan + plan->owned_bytes;
+    for (int i = 0; i < NETWORK_MAX_LAYERS; i++)
+        bytes += plan->convs[i] ? plan->convs[i]->weight_bytes : 0;
+    if (plan->arena)
+        bytes += plan->arena_floats * sizeof *plan->arena + plan->scratch_bytes;
+    return bytes;
 }

@@ -66,6 +66,7 @@ struct plan {
     struct conv *convs[NETWORK_MAX_LAYERS]; /* owned; by layer */
     void *owned[PLAN_MAX_OWNED];            /* weights and vectors; freed with the plan */
     int owned_count;
+    size_t owned_bytes;
     float *arena;            /* owned; NULL until the first run */
     void *scratch;           /* owned; for oneDNN */
     double *sums;            /* owned; for sweep_moments() */
@@ -87,6 +88,9 @@ int plan_prepare(struct plan *plan, struct err *err);
 int plan_run(struct plan *plan, const float *input, float *output, struct err *err);
 
 void plan_fini(struct plan *plan);
+
+/* What it holds now. */
+size_t plan_bytes(const struct plan *plan);
 
 /* Zeroed, aligned memory that the plan frees; NULL without memory. */
 float *plan_floats(struct plan *plan, int64_t count);

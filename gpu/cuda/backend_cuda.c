@@ -426,4 +426,56 @@ static int run(void *state, int batch, const float *input, float *output, struct
     return failed(err, status, "running the network");
 }
 
-const struct backend backend_cuda = {check_cuda, open_cuda, prepare, run, close_cuda};
+/* Values of one picture, weights and all, in the network's own type. */
+static struct model_bytes estimate(const struct network *network,
+                                   const struct backend_options *options, int batch)
+{
+    const size_t value_size = options->precision == MODEL_F32 ? 4 : 2;
+    struct model_bytes bytes = {.host = sizeof(struct cuda_state)};
+    size_t most = 0;
+    for (int i = 0; i < network->count; i++) {
+        const struct layer *l = &network->layers[i];
+        size_t values = layer_values(l);
+        if (l->weight.data)
+            bytes.device += (size_t)tensor_count(&l->weight) * value_size;
+        most = values > most ? values : most;
+    }
+    bytes.device += 4 * most * (size_t)batch * value_size;
+    return bytes;
+}
+
+static struct model_bytes bytes_held(const void *state)
+{
+    const struct cuda_state *s = state;
+    const struct backend_options options = {.precision =
+                                                s->type == KERNEL_F32 ? MODEL_F32 : MODEL_F16};
+    return estimate(s->network, &options, s->batch);
+}
+
+static int peak(const struct backend_options *options, double *out_flops, struct err *err)
+{
+    return err_set(err, ERR_UNSUPPORTED, "device", "the GPU's peak is not measured yet");
+}
+
+static int memory(uint64_t *out_total, uint64_t *out_free, struct err *err)
+{
+    size_t total = 0, unused = 0;
+    int rc = failed(err, cudaMemGetInfo(&unused, &total), "asking for its memory");
+    if (rc == 0) {
+        *out_total = total;
+        *out_free = unused;
+    }
+    return rc;
+}
+
+const struct backend backend_cuda = {
+    .check = check_cuda,
+    .open = open_cuda,
+    .prepare = prepare,
+    .run = run,
+    .close = close_cuda,
+    .bytes = bytes_held,
+    .estimate = estimate,
+    .peak = peak,
+    .memory = memory,
+};

@@ -2,6 +2,7 @@
 #include "gpu/backend.h"
 
 #include "common/err.h"
+#include "common/memory.h"
 #include "gpu/network.h"
 #include "gpu/ref/ref.h"
 
@@ -43,4 +44,34 @@ static void close_ref(void *state)
 {
 }
 
-const struct backend backend_ref = {check_ref, open_ref, prepare, run, close_ref};
+/* Nothing but the layers' outputs, while it runs. */
+static struct model_bytes estimate(const struct network *network,
+                                   const struct backend_options *options, int batch)
+{
+    struct model_bytes bytes = {0};
+    for (int i = 0; i < network->count; i++)
+        bytes.host += layer_values(&network->layers[i]) * sizeof(float);
+    return bytes;
+}
+
+static struct model_bytes bytes_held(const void *state)
+{
+    return (struct model_bytes){0};
+}
+
+static int peak(const struct backend_options *options, double *out_flops, struct err *err)
+{
+    return err_set(err, ERR_UNSUPPORTED, "device", "device ref is no measure of any machine");
+}
+
+const struct backend backend_ref = {
+    .check = check_ref,
+    .open = open_ref,
+    .prepare = prepare,
+    .run = run,
+    .close = close_ref,
+    .bytes = bytes_held,
+    .estimate = estimate,
+    .peak = peak,
+    .memory = memory_of_machine,
+};

@@ -5,7 +5,7 @@
 #include "gpu/backend.h"
 
 #include "common/err.h"
-#include "gpu/cuda/kernels.h"
+#include "gpu/cuda/plain.h"
 #include "gpu/network.h"
 
 #include <stdlib.h>
@@ -27,7 +27,7 @@ struct device_layer {
 struct cuda_state {
     const struct network *network; /* borrowed */
     struct device_layer layers[NETWORK_MAX_LAYERS];
-    enum kernel_type type;
+    enum plain_type type;
     size_t value_size;
     cudaStream_t stream;
     int batch;            /* what the memory below is made for */
@@ -74,7 +74,7 @@ static int upload(const struct cuda_state *s, const struct tensor *tensor, bool 
         cudaError_t status =
             cudaMemcpy(as_float ? (void *)to : wide, host, bytes, cudaMemcpyHostToDevice);
         if (status == cudaSuccess && !as_float)
-            status = kernel_from_float(s->type, part.dim[0], wide, to, s->stream);
+            status = plain_from_float(s->type, part.dim[0], wide, to, s->stream);
         if (status == cudaSuccess)
             status = cudaStreamSynchronize(s->stream);
         rc = failed(err, status, "sending weights");
@@ -233,14 +233,14 @@ static int check_cuda(const struct network *network, const struct backend_option
 static int open_cuda(const struct network *network, const struct backend_options *options,
                      void **out_state, struct err *err)
 {
-    static const enum kernel_type types[] = {
-        [MODEL_F32] = KERNEL_F32, [MODEL_F16] = KERNEL_F16, [MODEL_BF16] = KERNEL_BF16};
+    static const enum plain_type types[] = {
+        [MODEL_F32] = PLAIN_F32, [MODEL_F16] = PLAIN_F16, [MODEL_BF16] = PLAIN_BF16};
     struct cuda_state *s = calloc(1, sizeof *s);
     if (!s)
         return ERR_NOMEM;
     s->network = network;
     s->type = types[options->precision];
-    s->value_size = s->type == KERNEL_F32 ? 4 : 2;
+    s->value_size = s->type == PLAIN_F32 ? 4 : 2;
     lay_out(s);
     int rc = failed(err, cudaStreamCreate(&s->stream), "starting the GPU");
     if (rc == 0)
@@ -303,7 +303,7 @@ static cudaError_t run_conv(const struct cuda_state *s, int i, int batch)
     const struct layer *from = &s->network->layers[l->input];
     if (doubled)
         from = &s->network->layers[from->input];
-    const struct kernel_conv shape = {
+    const struct plain_conv shape = {
         .pictures = batch,
         .inputs = (int)from->c,
         .in_h = (int)from->h,
@@ -316,8 +316,8 @@ static cudaError_t run_conv(const struct cuda_state *s, int i, int batch)
         .pad = l->pad,
         .doubled = doubled,
     };
-    return kernel_conv(s->type, &shape, at(s, l->input, batch), s->layers[i].weight,
-                       s->layers[i].bias, at(s, i, batch), s->stream);
+    return plain_conv(s->type, &shape, at(s, l->input, batch), s->layers[i].weight,
+                      s->layers[i].bias, at(s, i, batch), s->stream);
 }
 
 static cudaError_t run_norm(const struct cuda_state *s, int i, int batch)
@@ -325,7 +325,7 @@ static cudaError_t run_norm(const struct cuda_state *s, int i, int batch)
     const struct layer *l = &s->network->layers[i];
     const struct device_layer *d = &s->layers[i];
     const int plane = (int)(l->h * l->w), planes = batch * (int)l->c;
-    const struct kernel_norm shape = {
+    const struct plain_norm shape = {
         .pictures = batch,
         .channels = (int)l->c,
         .plane = plane,
@@ -339,14 +339,14 @@ static cudaError_t run_norm(const struct cuda_state *s, int i, int batch)
         gamma = s->layers[l->gamma_from].vector;
         beta = s->layers[l->beta_from].vector;
     }
-    cudaError_t status = kernel_moments(s->type, planes, plane, at(s, l->input, batch), s->mean,
-                                        s->squares, s->stream);
+    cudaError_t status = plain_moments(s->type, planes, plane, at(s, l->input, batch), s->mean,
+                                       s->squares, s->stream);
     if (status == cudaSuccess)
-        status = kernel_norm_factors(&shape, s->mean, s->squares, d->rho, gamma, beta, s->scale,
-                                     s->shift, s->bad, s->stream);
+        status = plain_norm_factors(&shape, s->mean, s->squares, d->rho, gamma, beta, s->scale,
+                                    s->shift, s->bad, s->stream);
     if (status == cudaSuccess)
-        status = kernel_scale_shift(s->type, planes, plane, at(s, l->input, batch), s->scale,
-                                    s->shift, at(s, i, batch), s->stream);
+        status = plain_scale_shift(s->type, planes, plane, at(s, l->input, batch), s->scale,
+                                   s->shift, at(s, i, batch), s->stream);
     return status;
 }
 
@@ -361,27 +361,27 @@ static cudaError_t run_layer(const struct cuda_state *s, int i, int batch)
         return cudaSuccess;
     switch (l->kind) {
     case LAYER_INPUT:
-        return kernel_from_float(s->type, count, s->staging, at(s, i, batch), s->stream);
+        return plain_from_float(s->type, count, s->staging, at(s, i, batch), s->stream);
     case LAYER_CONV: return run_conv(s, i, batch);
     case LAYER_NORM: return run_norm(s, i, batch);
     case LAYER_RELU:
-        return kernel_relu(s->layers[i].is_vector ? KERNEL_F32 : s->type, count, in,
-                           at(s, i, batch), s->stream);
+        return plain_relu(s->layers[i].is_vector ? PLAIN_F32 : s->type, count, in, at(s, i, batch),
+                          s->stream);
     case LAYER_ADD:
-        return kernel_add(s->type, count, in, at(s, l->other, batch), at(s, i, batch), s->stream);
+        return plain_add(s->type, count, in, at(s, l->other, batch), at(s, i, batch), s->stream);
     case LAYER_UPSAMPLE:
-        return kernel_upsample(s->type, batch * (int)from->c, (int)from->h, (int)from->w, in,
-                               at(s, i, batch), s->stream);
+        return plain_upsample(s->type, batch * (int)from->c, (int)from->h, (int)from->w, in,
+                              at(s, i, batch), s->stream);
     case LAYER_CAM:
-        return kernel_cam(s->type, batch, (int)from->c, plane, in, s->layers[i].gap,
-                          s->layers[i].gmp, at(s, i, batch), s->stream);
+        return plain_cam(s->type, batch, (int)from->c, plane, in, s->layers[i].gap,
+                         s->layers[i].gmp, at(s, i, batch), s->stream);
     case LAYER_MEAN:
-        return kernel_moments(s->type, batch * (int)from->c, plane, in, s->layers[i].vector,
-                              s->squares, s->stream);
+        return plain_moments(s->type, batch * (int)from->c, plane, in, s->layers[i].vector,
+                             s->squares, s->stream);
     case LAYER_CONNECTED:
-        return kernel_connected(s->type, batch, (int)l->c, (int64_t)layer_values(from), in,
-                                s->layers[l->input].is_vector, s->layers[i].weight,
-                                s->layers[i].vector, s->stream);
+        return plain_connected(s->type, batch, (int)l->c, (int64_t)layer_values(from), in,
+                               s->layers[l->input].is_vector, s->layers[i].weight,
+                               s->layers[i].vector, s->stream);
     case LAYER_RESHAPE: /* refused by check_list() */
     case LAYER_DECONV:
     case LAYER_SIGMOID:
@@ -398,7 +398,7 @@ static int run(void *state, int batch, const float *input, float *output, struct
     const int last = net->count - 1;
     const size_t in_bytes = (size_t)batch * layer_values(&net->layers[0]) * sizeof *input;
     const size_t out_values = (size_t)batch * layer_values(&net->layers[last]);
-    const enum kernel_type out_type = s->layers[last].is_vector ? KERNEL_F32 : s->type;
+    const enum plain_type out_type = s->layers[last].is_vector ? PLAIN_F32 : s->type;
     int bad = NONE_BAD;
     int rc = prepare(state, batch, err);
     if (rc < 0)
@@ -409,9 +409,9 @@ static int run(void *state, int batch, const float *input, float *output, struct
     for (int i = 0; status == cudaSuccess && i < net->count; i++)
         status = run_layer(s, i, batch);
     if (status == cudaSuccess)
-        status = kernel_to_float(out_type, (int64_t)out_values, at(s, last, batch),
-                                 net->layers[last].kind == LAYER_TANH, s->staging, last, s->bad,
-                                 s->stream);
+        status = plain_to_float(out_type, (int64_t)out_values, at(s, last, batch),
+                                net->layers[last].kind == LAYER_TANH, s->staging, last, s->bad,
+                                s->stream);
     if (status == cudaSuccess)
         status = cudaMemcpyAsync(output, s->staging, out_values * sizeof *output,
                                  cudaMemcpyDeviceToHost, s->stream);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "gpu/cuda/kernels.h"
+#include "gpu/cuda/plain.h"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -52,7 +52,7 @@ __device__ int reflect(int i, int n)
 const int TILE = 64, DEPTH = 16, EACH = 4;
 
 template <typename T>
-__global__ void conv(struct kernel_conv s, const T *in, const T *weight, const float *bias, T *out)
+__global__ void conv(struct plain_conv s, const T *in, const T *weight, const float *bias, T *out)
 {
     __shared__ float a[DEPTH][TILE + 1], b[DEPTH][TILE + 1];
     const int depth = s.inputs * s.kernel * s.kernel, pixels = s.out_h * s.out_w;
@@ -129,7 +129,7 @@ template <typename T> __global__ void moments(int plane, const T *in, float *mea
 }
 
 /* One block for each picture. */
-__global__ void norm_factors(struct kernel_norm s, const float *mean, const float *squares,
+__global__ void norm_factors(struct plain_norm s, const float *mean, const float *squares,
                              const float *rho, const float *gamma, const float *beta, float *scale,
                              float *shift, int *bad)
 {
@@ -186,8 +186,7 @@ template <typename T> __global__ void add(int64_t count, const T *a, const T *b,
         store(out + i, load(a + i) + load(b + i));
 }
 
-template <typename T>
-__global__ void upsample(int64_t count, int h, int w, const T *in, T *out)
+template <typename T> __global__ void upsample(int64_t count, int h, int w, const T *in, T *out)
 {
     int64_t i = grid_index();
     if (i >= count)
@@ -251,54 +250,54 @@ unsigned blocks_for(int64_t count)
 /* Runs the statement with T as the type that `type` names. */
 #define WITH_TYPE(type, statement)                                                                 \
     switch (type) {                                                                                \
-    case KERNEL_F32: {                                                                             \
+    case PLAIN_F32: {                                                                              \
         typedef float T;                                                                           \
         statement;                                                                                 \
         break;                                                                                     \
     }                                                                                              \
-    case KERNEL_F16: {                                                                             \
+    case PLAIN_F16: {                                                                              \
         typedef __half T;                                                                          \
         statement;                                                                                 \
         break;                                                                                     \
     }                                                                                              \
-    case KERNEL_BF16: {                                                                            \
+    case PLAIN_BF16: {                                                                             \
         typedef __nv_bfloat16 T;                                                                   \
         statement;                                                                                 \
         break;                                                                                     \
     }                                                                                              \
     }
 
-cudaError_t kernel_conv(enum kernel_type type, const struct kernel_conv *shape, const void *in,
-                        const void *weight, const float *bias, void *out, cudaStream_t stream)
+cudaError_t plain_conv(enum plain_type type, const struct plain_conv *shape, const void *in,
+                       const void *weight, const float *bias, void *out, cudaStream_t stream)
 {
     const dim3 grid((shape->out_h * shape->out_w + TILE - 1) / TILE,
                     (shape->outputs + TILE - 1) / TILE, shape->pictures);
-    WITH_TYPE(type, (conv<T><<<grid, THREADS, 0, stream>>>(*shape, (const T *)in,
-                                                           (const T *)weight, bias, (T *)out)))
+    WITH_TYPE(type, (conv<T><<<grid, THREADS, 0, stream>>>(*shape, (const T *)in, (const T *)weight,
+                                                           bias, (T *)out)))
     return cudaGetLastError();
 }
 
-cudaError_t kernel_moments(enum kernel_type type, int planes, int plane, const void *in,
-                           float *mean, float *squares, cudaStream_t stream)
+cudaError_t plain_moments(enum plain_type type, int planes, int plane, const void *in, float *mean,
+                          float *squares, cudaStream_t stream)
 {
     WITH_TYPE(type,
               (moments<T><<<planes, THREADS, 0, stream>>>(plane, (const T *)in, mean, squares)))
     return cudaGetLastError();
 }
 
-cudaError_t kernel_norm_factors(const struct kernel_norm *shape, const float *mean,
-                                const float *squares, const float *rho, const float *gamma,
-                                const float *beta, float *scale, float *shift, int *bad,
-                                cudaStream_t stream)
+cudaError_t plain_norm_factors(const struct plain_norm *shape, const float *mean,
+                               const float *squares, const float *rho, const float *gamma,
+                               const float *beta, float *scale, float *shift, int *bad,
+                               cudaStream_t stream)
 {
     norm_factors<<<shape->pictures, THREADS, 0, stream>>>(*shape, mean, squares, rho, gamma, beta,
                                                           scale, shift, bad);
     return cudaGetLastError();
 }
 
-cudaError_t kernel_scale_shift(enum kernel_type type, int planes, int plane, const void *in,
-                               const float *scale, const float *shift, void *out,
-                               cudaStream_t stream)
+cudaError_t plain_scale_shift(enum plain_type type, int planes, int plane, const void *in,
+                              const float *scale, const float *shift, void *out,
+                              cudaStream_t stream)
 {
     const int64_t count = (int64_t)planes * plane;
     WITH_TYPE(type, (scale_shift<T><<<blocks_for(count), THREADS, 0, stream>>>(
@@ -306,24 +305,24 @@ cudaError_t kernel_scale_shift(enum kernel_type type, int planes, int plane, con
     return cudaGetLastError();
 }
 
-cudaError_t kernel_relu(enum kernel_type type, int64_t count, const void *in, void *out,
-                        cudaStream_t stream)
+cudaError_t plain_relu(enum plain_type type, int64_t count, const void *in, void *out,
+                       cudaStream_t stream)
 {
-    WITH_TYPE(type, (relu<T><<<blocks_for(count), THREADS, 0, stream>>>(count, (const T *)in,
-                                                                        (T *)out)))
+    WITH_TYPE(type,
+              (relu<T><<<blocks_for(count), THREADS, 0, stream>>>(count, (const T *)in, (T *)out)))
     return cudaGetLastError();
 }
 
-cudaError_t kernel_add(enum kernel_type type, int64_t count, const void *a, const void *b,
-                       void *out, cudaStream_t stream)
+cudaError_t plain_add(enum plain_type type, int64_t count, const void *a, const void *b, void *out,
+                      cudaStream_t stream)
 {
-    WITH_TYPE(type, (add<T><<<blocks_for(count), THREADS, 0, stream>>>(
-                        count, (const T *)a, (const T *)b, (T *)out)))
+    WITH_TYPE(type, (add<T><<<blocks_for(count), THREADS, 0, stream>>>(count, (const T *)a,
+                                                                       (const T *)b, (T *)out)))
     return cudaGetLastError();
 }
 
-cudaError_t kernel_upsample(enum kernel_type type, int planes, int h, int w, const void *in,
-                            void *out, cudaStream_t stream)
+cudaError_t plain_upsample(enum plain_type type, int planes, int h, int w, const void *in,
+                           void *out, cudaStream_t stream)
 {
     const int64_t count = (int64_t)planes * h * w * 4;
     WITH_TYPE(type, (upsample<T><<<blocks_for(count), THREADS, 0, stream>>>(
@@ -331,9 +330,8 @@ cudaError_t kernel_upsample(enum kernel_type type, int planes, int h, int w, con
     return cudaGetLastError();
 }
 
-cudaError_t kernel_cam(enum kernel_type type, int pictures, int channels, int plane,
-                       const void *in, const float *gap, const float *gmp, void *out,
-                       cudaStream_t stream)
+cudaError_t plain_cam(enum plain_type type, int pictures, int channels, int plane, const void *in,
+                      const float *gap, const float *gmp, void *out, cudaStream_t stream)
 {
     const int64_t count = (int64_t)pictures * 2 * channels * plane;
     WITH_TYPE(type, (cam<T><<<blocks_for(count), THREADS, 0, stream>>>(
@@ -341,9 +339,9 @@ cudaError_t kernel_cam(enum kernel_type type, int pictures, int channels, int pl
     return cudaGetLastError();
 }
 
-cudaError_t kernel_connected(enum kernel_type type, int pictures, int outputs, int64_t inputs,
-                             const void *in, int in_is_vector, const void *weight, float *out,
-                             cudaStream_t stream)
+cudaError_t plain_connected(enum plain_type type, int pictures, int outputs, int64_t inputs,
+                            const void *in, int in_is_vector, const void *weight, float *out,
+                            cudaStream_t stream)
 {
     const dim3 grid(outputs, pictures);
     if (in_is_vector) {
@@ -356,16 +354,15 @@ cudaError_t kernel_connected(enum kernel_type type, int pictures, int outputs, i
     return cudaGetLastError();
 }
 
-cudaError_t kernel_from_float(enum kernel_type type, int64_t count, const float *in, void *out,
-                              cudaStream_t stream)
+cudaError_t plain_from_float(enum plain_type type, int64_t count, const float *in, void *out,
+                             cudaStream_t stream)
 {
-    WITH_TYPE(type, (from_float<T><<<blocks_for(count), THREADS, 0, stream>>>(count, in,
-                                                                              (T *)out)))
+    WITH_TYPE(type, (from_float<T><<<blocks_for(count), THREADS, 0, stream>>>(count, in, (T *)out)))
     return cudaGetLastError();
 }
 
-cudaError_t kernel_to_float(enum kernel_type type, int64_t count, const void *in, int with_tanh,
-                            float *out, int layer, int *bad, cudaStream_t stream)
+cudaError_t plain_to_float(enum plain_type type, int64_t count, const void *in, int with_tanh,
+                           float *out, int layer, int *bad, cudaStream_t stream)
 {
     WITH_TYPE(type, (to_float<T><<<blocks_for(count), THREADS, 0, stream>>>(
                         count, (const T *)in, with_tanh, out, layer, bad)))

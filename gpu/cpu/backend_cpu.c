@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 struct cpu_state {
-    struct plan plan;             /* its engine and stream in any case */
+    struct plan plan;             /* its machine in any case */
     struct chain *chain;          /* NULL: the plan it is */
     size_t in_values, out_values; /* of one picture */
 };
@@ -32,8 +32,8 @@ static void close_cpu(void *state)
         return;
     chain_destroy(&s->chain);
     plan_fini(&s->plan);
-    dnnl_stream_destroy(s->plan.stream);
-    dnnl_engine_destroy(s->plan.engine);
+    dnnl_stream_destroy(s->plan.machine.stream);
+    dnnl_engine_destroy(s->plan.machine.engine);
     free(s);
 }
 
@@ -58,16 +58,16 @@ static int open_cpu(const struct network *network, const struct backend_options 
     /* oneDNN fixes the split of its work when a primitive is made. */
     omp_set_num_threads(options->threads);
     s->plan.threads = options->threads;
+    s->plan.machine.winograd = !chain_fits(network); /* chains read channels last */
     s->in_values = layer_values(&network->layers[0]);
     s->out_values = layer_values(&network->layers[network->count - 1]);
-    if (dnnl_engine_create(&s->plan.engine, dnnl_cpu, 0) != dnnl_success ||
-        dnnl_stream_create(&s->plan.stream, s->plan.engine, dnnl_stream_default_flags) !=
-            dnnl_success)
+    if (dnnl_engine_create(&s->plan.machine.engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&s->plan.machine.stream, s->plan.machine.engine,
+                           dnnl_stream_default_flags) != dnnl_success)
         rc = err_set(err, ERR_INTERNAL, "device", "oneDNN has no CPU engine");
     if (rc == 0)
-        rc = chain_fits(network)
-                 ? chain_create(s->plan.engine, s->plan.stream, network, &s->chain, err)
-                 : plan_compile(&s->plan, network, err);
+        rc = chain_fits(network) ? chain_create(&s->plan.machine, network, &s->chain, err)
+                                 : plan_compile(&s->plan, network, err);
     end_threads();
     if (rc < 0)
         close_cpu(s);
@@ -90,8 +90,7 @@ static int run(void *state, int batch, const float *input, float *output, struct
     for (size_t n = 0; rc == 0 && n < (size_t)batch; n++) {
         const float *in = input + n * s->in_values;
         float *out = output + n * s->out_values;
-        rc = s->chain ? chain_run(s->chain, s->plan.stream, in, out, err)
-                      : plan_run(&s->plan, in, out, err);
+        rc = s->chain ? chain_run(s->chain, in, out, err) : plan_run(&s->plan, in, out, err);
     }
     end_threads();
     return rc;
@@ -104,11 +103,6 @@ static struct model_bytes bytes_held(const void *state)
                                         (s->chain ? chain_bytes(s->chain) : plan_bytes(&s->plan))};
 }
 
-static size_t whole_blocks(int64_t channels)
-{
-    return (size_t)((channels + VIEW_BLOCK - 1) / VIEW_BLOCK * VIEW_BLOCK);
-}
-
 /* Weights of convolutions as floats, fourfold where Winograd's transform may be chosen; and of the
  * pictures between the layers not more than four are alive at a time, the transform's scratch that
  * of another five. */
@@ -119,11 +113,11 @@ static struct model_bytes estimate(const struct network *network,
     size_t most = 0;
     for (int i = 0; i < network->count; i++) {
         const struct layer *l = &network->layers[i];
-        const size_t channels = whole_blocks(l->c), kernel = (size_t)l->kernel;
+        const size_t channels = (size_t)view_round_up(l->c), kernel = (size_t)l->kernel;
         size_t pixels = (size_t)((l->h + 6) * (l->w + 6));
         if (l->kind == LAYER_CONV || l->kind == LAYER_DECONV)
-            bytes.host += channels * whole_blocks(network->layers[l->input].c) * kernel * kernel *
-                          sizeof(float) * (l->kernel == 3 ? 4 : 1);
+            bytes.host += channels * (size_t)view_round_up(network->layers[l->input].c) * kernel *
+                          kernel * sizeof(float) * (l->kernel == 3 ? 4 : 1);
         most = channels * pixels > most ? channels * pixels : most;
     }
     bytes.host += 9 * most * sizeof(float);

@@ -60,11 +60,6 @@ static float *widen(const struct tensor *tensor)
     return values;
 }
 
-static int round_up(int64_t channels)
-{
-    return (int)((channels + VIEW_BLOCK - 1) / VIEW_BLOCK * VIEW_BLOCK);
-}
-
 /* What a batch norm does to each channel: y = scale * x + shift. [C] each, owned. */
 struct affine {
     float *scale, *shift;
@@ -168,7 +163,7 @@ static void rearrange(const struct link *link, const float *from, const float *s
 }
 
 static int make_conv(struct link *link, const struct affine *affine, bool relu,
-                     dnnl_engine_t engine, dnnl_stream_t stream, struct err *err)
+                     const struct conv_machine *machine, struct err *err)
 {
     const struct layer *l = link->layer;
     const size_t taps = (size_t)link->taps * (size_t)link->taps;
@@ -184,13 +179,14 @@ static int make_conv(struct link *link, const struct affine *affine, bool relu,
             .name = l->name,
             .inputs = link->inputs,
             .outputs = link->outputs,
-            .h = link->h + link->taps - 1,
-            .w = link->w + link->taps - 1,
+            .h = link->h,
+            .w = link->w,
             .kernel = link->taps,
             .stride = 1,
+            .padding = {PADDING_ZERO, link->before, link->taps - 1 - link->before},
             .relu = relu,
         };
-        rc = conv_create(engine, stream, &spec, weight, bias, &link->conv, err);
+        rc = conv_create(machine, &spec, weight, bias, &link->conv, err);
     }
     free(given);
     free(given_bias);
@@ -200,15 +196,15 @@ static int make_conv(struct link *link, const struct affine *affine, bool relu,
 }
 
 static int make_link(struct link *link, const struct layer *from, const struct layer *norm,
-                     bool relu, dnnl_engine_t engine, dnnl_stream_t stream, struct err *err)
+                     bool relu, const struct conv_machine *machine, struct err *err)
 {
     const struct layer *l = link->layer;
     struct affine affine = {0};
     measure(link);
     link->stride = l->stride;
     link->channels = (int)l->c;
-    link->inputs = round_up(from->c);
-    link->outputs = round_up(l->c * l->stride * l->stride);
+    link->inputs = view_round_up(from->c);
+    link->outputs = view_round_up(l->c * l->stride * l->stride);
     link->h = (int)from->h;
     link->w = (int)from->w;
     size_t pixels = (size_t)(link->h + link->taps - 1) * (size_t)(link->w + link->taps - 1);
@@ -217,7 +213,7 @@ static int make_link(struct link *link, const struct layer *from, const struct l
         allocate((size_t)link->h * (size_t)link->w * (size_t)link->outputs * sizeof *link->dst);
     int rc = link->src && link->dst ? affine_of(norm, l->c, &affine) : ERR_NOMEM;
     if (rc == 0)
-        rc = make_conv(link, &affine, relu, engine, stream, err);
+        rc = make_conv(link, &affine, relu, machine, err);
     affine_fini(&affine);
     return rc;
 }
@@ -233,8 +229,8 @@ static const struct layer *take(const struct network *net, int *i, enum layer_ki
     return next;
 }
 
-static int build(struct chain *chain, const struct network *net, dnnl_engine_t engine,
-                 dnnl_stream_t stream, struct err *err)
+static int build(struct chain *chain, const struct network *net, const struct conv_machine *machine,
+                 struct err *err)
 {
     int i = 0;
     const struct layer *dense = take(net, &i, LAYER_CONNECTED);
@@ -256,7 +252,7 @@ static int build(struct chain *chain, const struct network *net, dnnl_engine_t e
         chain->count++;
         const struct layer *norm = take(net, &i, LAYER_NORM);
         bool relu = take(net, &i, LAYER_RELU);
-        rc = make_link(link, from, norm, relu, engine, stream, err);
+        rc = make_link(link, from, norm, relu, machine, err);
     }
     chain->sigmoid = rc == 0 && take(net, &i, LAYER_SIGMOID);
     if (rc == 0 && (i != net->count - 1 || chain->count == 0))
@@ -266,12 +262,12 @@ static int build(struct chain *chain, const struct network *net, dnnl_engine_t e
     return rc;
 }
 
-int chain_create(dnnl_engine_t engine, dnnl_stream_t stream, const struct network *network,
+int chain_create(const struct conv_machine *machine, const struct network *network,
                  struct chain **out_chain, struct err *err)
 {
     struct chain *chain = calloc(1, sizeof *chain);
     size_t scratch = 0;
-    int rc = chain ? build(chain, network, engine, stream, err) : ERR_NOMEM;
+    int rc = chain ? build(chain, network, machine, err) : ERR_NOMEM;
     for (int i = 0; rc == 0 && i < chain->count; i++)
         if (chain->links[i].conv->scratch_bytes > scratch)
             scratch = chain->links[i].conv->scratch_bytes;
@@ -352,14 +348,14 @@ static int write_output(const struct chain *chain, const struct link *last, floa
     return 0;
 }
 
-int chain_run(struct chain *chain, dnnl_stream_t stream, const float *input, float *output,
-              struct err *err)
+int chain_run(struct chain *chain, const float *input, float *output, struct err *err)
 {
     connected_run(&chain->dense, input, chain->vector);
     fill_first(chain);
     for (int i = 0; i < chain->count; i++) {
         const struct link *link = &chain->links[i];
-        if (conv_run(link->conv, stream, link->src, link->dst, chain->scratch) < 0)
+        struct view src = {.data = link->src}, dst = {.data = link->dst};
+        if (conv_run(link->conv, &(struct conv_task){&src, &dst, chain->scratch}) < 0)
             return err_set(err, ERR_INTERNAL, "device",
                            "oneDNN failed in transposed convolution %d", i);
         if (i + 1 < chain->count)

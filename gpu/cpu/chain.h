@@ -3,8 +3,8 @@
  * Generators that are a straight line: a fully connected layer, then transposed convolutions with
  * batch norm and ReLU between them, and perhaps a sigmoid at the end.
  *
- *     rc = chain_create(engine, stream, &network, &chain, &err);
- *     rc = chain_run(chain, stream, input, output, &err);
+ *     rc = chain_create(&machine, &network, &chain, &err);
+ *     rc = chain_run(chain, input, output, &err);
  *     chain_destroy(&chain);
  *
  * Batch norms are folded into the weights before them. A transposed convolution of stride s is an
@@ -14,10 +14,11 @@
 #ifndef DARKROOM_GPU_CPU_CHAIN_H
 #define DARKROOM_GPU_CPU_CHAIN_H
 
-#include <dnnl.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 struct chain;
+struct conv_machine;
 struct err;
 struct network;
 
@@ -26,7 +27,7 @@ bool chain_fits(const struct network *network);
 
 /* The network is borrowed for the call. ERR_UNSUPPORTED names the layer that breaks the line;
  * ERR_NOMEM, ERR_INTERNAL. */
-int chain_create(dnnl_engine_t engine, dnnl_stream_t stream, const struct network *network,
+int chain_create(const struct conv_machine *machine, const struct network *network,
                  struct chain **out_chain, struct err *err);
 void chain_destroy(struct chain **chain); /* accepts NULL inside */
 
@@ -34,7 +35,6 @@ void chain_destroy(struct chain **chain); /* accepts NULL inside */
 size_t chain_bytes(const struct chain *chain);
 
 /* One picture, CHW. ERR_CORRUPT where NaN or infinity comes out. */
-int chain_run(struct chain *chain, dnnl_stream_t stream, const float *input, float *output,
-              struct err *err);
+int chain_run(struct chain *chain, const float *input, float *output, struct err *err);
 
 #endif

@@ -2,212 +2,39 @@
 #include "gpu/cpu/conv.h"
 
 #include "common/err.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-#define ALIGNMENT 64
+#include "gpu/cpu/onednn.h"
 
 /* Below this the transforms cost more than the multiplications they save: measured. */
 #define WINOGRAD_MIN_CHANNELS 64
 
-bool conv_winograd_pays(int inputs, int outputs)
+bool conv_winograd_pays(const struct conv_machine *machine, int inputs, int outputs)
 {
-    return inputs >= WINOGRAD_MIN_CHANNELS && outputs >= WINOGRAD_MIN_CHANNELS &&
+    return machine->winograd && inputs >= WINOGRAD_MIN_CHANNELS &&
+           outputs >= WINOGRAD_MIN_CHANNELS &&
            dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core;
 }
 
-static int failed(struct err *err, dnnl_status_t status, const char *name, const char *what)
-{
-    if (status == dnnl_out_of_memory)
-        return ERR_NOMEM;
-    return err_set(err, ERR_INTERNAL, name, "oneDNN cannot %s layer %s: status %d", what, name,
-                   (int)status);
-}
-
-static int allocate(size_t bytes, void **out)
-{
-    *out = aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
-    return *out ? 0 : ERR_NOMEM;
-}
-
-/* The primitive's description, with the layouts of both pictures fixed. */
-static dnnl_status_t describe(dnnl_engine_t engine, const struct conv_spec *s, bool winograd,
-                              bool bias, int out_h, int out_w, dnnl_primitive_desc_t *out)
-{
-    const dnnl_dims_t src_dims = {1, s->inputs, s->h, s->w};
-    const dnnl_dims_t dst_dims = {1, s->outputs, out_h, out_w};
-    const dnnl_dims_t weight_dims = {s->outputs, s->inputs, s->kernel, s->kernel};
-    const dnnl_dims_t bias_dims = {s->outputs};
-    const dnnl_dims_t strides = {s->stride, s->stride}, no_padding = {0, 0};
-    const dnnl_format_tag_t tag = winograd ? dnnl_nChw16c : dnnl_nhwc;
-    dnnl_memory_desc_t src, weights, bias_md, dst;
-    dnnl_convolution_desc_t desc;
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_post_ops_t post = NULL;
-    dnnl_memory_desc_init_by_tag(&src, 4, src_dims, dnnl_f32, tag);
-    dnnl_memory_desc_init_by_tag(&dst, 4, dst_dims, dnnl_f32, tag);
-    dnnl_memory_desc_init_by_tag(&weights, 4, weight_dims, dnnl_f32, dnnl_format_tag_any);
-    dnnl_memory_desc_init_by_tag(&bias_md, 1, bias_dims, dnnl_f32, dnnl_x);
-    dnnl_status_t status = dnnl_convolution_forward_desc_init(
-        &desc, dnnl_forward_inference,
-        winograd ? dnnl_convolution_winograd : dnnl_convolution_direct, &src, &weights,
-        bias ? &bias_md : NULL, &dst, strides, no_padding, no_padding);
-    if (status == dnnl_success)
-        status = dnnl_primitive_attr_create(&attr);
-    if (status == dnnl_success)
-        status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-    if (status == dnnl_success)
-        status = dnnl_post_ops_create(&post);
-    if (status == dnnl_success && s->relu) {
-        status = dnnl_post_ops_append_eltwise(post, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
-        if (status == dnnl_success)
-            status = dnnl_primitive_attr_set_post_ops(attr, post);
-    }
-    if (status == dnnl_success)
-        status = dnnl_primitive_desc_create(out, &desc, attr, engine, NULL);
-    dnnl_post_ops_destroy(post);
-    dnnl_primitive_attr_destroy(attr);
-    return status;
-}
-
-/* Weights from OIKK to what the kernel wants. */
-static dnnl_status_t reorder(dnnl_engine_t engine, dnnl_stream_t stream, const struct conv_spec *s,
-                             const float *weights, dnnl_memory_t to)
-{
-    const dnnl_dims_t dims = {s->outputs, s->inputs, s->kernel, s->kernel};
-    const dnnl_memory_desc_t *to_md = NULL;
-    dnnl_memory_desc_t from_md;
-    dnnl_memory_t from = NULL;
-    dnnl_primitive_desc_t desc = NULL;
-    dnnl_primitive_t primitive = NULL;
-    dnnl_memory_desc_init_by_tag(&from_md, 4, dims, dnnl_f32, dnnl_oihw);
-    dnnl_status_t status = dnnl_memory_create(&from, &from_md, engine, (void *)(uintptr_t)weights);
-    if (status == dnnl_success)
-        status = dnnl_memory_get_memory_desc(to, &to_md);
-    if (status == dnnl_success)
-        status = dnnl_reorder_primitive_desc_create(&desc, &from_md, engine, to_md, engine, NULL);
-    if (status == dnnl_success)
-        status = dnnl_primitive_create(&primitive, desc);
-    if (status == dnnl_success)
-        status = dnnl_primitive_execute(
-            primitive, stream, 2,
-            (const dnnl_exec_arg_t[]){{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
-    if (status == dnnl_success)
-        status = dnnl_stream_wait(stream);
-    dnnl_primitive_destroy(primitive);
-    dnnl_primitive_desc_destroy(desc);
-    dnnl_memory_destroy(from);
-    return status;
-}
-
-static dnnl_status_t make_memory(dnnl_engine_t engine, const_dnnl_primitive_desc_t desc,
-                                 dnnl_query_t what, int index, void *data, dnnl_memory_t *out)
-{
-    return dnnl_memory_create(out, dnnl_primitive_desc_query_md(desc, what, index), engine, data);
-}
-
-static size_t bytes_of(const_dnnl_primitive_desc_t desc, dnnl_query_t what, int index)
-{
-    const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(desc, what, index);
-    return md ? dnnl_memory_desc_get_size(md) : 0;
-}
-
-static int fill(struct conv *conv, dnnl_engine_t engine, dnnl_stream_t stream,
-                const struct conv_spec *spec, const_dnnl_primitive_desc_t desc,
-                const float *weights, const float *bias, struct err *err)
-{
-    dnnl_status_t status = dnnl_primitive_create(&conv->primitive, desc);
-    conv->scratch_bytes = bytes_of(desc, dnnl_query_scratchpad_md, 0);
-    conv->weight_bytes = bytes_of(desc, dnnl_query_weights_md, 0);
-    if (allocate(conv->weight_bytes, &conv->weights_data) < 0)
-        return ERR_NOMEM;
-    if (bias && allocate((size_t)spec->outputs * sizeof *bias, &conv->bias_data) < 0)
-        return ERR_NOMEM;
-    if (bias)
-        memcpy(conv->bias_data, bias, (size_t)spec->outputs * sizeof *bias);
-    if (status == dnnl_success)
-        status = make_memory(engine, desc, dnnl_query_src_md, 0, NULL, &conv->src);
-    if (status == dnnl_success)
-        status = make_memory(engine, desc, dnnl_query_dst_md, 0, NULL, &conv->dst);
-    if (status == dnnl_success)
-        status = make_memory(engine, desc, dnnl_query_scratchpad_md, 0, NULL, &conv->scratch);
-    if (status == dnnl_success && bias)
-        status = make_memory(engine, desc, dnnl_query_weights_md, 1, conv->bias_data, &conv->bias);
-    if (status == dnnl_success)
-        status =
-            make_memory(engine, desc, dnnl_query_weights_md, 0, conv->weights_data, &conv->weights);
-    if (status == dnnl_success)
-        status = reorder(engine, stream, spec, weights, conv->weights);
-    return status == dnnl_success ? 0 : failed(err, status, spec->name, "prepare");
-}
-
-int conv_create(dnnl_engine_t engine, dnnl_stream_t stream, const struct conv_spec *spec,
+int conv_create(const struct conv_machine *machine, const struct conv_spec *spec,
                 const float *weights, const float *bias, struct conv **out_conv, struct err *err)
 {
-    const int out_h = (spec->h - spec->kernel) / spec->stride + 1;
-    const int out_w = (spec->w - spec->kernel) / spec->stride + 1;
-    dnnl_primitive_desc_t desc = NULL;
-    dnnl_status_t status = dnnl_unimplemented;
-    bool winograd = spec->winograd;
-    int rc = 0;
+    const bool winograd = spec->kernel == 3 && spec->stride == 1 &&
+                          conv_winograd_pays(machine, spec->inputs, spec->outputs);
+    int rc = ERR_UNSUPPORTED;
     if (winograd)
-        status = describe(engine, spec, true, bias, out_h, out_w, &desc);
-    if (status == dnnl_unimplemented) {
-        winograd = false;
-        status = describe(engine, spec, false, bias, out_h, out_w, &desc);
-    }
-    if (status != dnnl_success)
-        return failed(err, status, spec->name, "plan");
-    struct conv *conv = calloc(1, sizeof *conv);
-    if (!conv) {
-        rc = ERR_NOMEM;
-    } else {
-        conv->layout = winograd ? VIEW_BLOCKED : VIEW_CHANNELS_LAST;
-        conv->out_h = out_h;
-        conv->out_w = out_w;
-        rc = fill(conv, engine, stream, spec, desc, weights, bias, err);
-    }
-    dnnl_primitive_desc_destroy(desc);
-    if (rc < 0)
-        conv_destroy(&conv);
-    else
-        *out_conv = conv;
+        rc = onednn_create(machine, spec, true, weights, bias, out_conv, err);
+    if (rc == ERR_UNSUPPORTED)
+        rc = onednn_create(machine, spec, false, weights, bias, out_conv, err);
     return rc;
 }
 
 void conv_destroy(struct conv **conv)
 {
-    struct conv *c = *conv;
-    if (!c)
-        return;
-    dnnl_primitive_destroy(c->primitive);
-    dnnl_memory_destroy(c->src);
-    dnnl_memory_destroy(c->weights);
-    dnnl_memory_destroy(c->bias);
-    dnnl_memory_destroy(c->dst);
-    dnnl_memory_destroy(c->scratch);
-    free(c->weights_data);
-    free(c->bias_data);
-    free(c);
+    if (*conv)
+        (*conv)->kind->destroy(*conv);
     *conv = NULL;
 }
 
-int conv_run(const struct conv *conv, dnnl_stream_t stream, float *src, float *dst, void *scratch)
+int conv_run(const struct conv *conv, const struct conv_task *task)
 {
-    const dnnl_exec_arg_t args[] = {
-        {DNNL_ARG_SRC, conv->src},   {DNNL_ARG_WEIGHTS, conv->weights},
-        {DNNL_ARG_DST, conv->dst},   {DNNL_ARG_SCRATCHPAD, conv->scratch},
-        {DNNL_ARG_BIAS, conv->bias},
-    };
-    dnnl_status_t status = dnnl_memory_set_data_handle(conv->src, src);
-    if (status == dnnl_success)
-        status = dnnl_memory_set_data_handle(conv->dst, dst);
-    if (status == dnnl_success)
-        status = dnnl_memory_set_data_handle(conv->scratch, scratch);
-    if (status == dnnl_success)
-        status = dnnl_primitive_execute(conv->primitive, stream, conv->bias ? 5 : 4, args);
-    if (status == dnnl_success)
-        status = dnnl_stream_wait(stream);
-    return status == dnnl_success ? 0 : ERR_INTERNAL;
+    return conv->kind->run(conv, task);
 }

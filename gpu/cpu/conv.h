@@ -1,55 +1,80 @@
 /* SPDX-License-Identifier: MIT
  *
- * One convolution through oneDNN, its weights in the layout that the kernel wants.
+ * One convolution, its weights packed as its kernel wants them.
  *
- *     rc = conv_create(engine, &spec, weights, bias, &conv, &err);
- *     ... conv->layout says how input and output lie ...
- *     conv_run(conv, stream, src, dst, scratchpad);
+ *     rc = conv_create(machine, &spec, weights, bias, &conv, &err);
+ *     ... conv->form says how the input has to lie, conv->layout how the output will ...
+ *     conv_run(conv, &(struct conv_task){.src = …, .dst = …, .scratch = …});
  *     conv_destroy(&conv);
  *
- * The input is padded already: whoever writes it does so in passing. A conv belongs to the thread
- * of its plan. */
+ * There are several kinds: which one computes a layer is conv_create()'s choice, and the compiler
+ * sees the answer alone. Unless it says otherwise, the input is padded already: whoever writes it
+ * does so in passing. A conv belongs to the thread of its plan. */
 #ifndef DARKROOM_GPU_CPU_CONV_H
 #define DARKROOM_GPU_CPU_CONV_H
 
 #include "gpu/cpu/view.h"
 
 #include <dnnl.h>
-#include <stddef.h>
 
 struct err;
+
+/* What convolutions are made on. */
+struct conv_machine {
+    dnnl_engine_t engine; /* borrowed */
+    dnnl_stream_t stream; /* borrowed */
+    bool winograd;        /* may be used, where it pays */
+};
 
 struct conv_spec {
     const char *name;    /* borrowed; for errors */
     int inputs, outputs; /* channels as they lie in memory */
-    int h, w;            /* of the padded input */
+    int h, w;            /* of the input, without padding */
     int kernel, stride;
+    struct padding padding;
     bool relu;
-    bool winograd; /* F(4x4, 3x3), where the machine has it: else the direct algorithm */
+};
+
+/* How a picture has to lie for whoever reads it. */
+struct form {
+    enum tensor_type type;
+    enum view_layout layout;
+    struct padding padding; /* around it, in memory */
 };
 
 struct conv {
-    enum view_layout layout; /* blocked or channels-last, of input and output */
+    const struct conv_kind *kind;
+    struct form form;        /* of the input */
+    enum view_layout layout; /* of the output: blocked or channels-last, without padding, f32 */
     int out_h, out_w;
     size_t scratch_bytes; /* of the memory that conv_run() needs beside */
     size_t weight_bytes;  /* as the kernel wants them */
-    dnnl_primitive_t primitive;
-    dnnl_memory_t src, weights, bias, dst, scratch; /* src, dst and scratch without data */
-    void *weights_data;                             /* owned */
-    void *bias_data;                                /* owned */
+};
+
+struct conv_task {
+    const struct view *src; /* the padded picture: data is the padding's corner */
+    const struct view *dst;
+    void *scratch;
+};
+
+/* What a kind of convolution has to offer; its struct begins with a struct conv. */
+struct conv_kind {
+    int (*run)(const struct conv *conv, const struct conv_task *task);
+    void (*destroy)(struct conv *conv);
 };
 
 /* `weights` [outputs][inputs][K][K] and `bias` [outputs] (nullable) are borrowed for the call.
  * ERR_NOMEM, ERR_INTERNAL. */
-int conv_create(dnnl_engine_t engine, dnnl_stream_t stream, const struct conv_spec *spec,
+int conv_create(const struct conv_machine *machine, const struct conv_spec *spec,
                 const float *weights, const float *bias, struct conv **out_conv, struct err *err);
 
 /* Accepts NULL inside; sets it to NULL. */
 void conv_destroy(struct conv **conv);
 
-int conv_run(const struct conv *conv, dnnl_stream_t stream, float *src, float *dst, void *scratch);
+/* ERR_INTERNAL. */
+int conv_run(const struct conv *conv, const struct conv_task *task);
 
-/* Whether this machine has the Winograd algorithm for these channels, and it pays. */
-bool conv_winograd_pays(int inputs, int outputs);
+/* Whether conv_create() would take the Winograd algorithm for a 3x3 of these channels. */
+bool conv_winograd_pays(const struct conv_machine *machine, int inputs, int outputs);
 
 #endif

@@ -107,8 +107,7 @@ static struct sweep sweep_of(const struct step *s)
         .scale = s->scale,
         .shift = s->shift,
         .relu = s->relu,
-        .pad = s->pad,
-        .replicate = s->replicate,
+        .padding = s->padding,
     };
 }
 
@@ -119,10 +118,10 @@ static int run_step(struct plan *plan, const struct step *s, const float *input,
     struct sweep sweep;
     switch (s->kind) {
     case STEP_PACK:
-        sweep_from_planes(input, (int)l->c, (int)l->h, (int)l->w, s->pad, s->dst.view.data);
+        sweep_from_planes(input, (int)l->c, (int)l->h, (int)l->w, s->padding, s->dst.view.data);
         return 0;
     case STEP_CONV:
-        if (conv_run(s->conv, plan->stream, s->src.view.data, s->dst.view.data, plan->scratch) < 0)
+        if (conv_run(s->conv, &(struct conv_task){&s->src.view, &s->dst.view, plan->scratch}) < 0)
             return err_set(err, ERR_INTERNAL, l->name, "oneDNN failed in layer %s", l->name);
         return 0;
     case STEP_NORM: return run_norm(plan, s, err);
@@ -157,44 +156,24 @@ int plan_run(struct plan *plan, const float *input, float *output, struct err *e
     return rc;
 }
 
-/* Gives each buffer the lowest place where it overlaps nobody who lives at the same time. */
-static void lay_out(struct plan *plan)
-{
-    for (int i = 0; i < plan->buffer_count; i++) {
-        struct buffer *b = &plan->buffers[i];
-        b->offset = 0;
-        for (int j = 0; j < i; j++) {
-            const struct buffer *other = &plan->buffers[j];
-            bool together = other->first <= b->last && b->first <= other->last;
-            if (together && other->offset < b->offset + b->size &&
-                b->offset < other->offset + other->size) {
-                b->offset = other->offset + other->size;
-                j = -1; /* the new place has to be checked against all again */
-            }
-        }
-        if ((size_t)(b->offset + b->size) > plan->arena_floats)
-            plan->arena_floats = (size_t)(b->offset + b->size);
-    }
-}
-
 static void place(const struct plan *plan, struct operand *operand)
 {
-    if (operand->buffer >= 0)
-        operand->view.data = plan->arena + plan->buffers[operand->buffer].offset + operand->origin;
+    if (operand->buffer < 0)
+        return;
+    operand->view.data = arena_place(&plan->arena, operand->buffer);
+    operand->view.data = view_at(&operand->view, operand->origin);
 }
 
 int plan_prepare(struct plan *plan, struct err *err)
 {
-    if (plan->arena)
+    if (plan->arena.memory)
         return 0;
-    lay_out(plan);
     plan->scratch = allocate(plan->scratch_bytes);
     plan->sums = allocate(plan->sums_count * sizeof *plan->sums);
     plan->moments = allocate(plan->moments_count * sizeof *plan->moments);
-    plan->arena = allocate(plan->arena_floats * sizeof *plan->arena);
-    if (!plan->scratch || !plan->sums || !plan->moments || !plan->arena)
+    if (!plan->scratch || !plan->sums || !plan->moments || arena_lay_out(&plan->arena) < 0)
         return err_set(err, ERR_NOMEM, NULL, "no memory for %zu MB of activations",
-                       plan->arena_floats * sizeof *plan->arena >> 20);
+                       plan->arena.bytes >> 20);
     for (int i = 0; i < plan->step_count; i++) {
         place(plan, &plan->steps[i].src);
         place(plan, &plan->steps[i].dst);
@@ -209,7 +188,7 @@ void plan_fini(struct plan *plan)
         conv_destroy(&plan->convs[i]);
     for (int i = 0; i < plan->owned_count; i++)
         free(plan->owned[i]);
-    free(plan->arena);
+    arena_fini(&plan->arena);
     free(plan->scratch);
     free(plan->sums);
     free(plan->moments);
@@ -220,7 +199,7 @@ size_t plan_bytes(const struct plan *plan)
     size_t bytes = sizeof *plan + plan->owned_bytes;
     for (int i = 0; i < NETWORK_MAX_LAYERS; i++)
         bytes += plan->convs[i] ? plan->convs[i]->weight_bytes : 0;
-    if (plan->arena)
-        bytes += plan->arena_floats * sizeof *plan->arena + plan->scratch_bytes;
+    if (plan->arena.memory)
+        bytes += plan->arena.bytes + plan->scratch_bytes;
     return bytes;
 }

@@ -10,6 +10,7 @@
 #ifndef DARKROOM_GPU_CPU_PLAN_H
 #define DARKROOM_GPU_CPU_PLAN_H
 
+#include "gpu/cpu/arena.h"
 #include "gpu/cpu/conv.h"
 #include "gpu/cpu/sweep.h"
 #include "gpu/network.h"
@@ -18,7 +19,7 @@
 struct operand {
     struct view view; /* data is set when the arena is laid out */
     int buffer;       /* -1: none */
-    int64_t origin;   /* floats from the buffer's start to the view's first pixel */
+    int64_t origin;   /* values from the buffer's start to the view's first pixel */
 };
 
 enum step_kind {
@@ -45,14 +46,8 @@ struct step {
     const float *in_vector;          /* CONNECTED, RELU, OUTPUT */
     float *out_vector;               /* MEAN, CONNECTED, RELU */
     int64_t count;                   /* values of in_vector or planes; OUTPUT: of the output */
-    bool relu, replicate, tanh;
-    int pad;
-};
-
-struct buffer {
-    int64_t size;    /* floats */
-    int first, last; /* steps that use it */
-    int64_t offset;  /* in the arena */
+    bool relu, tanh;
+    struct padding padding;
 };
 
 #define PLAN_MAX_STEPS 512
@@ -61,23 +56,20 @@ struct buffer {
 struct plan {
     struct step steps[PLAN_MAX_STEPS];
     int step_count;
-    struct buffer buffers[PLAN_MAX_STEPS];
-    int buffer_count;
+    struct arena arena;                     /* without memory until the first run */
     struct conv *convs[NETWORK_MAX_LAYERS]; /* owned; by layer */
     void *owned[PLAN_MAX_OWNED];            /* weights and vectors; freed with the plan */
     int owned_count;
     size_t owned_bytes;
-    float *arena;            /* owned; NULL until the first run */
     void *scratch;           /* owned; for oneDNN */
     double *sums;            /* owned; for sweep_moments() */
     struct moments *moments; /* owned; [greatest channel count] */
-    size_t arena_floats, scratch_bytes, sums_count, moments_count;
-    dnnl_engine_t engine;
-    dnnl_stream_t stream;
+    size_t scratch_bytes, sums_count, moments_count;
+    struct conv_machine machine;
     int threads;
 };
 
-/* Fills *plan, which is all zero but for engine, stream and threads. On failure the caller still
+/* Fills *plan, which is all zero but for machine and threads. On failure the caller still
  * calls plan_fini(). The network stays until then. */
 int plan_compile(struct plan *plan, const struct network *network, struct err *err);
 

@@ -15,7 +15,7 @@ static void stripe(const struct layer *l, const struct view *src, const float *w
     float window[PLANES_MAX_OUTPUTS][ROWS_CONV_ROWS * ROWS_CONV_PIXELS];
     for (int64_t x = 0; x < l->w; x += ROWS_CONV_PIXELS) {
         struct row_conv task = {
-            .src = src->data + y * src->row + x,
+            .src = view_at(src, y * src->row + x),
             .plane = src->block,
             .row = src->row,
             .inputs = (int)l->weight.dim[1],

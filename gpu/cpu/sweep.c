@@ -35,7 +35,7 @@ int64_t sweep_scratch(const struct view *src)
 static void moments_of_part(const struct view *src, int block, int first, double *sum)
 {
     const struct row_functions *f = rows_functions();
-    const float *origin = src->data + block * src->block;
+    const float *origin = view_row(src, block, 0);
     double *squares = sum + VIEW_BLOCK;
     memset(sum, 0, 2 * VIEW_BLOCK * sizeof *sum);
     for (int y = first; y < min_int(first + PART_ROWS, src->h); y++) {
@@ -44,7 +44,7 @@ static void moments_of_part(const struct view *src, int block, int first, double
             f->moments(row, src->pixel, src->w, origin, sum, squares);
             continue;
         }
-        f->moments(row, src->pixel, src->w / 2, origin, sum, squares);
+        f->moments(row, src->pixel, (src->w + 1) / 2, origin, sum, squares);
         f->moments(row + src->phase_x, src->pixel, src->w / 2, origin, sum, squares);
     }
 }
@@ -61,7 +61,8 @@ void sweep_moments(const struct view *src, double *scratch, struct moments *out)
             moments_of_part(src, b, down * PART_ROWS,
                             scratch + ((int64_t)down * src->blocks + b) * 2 * VIEW_BLOCK);
     }
-    for (int b = 0; b < src->blocks; b++)
+    for (int b = 0; b < src->blocks; b++) {
+        const float *origin = view_row(src, b, 0);
         for (int c = 0; c < VIEW_BLOCK; c++) {
             double sum = 0, squares = 0;
             for (int down = 0; down < parts.down; down++) {
@@ -71,20 +72,11 @@ void sweep_moments(const struct view *src, double *scratch, struct moments *out)
             }
             double shifted = sum / n;
             out[b * VIEW_BLOCK + c] = (struct moments){
-                .mean = (double)src->data[b * src->block + c] + shifted,
+                .mean = (double)origin[c] + shifted,
                 .squares = squares - sum * shifted,
             };
         }
-}
-
-/* Where row or column i of the padded picture comes from. */
-static int padded_source(int i, int n, bool replicate)
-{
-    if (i < 0)
-        return replicate ? 0 : -i;
-    if (i >= n)
-        return replicate ? n - 1 : 2 * (n - 1) - i;
-    return i;
+    }
 }
 
 static const float identity_scale[VIEW_BLOCK]
@@ -113,10 +105,11 @@ static void apply_row(const struct sweep *s, int block, int y, float *dst, int64
         f->apply(&task);
         return;
     }
-    task.n /= 2;
+    task.n = (s->src.w + 1) / 2;
     task.dst_pixel *= 2;
     task.other_pixel *= 2;
     f->apply(&task);
+    task.n = s->src.w / 2;
     task.src += s->src.phase_x;
     task.dst += dst_pixel;
     if (task.other)
@@ -124,29 +117,40 @@ static void apply_row(const struct sweep *s, int block, int y, float *dst, int64
     f->apply(&task);
 }
 
+/* One pixel of the padding, from the row that it belongs to. */
+static void pad_pixel(const struct sweep *s, float *row, int x)
+{
+    int from = padding_source(s->padding, x, s->src.w);
+    if (from < 0)
+        memset(row + x * s->dst.pixel, 0, VIEW_BLOCK * sizeof *row);
+    else
+        memcpy(row + x * s->dst.pixel, row + from * s->dst.pixel, VIEW_BLOCK * sizeof *row);
+}
+
 static void apply_part(const struct sweep *s, int block, int first, int end)
 {
     const int w = s->src.w;
     for (int y = first; y < end; y++) {
-        float *row = s->dst.data + block * s->dst.block + y * s->dst.row;
-        apply_row(s, block, padded_source(y, s->src.h, s->replicate), row, s->dst.pixel);
-        for (int x = 1; x <= s->pad; x++) {
-            memcpy(row - x * s->dst.pixel, row + padded_source(-x, w, s->replicate) * s->dst.pixel,
-                   VIEW_BLOCK * sizeof *row);
-            memcpy(row + (w - 1 + x) * s->dst.pixel,
-                   row + padded_source(w - 1 + x, w, s->replicate) * s->dst.pixel,
-                   VIEW_BLOCK * sizeof *row);
-        }
+        float *row = view_row(&s->dst, block, y);
+        int from = padding_source(s->padding, y, s->src.h);
+        if (from >= 0)
+            apply_row(s, block, from, row, s->dst.pixel);
+        else
+            for (int x = 0; x < w; x++)
+                memset(row + x * s->dst.pixel, 0, VIEW_BLOCK * sizeof *row);
+        for (int i = 0; i < s->padding.before + s->padding.after; i++)
+            pad_pixel(s, row, i < s->padding.before ? -1 - i : w + i - s->padding.before);
     }
 }
 
 void sweep_apply(const struct sweep *s)
 {
-    const int blocks = s->src.blocks, end = s->src.h + s->pad;
-    const struct parts parts = parts_of(end + s->pad, blocks);
+    const int blocks = s->src.blocks, end = s->src.h + s->padding.after;
+    const struct parts parts = parts_of(end + s->padding.before, blocks);
 #pragma omp parallel for schedule(static)
     for (int part = 0; part < parts.down * parts.across; part++) {
-        int first = part / parts.across * PART_ROWS - s->pad, across = part % parts.across;
+        int first = part / parts.across * PART_ROWS - s->padding.before;
+        int across = part % parts.across;
         for (int b = across * PART_BLOCKS; b < min_int((across + 1) * PART_BLOCKS, blocks); b++)
             apply_part(s, b, first, min_int(first + PART_ROWS, end));
     }
@@ -163,7 +167,7 @@ static void planes_row(const struct sweep *s, int block, int y, int channels, fl
         int n = min_int(PIXELS, s->src.w - x);
         part.src.w = n;
         /* An even x keeps its phase. */
-        part.src.data = s->src.data + (s->src.doubled ? x / 2 : x) * s->src.pixel;
+        part.src.data = view_at(&s->src, (s->src.doubled ? x / 2 : x) * s->src.pixel);
         apply_row(&part, block, y, tile, VIEW_BLOCK);
         for (int c = 0; c < channels; c++)
             for (int i = 0; i < n; i++)
@@ -171,37 +175,54 @@ static void planes_row(const struct sweep *s, int block, int y, int channels, fl
     }
 }
 
+/* The padding left and right of one row of one plane. */
+static void pad_line(const struct sweep *s, float *line)
+{
+    const int w = s->src.w;
+    const int count = s->padding.before + s->padding.after;
+    for (int i = 0; i < count; i++) {
+        int x = i < s->padding.before ? -1 - i : w + i - s->padding.before;
+        int from = padding_source(s->padding, x, w);
+        line[x] = from < 0 ? 0 : line[from];
+    }
+}
+
 void sweep_to_planes(const struct sweep *s, int channels, float *out, int64_t plane, int64_t row)
 {
-    const int h = s->src.h, w = s->src.w, pad = s->pad, end = h + pad;
-    const struct parts parts = parts_of(end + pad, s->src.blocks);
+    const int h = s->src.h, before = s->padding.before, end = h + s->padding.after;
+    const struct parts parts = parts_of(end + before, s->src.blocks);
 #pragma omp parallel for schedule(static)
     for (int part = 0; part < parts.down * s->src.blocks; part++) {
-        int first = part / s->src.blocks * PART_ROWS - pad, b = part % s->src.blocks;
+        int first = part / s->src.blocks * PART_ROWS - before, b = part % s->src.blocks;
         int count = min_int(VIEW_BLOCK, channels - b * VIEW_BLOCK);
         float *planes = out + b * VIEW_BLOCK * plane;
         for (int y = first; y < min_int(first + PART_ROWS, end); y++) {
-            planes_row(s, b, padded_source(y, h, s->replicate), count, planes + y * row, plane);
+            int from = padding_source(s->padding, y, h);
+            if (from >= 0)
+                planes_row(s, b, from, count, planes + y * row, plane);
             for (int c = 0; c < count; c++) {
                 float *line = planes + c * plane + y * row;
-                for (int x = 1; x <= pad; x++) {
-                    line[-x] = line[padded_source(-x, w, s->replicate)];
-                    line[w - 1 + x] = line[padded_source(w - 1 + x, w, s->replicate)];
-                }
+                if (from < 0)
+                    memset(line, 0, (size_t)s->src.w * sizeof *line);
+                pad_line(s, line);
             }
         }
     }
 }
 
-void sweep_from_planes(const float *in, int channels, int h, int w, int pad, float *out)
+void sweep_from_planes(const float *in, int channels, int h, int w, struct padding padding,
+                       float *out)
 {
-    const int64_t wide = w + 2 * (int64_t)pad;
+    const int64_t wide = w + padding.before + padding.after;
 #pragma omp parallel for schedule(static)
-    for (int y = -pad; y < h + pad; y++)
+    for (int y = -padding.before; y < h + padding.after; y++)
         for (int c = 0; c < channels; c++) {
-            const float *src = in + ((int64_t)c * h + padded_source(y, h, false)) * w;
-            float *dst = out + ((int64_t)(y + pad) * wide + pad) * channels + c;
-            for (int x = -pad; x < w + pad; x++)
-                dst[(int64_t)x * channels] = src[padded_source(x, w, false)];
+            const int from = padding_source(padding, y, h);
+            const float *src = in + ((int64_t)c * h + from) * w;
+            float *dst = out + ((y + padding.before) * wide + padding.before) * channels + c;
+            for (int x = -padding.before; x < w + padding.after; x++) {
+                const int column = padding_source(padding, x, w);
+                dst[(int64_t)x * channels] = from < 0 || column < 0 ? 0 : src[column];
+            }
         }
 }

@@ -5,7 +5,8 @@
  *     sweep_moments(&raw, moments);                  // of each channel
  *     ... scale and shift of the norm from the moments ...
  *     sweep_apply(&(struct sweep){.src = raw, .dst = padded, .scale = s, .shift = t, .relu = true,
- *                                 .pad = 1});        // norm, ReLU and padding in one pass
+ *                                 .padding = {PADDING_REFLECT, 1, 1}});        // norm, ReLU and
+ * padding in one pass
  *
  * Work is cut by the shape alone, and each part is added up in a fixed order: the result depends
  * neither on the number of threads nor on what else runs. */
@@ -31,8 +32,7 @@ struct sweep {
     struct view other;          /* added at the end; data NULL: nothing is */
     const float *scale, *shift; /* [blocks * 16]; NULL: x stays as it is */
     bool relu;                  /* after scale and shift, before `other` is added */
-    int pad;                    /* pixels around dst that are written as well */
-    bool replicate;             /* pad with the edge, not with its reflection */
+    struct padding padding;     /* pixels around dst that are written as well */
 };
 
 /* dst = relu(src * scale + shift) + other, and dst's padding. dst is not a doubled view. */
@@ -43,7 +43,8 @@ void sweep_apply(const struct sweep *sweep);
 void sweep_to_planes(const struct sweep *sweep, int channels, float *out, int64_t plane,
                      int64_t row);
 
-/* Planes [channels][H][W] to channels-last with reflection padding: [H+2p][W+2p][channels]. */
-void sweep_from_planes(const float *in, int channels, int h, int w, int pad, float *out);
+/* Planes [channels][H][W] to channels-last with padding: [before+H+after][…W…][channels]. */
+void sweep_from_planes(const float *in, int channels, int h, int w, struct padding padding,
+                       float *out);
 
 #endif

@@ -15,7 +15,7 @@ const char *layer_kind_name(enum layer_kind kind)
         [LAYER_NORM] = "norm",        [LAYER_RELU] = "relu",       [LAYER_TANH] = "tanh",
         [LAYER_ADD] = "add",          [LAYER_CAM] = "cam",         [LAYER_MEAN] = "mean",
         [LAYER_CONNECTED] = "linear", [LAYER_RESHAPE] = "reshape", [LAYER_DECONV] = "deconv",
-        [LAYER_SIGMOID] = "sigmoid",
+        [LAYER_SIGMOID] = "sigmoid",  [LAYER_PRELU] = "prelu",     [LAYER_SHUFFLE] = "shuffle",
     };
     return names[kind];
 }
@@ -54,14 +54,20 @@ static int finish(struct network_builder *b)
     return b->rc < 0 ? -1 : b->network->count++;
 }
 
+/* `full`: the tensor's whole name. */
+static void require_full(struct network_builder *b, const char *full, int rank, const int64_t *dim,
+                         struct tensor *out)
+{
+    if (b->rc == 0 && b->weights)
+        b->rc = weights_require(b->weights, full, rank, dim, out, b->err);
+}
+
 static void require(struct network_builder *b, const char *name, const char *part, int rank,
                     const int64_t *dim, struct tensor *out)
 {
     char full[WEIGHTS_MAX_NAME_BYTES];
-    if (b->rc < 0 || !b->weights)
-        return;
     snprintf(full, sizeof full, "%s.%s", name, part);
-    b->rc = weights_require(b->weights, full, rank, dim, out, b->err);
+    require_full(b, full, rank, dim, out);
 }
 
 int network_input(struct network_builder *b, int64_t channels, int64_t height, int64_t width)
@@ -83,17 +89,22 @@ int network_conv(struct network_builder *b, const char *name, int input, struct 
     if (!layer)
         return -1;
     const int64_t in = layer->c, k = conv.kernel;
+    const int end = conv.pad_end > conv.pad ? conv.pad_end : conv.pad;
+    const int64_t tall = layer->h + conv.pad + end, wide = layer->w + conv.pad + end;
     /* A reflection needs something to reflect. */
-    if (layer->h <= conv.pad || layer->w <= conv.pad) {
+    const int64_t least = conv.zeros ? 1 : end + 1;
+    if (layer->h < least || layer->w < least || tall < k || wide < k) {
         b->rc = err_set(b->err, ERR_INVALID, "size", "the picture is too small for layer %s", name);
         return -1;
     }
     layer->kernel = conv.kernel;
     layer->stride = conv.stride;
     layer->pad = conv.pad;
+    layer->pad_end = end;
+    layer->zeros = conv.zeros;
     layer->c = conv.channels;
-    layer->h = (layer->h + 2 * conv.pad - k) / conv.stride + 1;
-    layer->w = (layer->w + 2 * conv.pad - k) / conv.stride + 1;
+    layer->h = (tall - k) / conv.stride + 1;
+    layer->w = (wide - k) / conv.stride + 1;
     require(b, name, "weight", 4, (const int64_t[]){conv.channels, in, k, k}, &layer->weight);
     if (conv.bias)
         require(b, name, "bias", 1, &conv.channels, &layer->bias);
@@ -118,6 +129,18 @@ int network_instance_norm(struct network_builder *b, int input, float epsilon)
         return -1;
     layer->norm = NORM_INSTANCE;
     layer->epsilon = epsilon;
+    return finish(b);
+}
+
+int network_affine_norm(struct network_builder *b, int input, struct network_affine affine)
+{
+    struct layer *layer = append(b, LAYER_NORM, affine.gamma, input);
+    if (!layer)
+        return -1;
+    layer->norm = NORM_INSTANCE;
+    layer->epsilon = affine.epsilon;
+    require_full(b, affine.gamma, 1, &layer->c, &layer->gamma);
+    require_full(b, affine.beta, 1, &layer->c, &layer->beta);
     return finish(b);
 }
 
@@ -246,21 +269,53 @@ int network_deconv(struct network_builder *b, const char *name, int input,
     struct layer *layer = append(b, LAYER_DECONV, name, input);
     if (!layer)
         return -1;
-    const int64_t in = layer->c, k = deconv.kernel;
+    const int64_t in = layer->c, k = deconv.kernel, stride = deconv.stride;
+    const int64_t height = deconv.height ? deconv.height : layer->h * stride;
+    const int64_t width = deconv.width ? deconv.width : layer->w * stride;
     assert(deconv.kernel >= deconv.stride);
+    assert(deconv.pad + height <= (layer->h - 1) * stride + k);
+    assert(deconv.pad + width <= (layer->w - 1) * stride + k);
     b->network->multiply_adds += in * layer->h * layer->w * deconv.channels * k * k;
     layer->kernel = deconv.kernel;
     layer->stride = deconv.stride;
-    layer->pad = (deconv.kernel - deconv.stride) / 2;
+    layer->pad = deconv.pad;
     layer->c = deconv.channels;
-    layer->h *= deconv.stride;
-    layer->w *= deconv.stride;
+    layer->h = height;
+    layer->w = width;
     require(b, name, "weight", 4, (const int64_t[]){in, deconv.channels, k, k}, &layer->weight);
-    require(b, name, "bias", 1, &deconv.channels, &layer->bias);
+    if (deconv.bias)
+        require(b, name, "bias", 1, &deconv.channels, &layer->bias);
     return finish(b);
 }
 
 int network_sigmoid(struct network_builder *b, int input)
 {
     return append(b, LAYER_SIGMOID, NULL, input) ? finish(b) : -1;
+}
+
+int network_prelu(struct network_builder *b, const char *name, int input)
+{
+    char full[WEIGHTS_MAX_NAME_BYTES];
+    struct tensor slope;
+    struct layer *layer = append(b, LAYER_PRELU, name, input);
+    if (!layer)
+        return -1;
+    snprintf(full, sizeof full, "%s.weight", name);
+    const int64_t one = 1;
+    bool shared = b->weights && weights_find(b->weights, full, &slope) == 0 &&
+                  tensor_has_shape(&slope, 1, &one);
+    require_full(b, full, 1, shared ? &one : &layer->c, &layer->weight);
+    return finish(b);
+}
+
+int network_shuffle(struct network_builder *b, int input)
+{
+    struct layer *layer = append(b, LAYER_SHUFFLE, NULL, input);
+    if (!layer)
+        return -1;
+    assert(layer->c % 4 == 0);
+    layer->c /= 4;
+    layer->h *= 2;
+    layer->w *= 2;
+    return finish(b);
 }

@@ -27,7 +27,7 @@ struct weights;
 
 enum layer_kind {
     LAYER_INPUT,
-    LAYER_CONV,     /* reflection padding, then K x K with a stride; bias where there is one */
+    LAYER_CONV,     /* padding, then K x K with a stride; bias where there is one */
     LAYER_UPSAMPLE, /* nearest, twice as high and wide */
     LAYER_NORM,     /* see enum norm_kind */
     LAYER_RELU,
@@ -39,11 +39,13 @@ enum layer_kind {
     LAYER_RESHAPE,   /* the same values as another [C,H,W] */
     LAYER_DECONV,    /* transposed convolution, zeros around: see network_deconv() */
     LAYER_SIGMOID,
+    LAYER_PRELU,   /* x where it is positive, else slope * x: one slope, or one for each channel */
+    LAYER_SHUFFLE, /* PyTorch's PixelShuffle by 2: [4C,H,W] -> [C,2H,2W], see network_shuffle() */
     LAYER_KIND_COUNT
 };
 
 /* With m, v the moments over H,W and M, V those over C,H,W:
- *     instance        (x - m) / sqrt(v + eps)
+ *     instance        (x - m) / sqrt(v + eps), then perhaps * gamma + beta, both trained
  *     batch           gamma * (x - mean) / sqrt(variance + eps) + beta, all four trained
  *     layer-instance  gamma * (rho * instance + (1 - rho) * (x - M) / sqrt(V + eps)) + beta
  * where gamma and beta are trained, or computed by other layers (adaptive: U-GAT-IT's AdaLIN). */
@@ -51,19 +53,23 @@ enum norm_kind { NORM_INSTANCE, NORM_LAYER_INSTANCE, NORM_ADAPTIVE, NORM_BATCH }
 
 struct layer {
     enum layer_kind kind;
-    char name[40];           /* as in the weights where it has any, else after its input */
-    int input, other;        /* layers that it reads; -1: none */
-    int64_t c, h, w;         /* of the output */
-    int kernel, stride, pad; /* deconv: pad rows and columns of the scatter are cut off before */
+    char name[40];    /* as in the weights where it has any, else after its input */
+    int input, other; /* layers that it reads; -1: none */
+    int64_t c, h, w;  /* of the output */
+    int kernel, stride;
+    int pad;     /* rows and columns in front; deconv: that many of the scatter are cut off there */
+    int pad_end; /* conv: rows and columns behind */
+    bool zeros;  /* conv: the padding is zeros, not a reflection */
     enum norm_kind norm;
     bool unbiased; /* V and, but for NORM_INSTANCE, v divide by n - 1 */
     float epsilon;
     int gamma_from, beta_from; /* NORM_ADAPTIVE: layers of shape [C,1,1] */
     /* Absent where data is NULL. */
-    struct tensor weight; /* conv OIKK; deconv IOKK; connected [F out][F in]; CAM: gap [1,C] */
+    struct tensor weight; /* conv OIKK; deconv IOKK; connected [F out][F in]; CAM: gap [1,C];
+                             PReLU: the slope, [C] or [1] */
     struct tensor second; /* CAM: gmp [1,C] */
     struct tensor bias;   /* [O] */
-    struct tensor rho, gamma, beta; /* [1,C,1,1]; NORM_BATCH: [C] */
+    struct tensor rho, gamma, beta; /* [1,C,1,1]; NORM_BATCH, NORM_INSTANCE: [C] */
     struct tensor mean, variance;   /* NORM_BATCH: [C] */
 };
 
@@ -82,13 +88,25 @@ struct network_builder {
 
 struct network_conv {
     int64_t channels;
-    int kernel, stride, pad;
+    int kernel, stride;
+    int pad;     /* rows and columns around */
+    int pad_end; /* behind, where that is more than in front; else 0 */
+    bool zeros;  /* the padding is zeros, not a reflection */
     bool bias;
 };
 
 struct network_deconv {
     int64_t channels;
     int kernel, stride;
+    int pad;               /* rows and columns cut off in front */
+    int64_t height, width; /* kept after that; 0: stride times the input's */
+    bool bias;
+};
+
+/* Full names of tensors of shape [C]. */
+struct network_affine {
+    const char *gamma, *beta;
+    float epsilon;
 };
 
 /* Each appends a layer and returns its index, or -1 after an error. `name` is where its tensors
@@ -97,6 +115,7 @@ int network_input(struct network_builder *b, int64_t channels, int64_t height, i
 int network_conv(struct network_builder *b, const char *name, int input, struct network_conv conv);
 int network_upsample(struct network_builder *b, int input);
 int network_instance_norm(struct network_builder *b, int input, float epsilon);
+int network_affine_norm(struct network_builder *b, int input, struct network_affine affine);
 int network_layer_instance_norm(struct network_builder *b, const char *name, int input,
                                 float epsilon);
 int network_adaptive_norm(struct network_builder *b, const char *name, int input, int gamma_from,
@@ -113,12 +132,17 @@ int network_reshape(struct network_builder *b, int input, int64_t channels, int6
                     int64_t width);
 /* NAME.weight, .bias, .running_mean and .running_var, as PyTorch has them. */
 int network_batch_norm(struct network_builder *b, const char *name, int input, float epsilon);
-/* Keras' "same": every value is scattered over K x K, stride apart, the sums of what overlaps make
- * (n - 1) * stride + K rows, and of those n * stride are kept: (K - stride) / 2 are cut off before,
- * the rest after. With a bias. */
+/* Every value is scattered over K x K, stride apart; the sums of what overlaps make
+ * (n - 1) * stride + K rows, of which `height` are kept after the first `pad`. So "same" of Keras
+ * and TensorFlow has a pad of (K - stride) / 2, and PyTorch's padding p is a pad of p, its
+ * output_padding a greater height. */
 int network_deconv(struct network_builder *b, const char *name, int input,
                    struct network_deconv deconv);
 int network_sigmoid(struct network_builder *b, int input);
+/* NAME.weight: [1] or [C]. */
+int network_prelu(struct network_builder *b, const char *name, int input);
+/* out[c][2y + i][2x + j] = in[4c + 2i + j][y][x] */
+int network_shuffle(struct network_builder *b, int input);
 
 /* Values of one picture in this layer's output. */
 static inline size_t layer_values(const struct layer *layer)

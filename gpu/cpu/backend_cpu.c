@@ -37,6 +37,30 @@ static void close_cpu(void *state)
     free(s);
 }
 
+/* What neither a plan nor a chain computes. */
+static bool is_missing(const struct network *network, const struct layer *l)
+{
+    switch (l->kind) {
+    case LAYER_PRELU:
+    case LAYER_SHUFFLE: return true;
+    case LAYER_CONV: return l->zeros || l->pad_end != l->pad || chain_fits(network);
+    case LAYER_NORM: return l->norm == NORM_INSTANCE && l->gamma.data;
+    case LAYER_DECONV: return !l->bias.data;
+    case LAYER_INPUT:
+    case LAYER_UPSAMPLE:
+    case LAYER_RELU:
+    case LAYER_TANH:
+    case LAYER_ADD:
+    case LAYER_CAM:
+    case LAYER_MEAN:
+    case LAYER_CONNECTED:
+    case LAYER_RESHAPE:
+    case LAYER_SIGMOID:
+    case LAYER_KIND_COUNT: break;
+    }
+    return false;
+}
+
 static int check_cpu(const struct network *network, const struct backend_options *options,
                      struct err *err)
 {
@@ -44,6 +68,11 @@ static int check_cpu(const struct network *network, const struct backend_options
         return err_set(err, ERR_UNSUPPORTED, "precision",
                        "precision %s is not available on the CPU; f32 is",
                        model_precision_name(options->precision));
+    for (int i = 0; i < network->count; i++)
+        if (is_missing(network, &network->layers[i]))
+            return err_set(err, ERR_UNSUPPORTED, "device",
+                           "layer %s (%s) is not computed on the CPU yet: use device ref",
+                           network->layers[i].name, layer_kind_name(network->layers[i].kind));
     return 0;
 }
 

@@ -246,6 +246,8 @@ static struct value compile_layer(struct compiler *c, int i)
     case LAYER_RESHAPE:
     case LAYER_DECONV:
     case LAYER_SIGMOID: /* chain.c's */
+    case LAYER_PRELU:   /* refused by check_cpu() */
+    case LAYER_SHUFFLE:
     case LAYER_KIND_COUNT: break;
     }
     assert(!"a kind of layer");

@@ -206,8 +206,9 @@ static int check_list(const struct network *net, struct err *err)
         if (l->kind == LAYER_TANH && i < net->count - 1)
             return err_set(err, ERR_UNSUPPORTED, l->name,
                            "tanh is supported as the last layer only");
-        if (l->kind == LAYER_RESHAPE || l->kind == LAYER_DECONV || l->kind == LAYER_SIGMOID ||
-            (l->kind == LAYER_NORM && l->norm == NORM_BATCH) ||
+        if (l->kind >= LAYER_RESHAPE || (l->kind == LAYER_NORM && l->norm == NORM_BATCH) ||
+            (l->kind == LAYER_NORM && l->norm == NORM_INSTANCE && l->gamma.data) ||
+            (l->kind == LAYER_CONV && (l->zeros || l->pad_end != l->pad)) ||
             (l->kind == LAYER_CONNECTED && l->bias.data))
             return err_set(err, ERR_UNSUPPORTED, "device",
                            "layer %s (%s) is not computed on the GPU yet: use device cpu", l->name,
@@ -385,6 +386,8 @@ static cudaError_t run_layer(const struct cuda_state *s, int i, int batch)
     case LAYER_RESHAPE: /* refused by check_list() */
     case LAYER_DECONV:
     case LAYER_SIGMOID:
+    case LAYER_PRELU:
+    case LAYER_SHUFFLE:
     case LAYER_TANH:
     case LAYER_KIND_COUNT: break;
     }

@@ -37,9 +37,12 @@ static int64_t reflect(int64_t i, int64_t n)
 static void conv_row(const struct task *t, const float *taps, const float *row, double *wide,
                      double *sums)
 {
-    const int64_t width = t->in_layer->w, pad = t->layer->pad, stride = t->layer->stride;
-    for (int64_t x = -pad; x < width + pad; x++)
-        wide[x + pad] = (double)row[reflect(x, width)];
+    const struct layer *l = t->layer;
+    const int64_t width = t->in_layer->w, pad = l->pad, stride = l->stride;
+    for (int64_t x = -pad; x < width + l->pad_end; x++) {
+        const bool outside = x < 0 || x >= width;
+        wide[x + pad] = l->zeros && outside ? 0 : (double)row[reflect(x, width)];
+    }
     for (int64_t kx = 0; kx < t->layer->kernel; kx++)
         for (int64_t x = 0; x < t->layer->w; x++)
             sums[x] += (double)taps[kx] * wide[x * stride + kx];
@@ -51,18 +54,20 @@ static int conv(const struct task *t)
     const int64_t k = l->kernel;
     float *weight = widen(&l->weight), *bias = widen(&l->bias), *out = t->out;
     double *sums = malloc((size_t)l->w * sizeof *sums);
-    double *wide = malloc((size_t)(from->w + 2 * l->pad) * sizeof *wide);
+    double *wide = malloc((size_t)(from->w + l->pad + l->pad_end) * sizeof *wide);
     int rc = weight && sums && wide && (bias || !l->bias.data) ? 0 : ERR_NOMEM;
     for (int64_t o = 0; rc == 0 && o < l->c; o++)
         for (int64_t y = 0; y < l->h; y++) {
             for (int64_t x = 0; x < l->w; x++)
                 sums[x] = bias ? (double)bias[o] : 0;
-            for (int64_t i = 0; i < from->c; i++)
-                for (int64_t ky = 0; ky < k; ky++)
+            for (int64_t ky = 0; ky < k; ky++) {
+                const int64_t row = y * l->stride + ky - l->pad;
+                if (l->zeros && (row < 0 || row >= from->h))
+                    continue;
+                for (int64_t i = 0; i < from->c; i++)
                     conv_row(t, weight + ((o * from->c + i) * k + ky) * k,
-                             t->in + (i * from->h + reflect(y * l->stride + ky - l->pad, from->h)) *
-                                         from->w,
-                             wide, sums);
+                             t->in + (i * from->h + reflect(row, from->h)) * from->w, wide, sums);
+            }
             for (int64_t x = 0; x < l->w; x++)
                 *out++ = (float)sums[x];
         }
@@ -124,11 +129,11 @@ static int norm(const struct task *t)
     if (l->norm == NORM_BATCH)
         return batch_norm(t);
     const size_t plane = (size_t)(l->h * l->w);
-    const bool mixed = l->norm != NORM_INSTANCE;
+    const bool mixed = l->norm != NORM_INSTANCE, affine = mixed || l->gamma.data;
     float *rho = widen(&l->rho), *own_gamma = widen(&l->gamma), *own_beta = widen(&l->beta);
     const float *gamma = l->norm == NORM_ADAPTIVE ? t->gamma : own_gamma;
     const float *beta = l->norm == NORM_ADAPTIVE ? t->beta : own_beta;
-    int rc = !mixed || (rho && gamma && beta) ? 0 : ERR_NOMEM;
+    int rc = (!mixed || rho) && (!affine || (gamma && beta)) ? 0 : ERR_NOMEM;
     struct moments all = moments_of(t->in, layer_values(l), l->unbiased);
     for (int64_t c = 0; rc == 0 && c < l->c; c++) {
         const float *in = t->in + (size_t)c * plane;
@@ -139,10 +144,9 @@ static int norm(const struct task *t)
             double y = (x - own.mean) / sqrt(own.variance + eps);
             if (mixed) {
                 double r = (double)rho[c];
-                double layer_wide = (x - all.mean) / sqrt(all.variance + eps);
-                y = (double)gamma[c] * (r * y + (1 - r) * layer_wide) + (double)beta[c];
+                y = r * y + (1 - r) * (x - all.mean) / sqrt(all.variance + eps);
             }
-            out[i] = (float)y;
+            out[i] = (float)(affine ? (double)gamma[c] * y + (double)beta[c] : y);
         }
     }
     free(rho);
@@ -239,10 +243,10 @@ static int deconv(const struct task *t)
     const int64_t plane = l->h * l->w, taps = (int64_t)l->kernel * l->kernel;
     float *weight = widen(&l->weight), *bias = widen(&l->bias);
     double *sums = malloc((size_t)plane * sizeof *sums);
-    int rc = weight && bias && sums ? 0 : ERR_NOMEM;
+    int rc = weight && sums && (bias || !l->bias.data) ? 0 : ERR_NOMEM;
     for (int64_t o = 0; rc == 0 && o < l->c; o++) {
         for (int64_t i = 0; i < plane; i++)
-            sums[i] = (double)bias[o];
+            sums[i] = bias ? (double)bias[o] : 0;
         for (int64_t i = 0; i < from->c; i++)
             scatter(t, weight + (i * l->c + o) * taps, t->in + i * from->h * from->w, sums);
         for (int64_t i = 0; i < plane; i++)
@@ -261,6 +265,29 @@ static int sigmoid(const struct task *t)
     return 0;
 }
 
+static int prelu(const struct task *t)
+{
+    const size_t plane = (size_t)(t->layer->h * t->layer->w);
+    const bool shared = tensor_count(&t->layer->weight) == 1;
+    float *slope = widen(&t->layer->weight);
+    for (size_t i = 0; slope && i < layer_values(t->layer); i++)
+        t->out[i] = t->in[i] > 0 ? t->in[i] : slope[shared ? 0 : i / plane] * t->in[i];
+    int rc = slope ? 0 : ERR_NOMEM;
+    free(slope);
+    return rc;
+}
+
+static int shuffle(const struct task *t)
+{
+    const struct layer *l = t->layer, *from = t->in_layer;
+    for (int64_t c = 0; c < l->c; c++)
+        for (int64_t y = 0; y < l->h; y++)
+            for (int64_t x = 0; x < l->w; x++)
+                t->out[(c * l->h + y) * l->w + x] =
+                    t->in[((4 * c + 2 * (y % 2) + x % 2) * from->h + y / 2) * from->w + x / 2];
+    return 0;
+}
+
 static int compute(const struct task *t)
 {
     static int (*const functions[LAYER_KIND_COUNT])(const struct task *) = {
@@ -276,6 +303,8 @@ static int compute(const struct task *t)
         [LAYER_RESHAPE] = reshape,
         [LAYER_DECONV] = deconv,
         [LAYER_SIGMOID] = sigmoid,
+        [LAYER_PRELU] = prelu,
+        [LAYER_SHUFFLE] = shuffle,
     };
     return functions[t->layer->kind](t);
 }

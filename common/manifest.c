@@ -108,10 +108,21 @@ static int read_aspect(const json_t *input, struct manifest *manifest, struct er
     return 0;
 }
 
+/* One of two words; NULL where the member is absent. */
+static int read_choice(const json_t *object, const char *path, const char *one, const char *other,
+                       const char **out_choice, struct err *err)
+{
+    int rc = json_opt_text(object, path, 32, out_choice, err);
+    const char *choice = *out_choice;
+    if (rc == 0 && choice && strcmp(choice, one) != 0 && strcmp(choice, other) != 0)
+        rc = err_set(err, ERR_INVALID, path, "%s must be \"%s\" or \"%s\"", path, one, other);
+    return rc;
+}
+
 static int read_picture(const json_t *input, struct manifest *manifest, struct err *err)
 {
-    static const char *const names[] = {"kind",   "max_bytes", "max_megapixels", "max_side", "size",
-                                        "aspect", NULL};
+    static const char *const names[] = {"kind", "max_bytes", "max_megapixels", "max_side",
+                                        "size", "aspect",    "resize",         NULL};
     int64_t max_bytes = 0, max_side = 16384, size = 0;
     double megapixels = 0;
     int rc = json_check_members(input, "input", names, err);
@@ -126,6 +137,8 @@ static int read_picture(const json_t *input, struct manifest *manifest, struct e
         rc = json_opt_int(input, "input.max_side", 16, PICTURE_MAX_SIDE, &max_side, err);
     if (rc == 0)
         rc = json_get_int(input, "input.size", 16, 4096, &size, err);
+    if (rc == 0)
+        rc = read_choice(input, "input.resize", "antialias", "bilinear", &manifest->resize, err);
     if (rc < 0)
         return rc;
     manifest->limits = (struct picture_limits){.max_bytes = (size_t)max_bytes,
@@ -151,7 +164,7 @@ static int read_input(const json_t *document, struct manifest *manifest, struct 
 
 static int read_output(const json_t *document, struct manifest *manifest, struct err *err)
 {
-    static const char *const names[] = {"kind", "content_type", NULL};
+    static const char *const names[] = {"kind", "content_type", "rounding", NULL};
     json_t *output;
     int rc = json_get_object(document, "output", &output, err);
     if (rc == 0)
@@ -160,6 +173,8 @@ static int read_output(const json_t *document, struct manifest *manifest, struct
         rc = check_kind(output, "output.kind", err);
     if (rc == 0)
         rc = json_get_text(output, "output.content_type", 32, &manifest->output_content_type, err);
+    if (rc == 0)
+        rc = read_choice(output, "output.rounding", "round", "truncate", &manifest->rounding, err);
     if (rc == 0 && strcmp(manifest->output_content_type, "image/png"))
         rc = err_set(err, ERR_UNSUPPORTED, "output.content_type",
                      "output.content_type must be \"image/png\"");

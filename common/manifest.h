@@ -18,14 +18,15 @@
  *      "architecture": "ugatit", "variant": "pytorch",
  *      "weights": {"file": "portrait-drawing.safetensors", "sha256": "…"},
  *      "input": {"kind": "image", "max_bytes": 20971520, "max_megapixels": 50, "max_side": 16384,
- *                "size": 256, "aspect": [1, 1]},
+ *                "size": 256, "aspect": [1, 1], "resize": "antialias"},
  *      "params": {"type": "object", "properties": {}},                            see params.h
- *      "output": {"kind": "image", "content_type": "image/png"}, "batch": {"max": 8},
- *      "cost_ms": 400, "max_attempts": 3, "timeout_ms": 60000,
+ *      "output": {"kind": "image", "content_type": "image/png", "rounding": "round"},
+ *      "batch": {"max": 8}, "cost_ms": 400, "max_attempts": 3, "timeout_ms": 60000,
  *      "license": "…", "training": "…",
  *      "translations": {"nl": {"title": "…"}}}                            see manifest_texts.h
  *
- * weights.sha256, input.max_side, input.aspect and translations may be left out. */
+ * weights.sha256, input.max_side, input.aspect, input.resize, output.rounding and translations may
+ * be left out. */
 #ifndef DARKROOM_COMMON_MANIFEST_H
 #define DARKROOM_COMMON_MANIFEST_H
 
@@ -47,6 +48,8 @@ struct manifest {
     bool has_input;                  /* false: a job brings only parameters */
     struct picture_limits limits;    /* what the input may be at most */
     int size;                        /* the square side that the network takes; 0: no input */
+    const char *resize;              /* "antialias" or "bilinear"; NULL: as the original does */
+    const char *rounding;            /* "round" or "truncate"; NULL: as the original does */
     int aspect_width, aspect_height; /* of what people are asked to choose; 1, 1: a square */
     int batch_max;                   /* the most jobs in one run */
     int max_attempts;

@@ -8,7 +8,7 @@
  *     rc = picture_check_crop(info.width, info.height, &crop, &err);
  *     rc = picture_decode(data, size, &limits, &photo, &err);
  *     rc = picture_crop(&photo, &crop, &err);
- *     rc = picture_resize(&photo, 256, 256, &square, &err);
+ *     rc = picture_resize(&photo, 256, 256, PICTURE_ANTIALIAS, &square, &err);
  *     rc = picture_encode(&square, PICTURE_PNG, 0, NULL, &out, &err);
  *     picture_fini(&photo);
  *     picture_fini(&square);
@@ -46,6 +46,12 @@ struct picture_info {
     enum picture_format format;
     int width, height; /* as a viewer shows it: after the EXIF orientation */
     int orientation;   /* 1 to 8 (EXIF tag 0x0112); 1 where absent or malformed, and of a HEIC */
+};
+
+/* Each equal to its original in every bit. */
+enum picture_filter {
+    PICTURE_ANTIALIAS, /* bilinear, sees every pixel when shrinking: PIL's resize(.., BILINEAR) */
+    PICTURE_BILINEAR   /* of the four nearest pixels: OpenCV's resize(.., INTER_LINEAR) */
 };
 
 /* In pixels of the picture after its EXIF orientation. */
@@ -90,10 +96,9 @@ int picture_check_crop(int width, int height, const struct picture_rect *crop, s
  * failure. */
 int picture_crop(struct picture *picture, const struct picture_rect *crop, struct err *err);
 
-/* Bilinear with antialiasing when shrinking, equal to PIL's Image.resize((w, h), BILINEAR) in
- * every bit. The aspect ratio is not kept. *out_picture is owned by the caller and must be empty
+/* The aspect ratio is not kept. *out_picture is owned by the caller and must be empty
  * before; it must not be `picture`. ERR_NOMEM. */
-int picture_resize(const struct picture *picture, int width, int height,
+int picture_resize(const struct picture *picture, int width, int height, enum picture_filter filter,
                    struct picture *out_picture, struct err *err);
 
 /* Applies an EXIF orientation (1 to 8) in place. ERR_NOMEM. */

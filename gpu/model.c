@@ -3,8 +3,7 @@
 
 #include "common/err.h"
 #include "gpu/backend.h"
-#include "gpu/models/cgan.h"
-#include "gpu/models/ugatit.h"
+#include "gpu/models/architectures.h"
 #include "gpu/network.h"
 #include "gpu/weights/weights.h"
 
@@ -12,11 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_SIZE 256
-
 struct model {
     struct weights *weights; /* owned */
-    struct network *network; /* owned; borrows from weights */
+    struct weights *view;    /* owned; the generator in them; NULL: all of them */
+    struct network *network; /* owned; borrows from these */
     const struct backend *backend;
     struct backend_options backend_options;
     void *state; /* owned; the backend's; NULL until it is needed */
@@ -86,14 +84,14 @@ static int usable_cores(void)
 
 static int check_options(const struct model_options *options, struct err *err)
 {
-    if (options->architecture && strcmp(options->architecture, "ugatit") != 0 &&
-        strcmp(options->architecture, "cgan") != 0)
+    if (options->architecture && !architectures_find(options->architecture))
         return err_set(err, ERR_UNSUPPORTED, "architecture",
-                       "architecture %.40s is not known; ugatit and cgan are",
-                       options->architecture);
-    if (options->variant && strcmp(options->variant, "pytorch") != 0)
-        return err_set(err, ERR_UNSUPPORTED, "variant", "variant %.40s is not known; pytorch is",
-                       options->variant);
+                       "architecture %.40s is not known; %s are", options->architecture,
+                       architectures_names());
+    if (options->variant && strcmp(options->variant, "pytorch") != 0 &&
+        strcmp(options->variant, "tensorflow") != 0)
+        return err_set(err, ERR_UNSUPPORTED, "variant",
+                       "variant %.40s is not known; pytorch and tensorflow are", options->variant);
     if (options->size != 0 && (options->size < MODEL_MIN_SIZE || options->size > MODEL_MAX_SIZE))
         return err_set(err, ERR_INVALID, "size", "size must be %d to %d pixels", MODEL_MIN_SIZE,
                        MODEL_MAX_SIZE);
@@ -113,64 +111,76 @@ static int64_t count_parameters(const struct weights *weights)
     return count;
 }
 
-static int build_digits(struct model *model, const struct model_options *options, struct err *err)
+/* The side of the input; 0 where the network takes none. */
+static int choose_size(const struct architecture *architecture,
+                       const struct architecture_found *found, const struct model_options *options,
+                       int *out_size, struct err *err)
 {
-    if (options->size != 0)
-        return err_set(err, ERR_INVALID, "size", "digits have a size of their own: leave it out");
-    int rc = cgan_build(model->weights, model->network, err);
-    model->info = (struct model_info){
-        .architecture = "cgan",
-        .kind = "digits",
-        .variant = "pytorch",
-        .input = MODEL_FROM_DIGITS,
-        .channels = 128,
-        .size = CGAN_SIDE,
-    };
-    return rc;
+    const int most = MODEL_MAX_SIZE / architecture->scale;
+    *out_size = 0;
+    if (architecture->default_size == 0 && options->size != 0)
+        return err_set(err, ERR_INVALID, "size", "%s have a size of their own: leave it out",
+                       found->kind);
+    if (architecture->default_size == 0)
+        return 0;
+    *out_size = architecture->default_size;
+    if (options->size || found->size)
+        *out_size = options->size ? options->size : found->size;
+    if (*out_size < MODEL_MIN_SIZE || *out_size > most)
+        return err_set(err, ERR_INVALID, "size", "size must be %d to %d pixels", MODEL_MIN_SIZE,
+                       most);
+    return 0;
 }
 
-static int build_ugatit(struct model *model, const struct model_options *options, struct err *err)
+static int check_found(const struct architecture *architecture,
+                       const struct architecture_found *found, const struct model_options *options,
+                       struct err *err)
 {
-    struct ugatit_shape shape;
-    int rc = ugatit_recognise(model->weights, &shape, err);
-    if (rc == ERR_NOT_FOUND)
-        return err_set(err, ERR_UNSUPPORTED, "weights",
-                       "the tensors are of no architecture that is known here (ugatit, cgan)");
-    if (rc < 0)
-        return rc;
-    int size = options->size ? options->size : shape.size ? shape.size : DEFAULT_SIZE;
-    if (size < MODEL_MIN_SIZE || size > MODEL_MAX_SIZE)
-        return err_set(err, ERR_INVALID, "size", "size must be %d to %d pixels", MODEL_MIN_SIZE,
-                       MODEL_MAX_SIZE);
-    rc = ugatit_build(model->weights, &shape, size, model->network, err);
-    model->info = (struct model_info){
-        .architecture = "ugatit",
-        .kind = shape.light ? "light" : "full",
-        .variant = "pytorch",
-        .input = MODEL_FROM_PICTURE,
-        .channels = shape.channels,
-        .size = size,
-    };
-    return rc;
+    if (options->architecture && strcmp(options->architecture, architecture->name) != 0)
+        return err_set(err, ERR_CORRUPT, "architecture", "the tensors are of %s, not of %.40s",
+                       architecture->name, options->architecture);
+    if (options->variant && strcmp(options->variant, found->variant) != 0)
+        return err_set(err, ERR_CORRUPT, "variant", "the tensors are of variant %s, not of %.40s",
+                       found->variant, options->variant);
+    return 0;
 }
 
 /* The network and what may be said about it, from the tensors. */
 static int build_network(struct model *model, const struct model_options *options, struct err *err)
 {
-    bool digits = cgan_recognise(model->weights);
-    int rc = digits ? build_digits(model, options, err) : build_ugatit(model, options, err);
+    const struct architecture *architecture;
+    struct architecture_found found;
+    int size = 0;
+    int rc = architectures_recognise(model->weights, &architecture, &found, err);
+    if (rc == 0)
+        rc = check_found(architecture, &found, options, err);
+    if (rc == 0)
+        rc = choose_size(architecture, &found, options, &size, err);
+    if (rc == 0 && architecture->view)
+        rc = architecture->view(model->weights, &found, &model->view, err);
+    const struct weights *tensors = model->view ? model->view : model->weights;
+    if (rc == 0)
+        rc = architecture->build(tensors, &found, size, model->network, err);
     if (rc < 0)
         return rc;
-    if (options->architecture && strcmp(options->architecture, model->info.architecture) != 0)
-        return err_set(err, ERR_CORRUPT, "architecture", "the tensors are of %s, not of %.40s",
-                       model->info.architecture, options->architecture);
     const struct network *net = model->network;
-    model->info.device = options->device;
-    model->info.precision = options->precision;
-    model->info.in_values = layer_values(&net->layers[0]);
-    model->info.out_values = layer_values(&net->layers[net->count - 1]);
-    model->info.parameters = count_parameters(model->weights);
-    model->info.multiply_adds = net->multiply_adds;
+    const struct layer *last = &net->layers[net->count - 1];
+    model->info = (struct model_info){
+        .architecture = architecture->name,
+        .kind = found.kind,
+        .variant = found.variant,
+        .input = architecture->input,
+        .device = options->device,
+        .precision = options->precision,
+        .channels = found.channels,
+        .size = size ? size : (int)last->h,
+        .out_size = (int)last->h,
+        .format = architecture->format(found.variant),
+        .in_values = layer_values(&net->layers[0]),
+        .out_values = layer_values(last),
+        .parameters = count_parameters(tensors),
+        .multiply_adds = net->multiply_adds,
+    };
     return 0;
 }
 
@@ -232,6 +242,7 @@ void model_close(struct model **model)
     if (m->state)
         m->backend->close(m->state);
     free(m->network);
+    weights_close(&m->view);
     weights_close(&m->weights);
     free(m);
     *model = NULL;

@@ -8,19 +8,20 @@
  *     const struct model_info *info = model_info(model);          // pictures are info->size square
  *     // where info->input is MODEL_FROM_DIGITS: gpu/models/cgan.h makes inputs and paints outputs
  *     model_prepare(model, 1, &err);                              // optional: pay the plan now
- *     pixels_to_tensor(rgb, info->size, info->size, input);       // gpu/pixels.h
+ *     pixels_to_tensor(rgb, info->size, info->size, &info->format, input);   // gpu/pixels.h
  *     model_run(model, 1, input, output, &err);
- *     pixels_from_tensor(output, info->size, info->size, PIXELS_ROUND, rgb);
+ *     pixels_from_tensor(output, info->out_size, info->out_size, &info->format, rgb);
  *     model_close(&model);
  *
- * Two architectures: ugatit, a picture to a picture, and cgan, digits from random numbers.
- * Architecture, light or full, channels, and full's picture size are read from the tensors; light
- * takes its size from the options.
+ * The architectures are listed in gpu/models/architectures.h. Architecture, variant, kind, channels
+ * and a size that alone fits are read from the tensors; else the size comes from the options.
  * The same input gives the same bytes at any batch size and in any slot of the batch.
  * A model belongs to one thread at a time, and may be handed over: opened and prepared in one
  * thread, then run in another. It uses `threads` cores while it runs and none between runs. */
 #ifndef DARKROOM_GPU_MODEL_H
 #define DARKROOM_GPU_MODEL_H
+
+#include "gpu/pixels.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,27 +42,30 @@ enum model_input { MODEL_FROM_PICTURE, MODEL_FROM_DIGITS };
 enum model_precision { MODEL_F32, MODEL_BF16, MODEL_F16 };
 
 struct model_options {
-    const char *architecture; /* borrowed; "ugatit", "cgan"; NULL: whatever the tensors say */
-    const char *variant;      /* borrowed; "pytorch"; NULL: the same */
+    const char *architecture; /* borrowed; "ugatit" …; NULL: whatever the tensors say */
+    const char *variant;      /* borrowed; "pytorch", "tensorflow"; NULL: the same */
     enum model_device device;
     enum model_precision precision;
     int threads; /* 0: every core this process may use */
-    int size;    /* side of the picture in pixels; 0: what the weights say, else 256 */
+    int size;    /* side of the input in pixels; 0: what the weights or the architecture say */
 };
 
 /* Everything a caller may ask about an open model. */
 struct model_info {
-    const char *architecture; /* "ugatit", "cgan"; static storage */
-    const char *kind;         /* "light", "full" or "digits"; static storage */
-    const char *variant;      /* "pytorch"; static storage */
+    const char *architecture; /* "ugatit" …; static storage */
+    const char *kind;         /* "light", "full", "digits" …; static storage */
+    const char *variant;      /* "pytorch" or "tensorflow"; static storage */
     enum model_input input;
     enum model_device device;
     enum model_precision precision;
-    int channels;                 /* of the first layer: 64 in the paper */
-    int size;                     /* side of the picture that the network gives, and takes if any */
-    size_t in_values, out_values; /* floats of one input and one output; of ugatit [3,size,size] */
-    int64_t parameters;           /* trained values in the file */
-    int64_t multiply_adds;        /* of one picture, counted as the paper's layers have them */
+    int channels;                /* of the first layer: 64 in the paper */
+    int size;                    /* side of the picture that the network takes, or else gives */
+    int out_size;                /* side of the picture that it gives */
+    struct pixels_format format; /* between pictures and tensors, as the original has it */
+    size_t in_values,
+        out_values;        /* floats of one input and one output; pictures: [3][side][side] */
+    int64_t parameters;    /* trained values in the file */
+    int64_t multiply_adds; /* of one picture, counted as the paper's layers have them */
 };
 
 /* Memory of a model's own. The mapped file of its weights is not counted: the system takes that
@@ -105,7 +109,7 @@ struct model_bytes model_bytes(const struct model *model);
 struct model_bytes model_estimate(const struct model *model, int batch);
 
 /* `input` and `output`: [batch, in_values] and [batch, out_values], both borrowed, no overlap.
- * Pictures are [3, size, size] in [-1,1]; cgan's are in cgan.h.
+ * Pictures are [3, size, size] as `format` says, and [3, out_size, out_size]; cgan's are in cgan.h.
  * ERR_INVALID for a batch outside 1..MODEL_MAX_BATCH, ERR_CORRUPT where a layer gave NaN or
  * infinity (the text names it). After an error `output` is unspecified. */
 int model_run(struct model *model, int batch, const float *input, float *output, struct err *err);

@@ -13,16 +13,28 @@
 #include <stdio.h>
 #include <string.h>
 
+struct pixels_format develop_format(const struct manifest *manifest, const struct model_info *info)
+{
+    struct pixels_format format = info->format;
+    if (manifest && manifest->resize)
+        format.resize =
+            strcmp(manifest->resize, "bilinear") == 0 ? PICTURE_BILINEAR : PICTURE_ANTIALIAS;
+    if (manifest && manifest->rounding)
+        format.rounding =
+            strcmp(manifest->rounding, "truncate") == 0 ? PIXELS_TRUNCATE : PIXELS_ROUND;
+    return format;
+}
+
 int develop_input(const void *data, size_t size, const struct picture_limits *limits,
-                  const struct picture_rect *crop, int side, struct picture *out_square,
-                  struct err *err)
+                  const struct picture_rect *crop, int side, enum picture_filter filter,
+                  struct picture *out_square, struct err *err)
 {
     struct picture photo = {0};
     int rc = picture_decode(data, size, limits, &photo, err);
     if (rc == 0 && crop)
         rc = picture_crop(&photo, crop, err);
     if (rc == 0)
-        rc = picture_resize(&photo, side, side, out_square, err);
+        rc = picture_resize(&photo, side, side, filter, out_square, err);
     picture_fini(&photo);
     return rc;
 }
@@ -69,7 +81,8 @@ int develop_describe(const struct develop_subject *subject, struct picture_metad
 
 size_t develop_max_bytes(const struct model_info *info)
 {
-    size_t width = (size_t)info->size, height = width;
+    const int side = info->out_size > info->size ? info->out_size : info->size;
+    size_t width = (size_t)side, height = width;
     if (info->input == MODEL_FROM_DIGITS) {
         width = (size_t)CGAN_MAX_DIGITS * CGAN_TILE;
         height = CGAN_TILE;
@@ -77,22 +90,24 @@ size_t develop_max_bytes(const struct model_info *info)
     return 4 * width * height + 65536 + 2 * PICTURE_XMP_MAX;
 }
 
-static int make_picture(const struct model_info *info, const struct digits *digits,
-                        const float *values, struct picture *out_picture, struct err *err)
+static int make_picture(const struct model_info *info, const struct pixels_format *format,
+                        const struct digits *digits, const float *values,
+                        struct picture *out_picture, struct err *err)
 {
     if (info->input == MODEL_FROM_DIGITS)
         return digits_paint(digits, values, out_picture, err);
-    int rc = picture_init(out_picture, info->size, info->size, err);
+    int rc = picture_init(out_picture, info->out_size, info->out_size, err);
     if (rc == 0)
-        pixels_from_tensor(values, info->size, info->size, PIXELS_ROUND, out_picture->pixels);
+        pixels_from_tensor(values, info->out_size, info->out_size, format, out_picture->pixels);
     return rc;
 }
 
-int develop_output(const struct model_info *info, const struct digits *digits, const float *values,
+int develop_output(const struct model_info *info, const struct pixels_format *format,
+                   const struct digits *digits, const float *values,
                    const struct picture_metadata *metadata, struct buf *out, struct err *err)
 {
     struct picture picture = {0};
-    int rc = make_picture(info, digits, values, &picture, err);
+    int rc = make_picture(info, format, digits, values, &picture, err);
     if (rc == 0)
         rc = picture_encode(&picture, PICTURE_PNG, 0, metadata, out, err);
     picture_fini(&picture);

@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "worker/develop.h"
 #include "worker/settings.h"
 
 #include <stdlib.h>
@@ -82,6 +83,7 @@ static int open_one(const struct settings *settings, const struct manifest *mani
     }
     out->manifest = manifest;
     out->info = model_info(out->model);
+    out->format = develop_format(manifest, out->info);
     out->size = out->info->size;
     out->batch_max = batch_max(settings, manifest);
     return 0;

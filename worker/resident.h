@@ -23,7 +23,8 @@ struct resident {
     const struct manifest *manifest; /* borrowed from the set */
     struct model *model;             /* owned */
     const struct model_info *info;   /* borrowed from the model */
-    int size;                        /* side of its pictures, pixels */
+    struct pixels_format format;     /* between its pictures and tensors */
+    int size;                        /* side of the pictures that it takes, pixels */
     int batch_max;
     char weights_sha256[PICTURE_HASH_SIZE];
 };

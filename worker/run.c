@@ -64,6 +64,7 @@ struct run {
     struct picture_limits limits;
     char weights_sha256[PICTURE_HASH_SIZE];
     struct model *model;
+    struct pixels_format format;
     struct buf params;     /* text; empty: none */
     struct picture square; /* the input, a picture … */
     struct digits digits;  /* … or what is to be drawn */
@@ -151,7 +152,7 @@ static int read_picture(struct run *run, struct err *err)
     int rc = buf_read_file(&file, run->settings.input, err);
     if (rc == 0)
         rc = develop_input(file.data, file.size, &run->limits, NULL, model_info(run->model)->size,
-                           &run->square, err);
+                           run->format.resize, &run->square, err);
     buf_fini(&file);
     return rc;
 }
@@ -177,7 +178,7 @@ static int read_input(struct run *run, struct err *err)
     if (digits)
         digits_fill(&run->digits, run->input);
     else
-        pixels_to_tensor(run->square.pixels, info->size, info->size, run->input);
+        pixels_to_tensor(run->square.pixels, info->size, info->size, &run->format, run->input);
     return 0;
 }
 
@@ -195,7 +196,7 @@ static int write_outputs(const struct run *run, struct err *err)
 {
     const struct run_settings *settings = &run->settings;
     const struct model_info *info = model_info(run->model);
-    const size_t side = (size_t)info->size, channels = info->out_values / (side * side);
+    const size_t side = (size_t)info->out_size, channels = info->out_values / (side * side);
     const struct develop_subject subject = {
         .manifest = run->manifest.name[0] ? &run->manifest : NULL,
         .info = info,
@@ -215,7 +216,7 @@ static int write_outputs(const struct run *run, struct err *err)
     if (rc == 0 && settings->output)
         rc = develop_describe(&subject, &metadata, err);
     if (rc == 0 && settings->output)
-        rc = develop_output(info, &run->digits, run->output, &metadata, &png, err);
+        rc = develop_output(info, &run->format, &run->digits, run->output, &metadata, &png, err);
     if (rc == 0 && settings->output)
         rc = write_file(settings->output, "output", &png, err);
     picture_metadata_fini(&metadata);
@@ -234,6 +235,9 @@ static int run_model(struct run *run, const char *name, struct err *err)
         rc = model_open(weights, &run->options, &run->model, err);
     if (rc == 0 && run->manifest.name[0])
         rc = resident_check(&run->manifest, model_info(run->model), err);
+    if (rc == 0)
+        run->format =
+            develop_format(run->manifest.name[0] ? &run->manifest : NULL, model_info(run->model));
     if (rc == 0)
         rc = read_params(run, err);
     if (rc == 0)

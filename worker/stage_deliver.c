@@ -34,8 +34,8 @@ static int encode(struct task *task, struct buf *png)
     struct picture_metadata metadata = {0};
     int rc = develop_describe(&subject, &metadata, &task->err);
     if (rc == 0)
-        rc = develop_output(task->resident->info, &task->digits, task->output, &metadata, png,
-                            &task->err);
+        rc = develop_output(task->resident->info, &task->resident->format, &task->digits,
+                            task->output, &metadata, png, &task->err);
     picture_metadata_fini(&metadata);
     free(task->output);
     task->output = NULL;

@@ -59,8 +59,8 @@ static int decode(struct task *task, const struct buf *file)
     const struct picture_rect rect = {(int)crop->x, (int)crop->y, (int)crop->width,
                                       (int)crop->height};
     int rc = develop_input(file->data, file->size, &task->resident->manifest->limits,
-                           task->spec.has_crop ? &rect : NULL, task->resident->size, &task->square,
-                           &task->err);
+                           task->spec.has_crop ? &rect : NULL, task->resident->size,
+                           task->resident->format.resize, &task->square, &task->err);
     if (rc == 0 && task->grant.crop_url) {
         buf_init(&task->crop_png, develop_max_bytes(task->resident->info));
         rc = picture_encode(&task->square, PICTURE_PNG, 0, NULL, &task->crop_png, &task->err);

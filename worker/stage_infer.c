@@ -86,7 +86,8 @@ static void fill_input(const struct task *task, float *input)
     if (resident->info->input == MODEL_FROM_DIGITS)
         digits_fill(&task->digits, input);
     else
-        pixels_to_tensor(task->square.pixels, resident->size, resident->size, input);
+        pixels_to_tensor(task->square.pixels, resident->size, resident->size, &resident->format,
+                         input);
 }
 
 /* More rows than a batch may have go in several. */

@@ -108,7 +108,8 @@ static int shrink(struct picture *picture, int side, struct err *err)
     int longer = picture->width > picture->height ? picture->width : picture->height;
     int width = (int)((int64_t)picture->width * side / longer);
     int height = (int)((int64_t)picture->height * side / longer);
-    int rc = picture_resize(picture, width > 0 ? width : 1, height > 0 ? height : 1, &small, err);
+    int rc = picture_resize(picture, width > 0 ? width : 1, height > 0 ? height : 1,
+                            PICTURE_ANTIALIAS, &small, err);
     if (rc == 0) {
         picture_fini(picture);
         *picture = small;

@@ -84,7 +84,8 @@ static int shrink(struct picture *picture, struct err *err)
         return 0;
     int width = (int)((int64_t)picture->width * MAX_SIDE / side);
     int height = (int)((int64_t)picture->height * MAX_SIDE / side);
-    int rc = picture_resize(picture, width ? width : 1, height ? height : 1, &small, err);
+    int rc = picture_resize(picture, width ? width : 1, height ? height : 1, PICTURE_ANTIALIAS,
+                            &small, err);
     if (rc < 0)
         return rc;
     picture_fini(picture);

@@ -65,7 +65,7 @@ int thumbnail_make(const void *data, size_t size, int side, size_t max_bytes, st
         struct picture small = {0};
         int width, height;
         fit(&picture, pixels, &width, &height);
-        rc = picture_resize(&picture, width, height, &small, err);
+        rc = picture_resize(&picture, width, height, PICTURE_ANTIALIAS, &small, err);
         if (rc == 0)
             rc = encode(&small, max_bytes, out, tries == 3 ? err : NULL);
         picture_fini(&small);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "gpu/models/cgan.h"
 
+#include "common/err.h"
+#include "gpu/models/architectures.h"
 #include "gpu/network.h"
 #include "gpu/weights/weights.h"
 
@@ -21,6 +23,13 @@ static int norm_relu(struct network_builder *b, const char *name, int x)
     return network_relu(b, network_batch_norm(b, name, x, EPSILON));
 }
 
+/* Keras' "same" */
+static struct network_deconv deconv5(int64_t channels, int stride)
+{
+    return (struct network_deconv){
+        .channels = channels, .kernel = 5, .stride = stride, .pad = (5 - stride) / 2, .bias = true};
+}
+
 int cgan_build(const struct weights *weights, struct network *out_network, struct err *err)
 {
     struct network_builder builder = {.network = out_network, .weights = weights, .err = err};
@@ -29,14 +38,10 @@ int cgan_build(const struct weights *weights, struct network *out_network, struc
     int x = network_input(b, CGAN_INPUTS, 1, 1);
     x = network_reshape(b, network_dense(b, "dense", x, 128 * 7 * 7), 128, 7, 7);
     /* -> [128,14,14] -> [64,28,28] -> [32,28,28] -> [1,28,28] */
-    x = network_deconv(b, "deconv0", norm_relu(b, "norm0", x),
-                       (struct network_deconv){.channels = 128, .kernel = 5, .stride = 2});
-    x = network_deconv(b, "deconv1", norm_relu(b, "norm1", x),
-                       (struct network_deconv){.channels = 64, .kernel = 5, .stride = 2});
-    x = network_deconv(b, "deconv2", norm_relu(b, "norm2", x),
-                       (struct network_deconv){.channels = 32, .kernel = 5, .stride = 1});
-    x = network_deconv(b, "deconv3", norm_relu(b, "norm3", x),
-                       (struct network_deconv){.channels = 1, .kernel = 5, .stride = 1});
+    x = network_deconv(b, "deconv0", norm_relu(b, "norm0", x), deconv5(128, 2));
+    x = network_deconv(b, "deconv1", norm_relu(b, "norm1", x), deconv5(64, 2));
+    x = network_deconv(b, "deconv2", norm_relu(b, "norm2", x), deconv5(32, 1));
+    x = network_deconv(b, "deconv3", norm_relu(b, "norm3", x), deconv5(1, 1));
     network_sigmoid(b, x);
     return b->rc;
 }
@@ -111,3 +116,34 @@ void cgan_paint(const float *output, int position, int count, unsigned char *rgb
         }
     }
 }
+
+static int recognise(const struct weights *weights, struct architecture_found *out_found,
+                     struct err *err)
+{
+    if (!cgan_recognise(weights))
+        return ERR_NOT_FOUND;
+    *out_found = (struct architecture_found){
+        .kind = "digits", .variant = "pytorch", .channels = 128, .size = CGAN_SIDE};
+    return 0;
+}
+
+static int build(const struct weights *weights, const struct architecture_found *found, int size,
+                 struct network *out_network, struct err *err)
+{
+    return cgan_build(weights, out_network, err);
+}
+
+/* cgan_paint() makes its pictures. */
+static struct pixels_format format(const char *variant)
+{
+    return pixels_format_default();
+}
+
+const struct architecture architecture_cgan = {
+    .name = "cgan",
+    .input = MODEL_FROM_DIGITS,
+    .scale = 1,
+    .recognise = recognise,
+    .build = build,
+    .format = format,
+};

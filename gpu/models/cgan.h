@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct architecture;
 struct err;
 struct network;
 struct weights;
@@ -30,6 +31,8 @@ bool cgan_recognise(const struct weights *weights);
 
 /* The network borrows from `weights`. ERR_CORRUPT names the tensor and both shapes. */
 int cgan_build(const struct weights *weights, struct network *out_network, struct err *err);
+
+extern const struct architecture architecture_cgan; /* architectures.h */
 
 /* The random numbers of digit `position` (0: the first), exactly: Philox4x32-10 (Salmon et al.,
  * "Parallel random numbers: as easy as 1, 2, 3", 2011) with the key (seed, 0) gives for the counter

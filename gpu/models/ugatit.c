@@ -2,10 +2,12 @@
 #include "gpu/models/ugatit.h"
 
 #include "common/err.h"
+#include "gpu/models/architectures.h"
 #include "gpu/network.h"
 #include "gpu/weights/weights.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define EPSILON 1e-5f
 #define MAX_BLOCKS 16
@@ -164,3 +166,52 @@ int ugatit_recognise(const struct weights *weights, struct ugatit_shape *out_sha
     *out_shape = shape;
     return 0;
 }
+
+static int recognise(const struct weights *weights, struct architecture_found *out_found,
+                     struct err *err)
+{
+    struct ugatit_shape shape;
+    int rc = ugatit_recognise(weights, &shape, err);
+    if (rc == 0)
+        *out_found = (struct architecture_found){
+            .kind = shape.light ? "light" : "full",
+            .variant = "pytorch",
+            .channels = shape.channels,
+            .blocks = shape.blocks,
+            .size = shape.size,
+        };
+    return rc;
+}
+
+static int build(const struct weights *weights, const struct architecture_found *found, int size,
+                 struct network *out_network, struct err *err)
+{
+    const struct ugatit_shape shape = {
+        .channels = found->channels,
+        .blocks = found->blocks,
+        .light = strcmp(found->kind, "light") == 0,
+        .size = found->size,
+    };
+    return ugatit_build(weights, &shape, size, out_network, err);
+}
+
+/* TensorFlow's test resizes with cv2, which does not antialias, and lets numpy cut to bytes. */
+static struct pixels_format format(const char *variant)
+{
+    struct pixels_format made = pixels_format_default();
+    if (strcmp(variant, "tensorflow") == 0) {
+        made.resize = PICTURE_BILINEAR;
+        made.rounding = PIXELS_TRUNCATE;
+    }
+    return made;
+}
+
+const struct architecture architecture_ugatit = {
+    .name = "ugatit",
+    .input = MODEL_FROM_PICTURE,
+    .default_size = 256,
+    .scale = 1,
+    .recognise = recognise,
+    .build = build,
+    .format = format,
+};

@@ -8,12 +8,14 @@
  *     if (ugatit_recognise(weights, &shape, &err) == 0)
  *         ugatit_build(weights, &shape, 256, &network, &err);
  *
- * Pure functions of the weights; any thread. */
+ * Models are opened through its row in architectures.h. Pure functions of the weights; any thread.
+ */
 #ifndef DARKROOM_GPU_MODELS_UGATIT_H
 #define DARKROOM_GPU_MODELS_UGATIT_H
 
 #include <stdbool.h>
 
+struct architecture;
 struct err;
 struct network;
 struct weights;
@@ -34,5 +36,7 @@ int ugatit_recognise(const struct weights *weights, struct ugatit_shape *out_sha
  * names the tensor and both shapes; ERR_INVALID for a size that full weights cannot do. */
 int ugatit_build(const struct weights *weights, const struct ugatit_shape *shape, int size,
                  struct network *out_network, struct err *err);
+
+extern const struct architecture architecture_ugatit;
 
 #endif

@@ -68,7 +68,7 @@ static void resize(struct bench *bench)
 {
     struct err err = {0};
     picture_fini(&bench->square);
-    must(picture_resize(&bench->photo, SIDE, SIDE, &bench->square, &err), &err);
+    must(picture_resize(&bench->photo, SIDE, SIDE, PICTURE_ANTIALIAS, &bench->square, &err), &err);
 }
 
 static void encode(struct bench *bench)

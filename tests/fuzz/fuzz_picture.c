@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_check(probed == 0 || rc < 0);
     if (rc == 0) {
         fuzz_check(picture.width == info.width && picture.height == info.height);
-        fuzz_check(picture_resize(&picture, 7, 5, &small, NULL) == 0);
+        fuzz_check(picture_resize(&picture, 7, 5, PICTURE_ANTIALIAS, &small, NULL) == 0);
         struct picture_rect crop = {info.width / 2, info.height / 2, 1, 1};
         fuzz_check(picture_crop(&picture, &crop, NULL) == 0);
     } else {

@@ -119,7 +119,7 @@ static int develop(const struct buf *input, struct err *err)
     struct picture photo = {0}, square = {0};
     int rc = picture_decode(input->data, input->size, &limits, &photo, err);
     if (rc == 0)
-        rc = picture_resize(&photo, 9, 9, &square, err);
+        rc = picture_resize(&photo, 9, 9, PICTURE_ANTIALIAS, &square, err);
     picture_fini(&photo);
     picture_fini(&square);
     return rc;

@@ -44,7 +44,7 @@ static void every_bit_equals_pil(void)
                   6);
         CHECK_INT(picture_init(&in, in_width, in_height, NULL), 0);
         fill_pseudo_random(&in, seed);
-        CHECK_INT(picture_resize(&in, width, height, &out, NULL), 0);
+        CHECK_INT(picture_resize(&in, width, height, PICTURE_ANTIALIAS, &out, NULL), 0);
         uint64_t got = fnv1a(out.pixels, (size_t)width * (size_t)height * 3);
         if (got != want)
             printf("# %d x %d to %d x %d differs\n", in_width, in_height, width, height);
@@ -63,7 +63,7 @@ static void an_even_surface_stays_even(void)
         struct picture in = {0}, out = {0};
         CHECK_INT(picture_init(&in, 301, 77, NULL), 0);
         memset(in.pixels, value, 301 * 77 * 3);
-        CHECK_INT(picture_resize(&in, 64, 64, &out, NULL), 0);
+        CHECK_INT(picture_resize(&in, 64, 64, PICTURE_ANTIALIAS, &out, NULL), 0);
         for (size_t i = 0; i < 64 * 64 * 3; i++)
             CHECK_INT(out.pixels[i], value);
         picture_fini(&in);

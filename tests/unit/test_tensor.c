@@ -95,13 +95,14 @@ static void a_shape_prints_as_people_write_it(void)
 
 static void every_byte_survives_the_way_to_floats_and_back(void)
 {
+    const struct pixels_format format = pixels_format_default();
     unsigned char rgb[3 * 256], back[3 * 256];
     float chw[3 * 256];
     for (int i = 0; i < 3 * 256; i++)
         rgb[i] = (unsigned char)(i * 7);
-    pixels_to_tensor(rgb, 16, 16, chw);
+    pixels_to_tensor(rgb, 16, 16, &format, chw);
     CHECK(chw[0] == -1.0f);
-    pixels_from_tensor(chw, 16, 16, PIXELS_ROUND, back);
+    pixels_from_tensor(chw, 16, 16, &format, back);
     CHECK(memcmp(rgb, back, sizeof rgb) == 0);
 }
 
@@ -109,13 +110,15 @@ static void floats_round_half_to_even_or_truncate_and_saturate(void)
 {
     /* One pixel a row: red is what is looked at. 0.5 of a level is x = -1 + 1/255. */
     float chw[3 * 5] = {-1.0f + 1.0f / 255.0f, -1.0f + 1.9f / 255.0f, -9.0f, 9.0f, NAN};
+    struct pixels_format format = pixels_format_default();
     unsigned char rgb[3 * 5];
-    pixels_from_tensor(chw, 1, 5, PIXELS_ROUND, rgb);
+    pixels_from_tensor(chw, 1, 5, &format, rgb);
     CHECK_INT(rgb[3], 1);
     CHECK_INT(rgb[6], 0);
     CHECK_INT(rgb[9], 255);
     CHECK_INT(rgb[12], 0);
-    pixels_from_tensor(chw, 1, 5, PIXELS_TRUNCATE, rgb);
+    format.rounding = PIXELS_TRUNCATE;
+    pixels_from_tensor(chw, 1, 5, &format, rgb);
     CHECK_INT(rgb[0], 0);
     CHECK_INT(rgb[3], 0);
     CHECK_INT(rgb[9], 255);

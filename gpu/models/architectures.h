@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Every architecture that the engine knows: the one place where a network's name leads to code.
+ *
+ *     struct architecture_found found;
+ *     const struct architecture *a;
+ *     if (architectures_recognise(weights, &a, &found, &err) == 0) ...      // a->name, found.kind
+ *     if (a->view)
+ *         rc = a->view(weights, &found, &view, &err);                       // names as build()
+ * wants rc = a->build(view ? view : weights, &found, size, &network, &err); struct pixels_format
+ * format = a->format(found.variant);
+ *
+ * A new network is a file in gpu/models and a row in architectures.c. Immutable; any thread. */
+#ifndef DARKROOM_GPU_MODELS_ARCHITECTURES_H
+#define DARKROOM_GPU_MODELS_ARCHITECTURES_H
+
+#include "gpu/model.h"
+
+struct err;
+struct network;
+struct weights;
+
+/* What the tensors say. */
+struct architecture_found {
+    const char *kind;    /* "light", "full", "x4" …; static storage */
+    const char *variant; /* "pytorch" or "tensorflow"; static storage */
+    int channels;        /* of the first layer */
+    int blocks;          /* residual blocks, where their number is free */
+    int size;            /* side of the only picture that fits; 0: any */
+};
+
+struct architecture {
+    const char *name; /* as in a manifest */
+    enum model_input input;
+    int default_size; /* side of the picture where nobody asks for another; 0: it has no choice */
+    int scale;        /* of the output's side to the input's */
+    /* ERR_NOT_FOUND without a text: these are not this architecture's tensors. ERR_CORRUPT names
+     * the tensor that contradicts the others. */
+    int (*recognise)(const struct weights *weights, struct architecture_found *out_found,
+                     struct err *err);
+    /* The generator alone, under the names and in the layout that build() reads: a view of
+     * `weights` (gpu/weights/table.h), owned by the caller. NULL: they are so already. */
+    int (*view)(const struct weights *weights, const struct architecture_found *found,
+                struct weights **out_view, struct err *err);
+    /* `weights`: the view, where there is one; `size`: side of the input. The network borrows from
+     * `weights`. ERR_CORRUPT names the tensor and both shapes; ERR_INVALID for a size that does not
+     * fit. */
+    int (*build)(const struct weights *weights, const struct architecture_found *found, int size,
+                 struct network *out_network, struct err *err);
+    /* Between pictures and tensors, as the original of this variant does it. */
+    struct pixels_format (*format)(const char *variant);
+};
+
+/* NULL where there is none of this name. */
+const struct architecture *architectures_find(const char *name);
+
+/* "ugatit, cgan": for messages. */
+const char *architectures_names(void);
+
+/* ERR_UNSUPPORTED where the tensors are of no architecture that is known here; else as its
+ * recognise(). */
+int architectures_recognise(const struct weights *weights, const struct architecture **out,
+                            struct architecture_found *out_found, struct err *err);
+
+#endif

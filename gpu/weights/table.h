@@ -45,6 +45,7 @@ struct weights_reader {
 };
 
 extern const struct weights_reader weights_reader_safetensors;
+extern const struct weights_reader weights_reader_tensorflow;
 
 /* Checks and adds one tensor. `name` is copied; the tensor's data is borrowed from the source or
  * the table. ERR_CORRUPT (name, size), ERR_UNSUPPORTED (rank), ERR_LIMIT, ERR_NOMEM. */

@@ -18,6 +18,7 @@ struct weights {
 /* In the order in which they are asked. */
 static const struct weights_reader *const readers[] = {
     &weights_reader_safetensors,
+    &weights_reader_tensorflow,
 };
 
 /* The reader whose format this is, or NULL. */

@@ -2,31 +2,10 @@
 #include "tests/models/parity.h"
 
 #include "common/err.h"
+#include "tests/models/command.h"
 
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-__attribute__((format(printf, 1, 2))) static int run_command(const char *format, ...)
-{
-    char command[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    fflush(stdout);
-    int status = system(command);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static const char *environment(const char *name, const char *otherwise)
-{
-    const char *value = getenv(name);
-    return value ? value : otherwise;
-}
 
 static void die(const char *what, const struct err *err)
 {
@@ -45,8 +24,7 @@ static void open_file(const struct parity *p, const char *name, struct weights *
 
 bool parity_init(struct parity *p, const struct parity_case *c)
 {
-    const char *tests = environment("DARKROOM_TESTS", "tests");
-    const char *python = environment("DARKROOM_TORCH_PYTHON", "python3");
+    const char *tests = command_tests(), *python = command_torch();
     struct err err = {0};
     struct tensor tensor;
     *p = (struct parity){.c = *c, .directory = "/tmp/darkroom-parity-XXXXXX"};
@@ -55,7 +33,7 @@ bool parity_init(struct parity *p, const struct parity_case *c)
     char full[32] = "";
     if (c->full)
         snprintf(full, sizeof full, "--full %d", c->size);
-    if (run_command("python3 %s/support/random_ugatit.py %s/weights --channels %d --blocks %d "
+    if (command_run("python3 %s/support/random_ugatit.py %s/weights --channels %d --blocks %d "
                     "--type %s %s",
                     tests, p->directory, c->channels, c->blocks, c->type, full) != 0)
         die("random_ugatit.py failed", NULL);
@@ -66,7 +44,7 @@ bool parity_init(struct parity *p, const struct parity_case *c)
 
     size_t values = layer_values(&p->network.layers[0]);
     p->input = malloc(values * sizeof *p->input);
-    int status = run_command("%s %s/models/reference_ugatit.py %s/weights %s/golden --size %d",
+    int status = command_run("%s %s/models/reference_ugatit.py %s/weights %s/golden --size %d",
                              python, tests, p->directory, p->directory, c->size);
     if (status == 0) {
         open_file(p, "golden", &p->golden);
@@ -75,7 +53,7 @@ bool parity_init(struct parity *p, const struct parity_case *c)
         tensor_to_f32(&tensor, p->input);
         return true;
     }
-    if (status != 77)
+    if (status != COMMAND_SKIPPED)
         die("reference_ugatit.py failed", NULL);
     for (size_t i = 0; i < values; i++)
         p->input[i] = (float)((i * 2654435761u >> 8) % 2001) / 1000.0f - 1.0f;

@@ -163,7 +163,11 @@ static int build_network(struct model *model, const struct model_options *option
         rc = architecture->build(tensors, &found, size, model->network, err);
     if (rc < 0)
         return rc;
-    const struct network *net = model->network;
+    struct network *net = model->network;
+    if (options->heat_map && net->attention == 0)
+        return err_set(err, ERR_UNSUPPORTED, "heat_map",
+                       "architecture %s has no attention that could be shown", architecture->name);
+    net->heat_map = options->heat_map;
     const struct layer *last = &net->layers[net->count - 1];
     model->info = (struct model_info){
         .architecture = architecture->name,
@@ -176,8 +180,9 @@ static int build_network(struct model *model, const struct model_options *option
         .size = size ? size : (int)last->h,
         .out_size = (int)last->h,
         .format = architecture->format(found.variant),
+        .heat_side = net->heat_map ? (int)net->layers[net->attention].h : 0,
         .in_values = layer_values(&net->layers[0]),
-        .out_values = layer_values(last),
+        .out_values = network_out_values(net),
         .parameters = count_parameters(tensors),
         .multiply_adds = net->multiply_adds,
     };

@@ -46,8 +46,9 @@ struct model_options {
     const char *variant;      /* borrowed; "pytorch", "tensorflow"; NULL: the same */
     enum model_device device;
     enum model_precision precision;
-    int threads; /* 0: every core this process may use */
-    int size;    /* side of the input in pixels; 0: what the weights or the architecture say */
+    int threads;   /* 0: every core this process may use */
+    int size;      /* side of the input in pixels; 0: what the weights or the architecture say */
+    bool heat_map; /* give where the attention lies as well */
 };
 
 /* Everything a caller may ask about an open model. */
@@ -62,8 +63,9 @@ struct model_info {
     int size;                    /* side of the picture that the network takes, or else gives */
     int out_size;                /* side of the picture that it gives */
     struct pixels_format format; /* between pictures and tensors, as the original has it */
-    size_t in_values,
-        out_values;        /* floats of one input and one output; pictures: [3][side][side] */
+    int heat_side;               /* of the heat map behind the picture; 0: none was asked for */
+    size_t in_values;            /* floats of one input; a picture is [3][size][size] */
+    size_t out_values;     /* and of one output: [3][out_size][out_size], [heat_side][heat_side] */
     int64_t parameters;    /* trained values in the file */
     int64_t multiply_adds; /* of one picture, counted as the paper's layers have them */
 };
@@ -109,9 +111,10 @@ struct model_bytes model_bytes(const struct model *model);
 struct model_bytes model_estimate(const struct model *model, int batch);
 
 /* `input` and `output`: [batch, in_values] and [batch, out_values], both borrowed, no overlap.
- * Pictures are [3, size, size] as `format` says, and [3, out_size, out_size]; cgan's are in cgan.h.
- * ERR_INVALID for a batch outside 1..MODEL_MAX_BATCH, ERR_CORRUPT where a layer gave NaN or
- * infinity (the text names it). After an error `output` is unspecified. */
+ * Pictures are [3, size, size] as `format` says, and [3, out_size, out_size], with heat_map
+ * followed by the sums over the attention's channels; cgan's are in cgan.h. ERR_INVALID for a batch
+ * outside 1..MODEL_MAX_BATCH, ERR_CORRUPT where a layer gave NaN or infinity (the text names it).
+ * After an error `output` is unspecified. */
 int model_run(struct model *model, int batch, const float *input, float *output, struct err *err);
 
 /* What the machine multiplies and adds at most with these options (of which device, precision and

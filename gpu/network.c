@@ -20,6 +20,13 @@ const char *layer_kind_name(enum layer_kind kind)
     return names[kind];
 }
 
+size_t network_out_values(const struct network *network)
+{
+    const struct layer *attention = &network->layers[network->attention];
+    return layer_values(&network->layers[network->count - 1]) +
+           (network->heat_map ? (size_t)(attention->h * attention->w) : 0);
+}
+
 /* A zeroed layer of this kind with its input's shape; NULL after an error. */
 static struct layer *append(struct network_builder *b, enum layer_kind kind, const char *name,
                             int input)

@@ -76,6 +76,9 @@ struct layer {
 struct network {
     struct layer layers[NETWORK_MAX_LAYERS];
     int count;
+    int attention; /* the layer whose sums over its channels, [H,W], show where the network looks;
+                      0: it has none */
+    bool heat_map; /* those sums are put out behind the last layer's values */
     int64_t multiply_adds; /* of all convolutions and connected layers, as written */
 };
 
@@ -149,6 +152,9 @@ static inline size_t layer_values(const struct layer *layer)
 {
     return (size_t)(layer->c * layer->h * layer->w);
 }
+
+/* Values that one picture gives: the last layer's, and the heat map's behind them. */
+size_t network_out_values(const struct network *network);
 
 const char *layer_kind_name(enum layer_kind kind);
 

@@ -68,6 +68,9 @@ static int check_cpu(const struct network *network, const struct backend_options
         return err_set(err, ERR_UNSUPPORTED, "precision",
                        "precision %s is not available on the CPU; f32 is",
                        model_precision_name(options->precision));
+    if (network->heat_map)
+        return err_set(err, ERR_UNSUPPORTED, "device",
+                       "the heat map is not computed on the CPU yet: use device ref");
     for (int i = 0; i < network->count; i++)
         if (is_missing(network, &network->layers[i]))
             return err_set(err, ERR_UNSUPPORTED, "device",

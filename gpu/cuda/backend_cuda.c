@@ -201,6 +201,9 @@ static void close_cuda(void *state)
 
 static int check_list(const struct network *net, struct err *err)
 {
+    if (net->heat_map)
+        return err_set(err, ERR_UNSUPPORTED, "device",
+                       "the heat map is not computed on the GPU yet: use device cpu");
     for (int i = 0; i < net->count; i++) {
         const struct layer *l = &net->layers[i];
         if (l->kind == LAYER_TANH && i < net->count - 1)

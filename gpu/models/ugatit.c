@@ -91,6 +91,7 @@ int ugatit_build(const struct weights *weights, const struct ugatit_shape *shape
         b, "conv1x1", x,
         (struct network_conv){.channels = 4 * ch, .kernel = 1, .stride = 1, .bias = true});
     x = network_relu(b, x);
+    out_network->attention = x > 0 ? x : 0;
 
     /* gamma and beta: [4ch,1,1] each */
     int f = shape->light ? network_mean(b, x) : x;

@@ -33,7 +33,7 @@ static int run(void *state, int batch, const float *input, float *output, struct
 {
     const struct network *network = state;
     const size_t in = layer_values(&network->layers[0]);
-    const size_t out = layer_values(&network->layers[network->count - 1]);
+    const size_t out = network_out_values(network);
     int rc = 0;
     for (size_t n = 0; rc == 0 && n < (size_t)batch; n++)
         rc = ref_run(network, input + n * in, output + n * out, NULL, NULL, err);

@@ -318,6 +318,17 @@ static int check_finite(const struct layer *layer, const float *values, struct e
     return 0;
 }
 
+static void channel_sums(const struct layer *l, const float *values, float *out)
+{
+    const size_t plane = (size_t)(l->h * l->w);
+    for (size_t i = 0; i < plane; i++) {
+        double sum = 0;
+        for (size_t c = 0; c < (size_t)l->c; c++)
+            sum += (double)values[c * plane + i];
+        out[i] = (float)sum;
+    }
+}
+
 int ref_run(const struct network *network, const float *input, float *out, ref_observer *observer,
             void *context, struct err *err)
 {
@@ -347,9 +358,12 @@ int ref_run(const struct network *network, const float *input, float *out, ref_o
         if (rc == 0 && observer)
             observer(context, i, values[i]);
     }
+    const struct layer *last = &network->layers[network->count - 1];
     if (rc == 0)
-        memcpy(out, values[network->count - 1],
-               layer_values(&network->layers[network->count - 1]) * sizeof *out);
+        memcpy(out, values[network->count - 1], layer_values(last) * sizeof *out);
+    if (rc == 0 && network->heat_map)
+        channel_sums(&network->layers[network->attention], values[network->attention],
+                     out + layer_values(last));
     for (int i = 0; i < network->count; i++)
         free(values[i]);
     return rc;

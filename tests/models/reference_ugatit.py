@@ -5,7 +5,7 @@ implementation, independently of gpu/: what both ref/ and the backends are check
 
     reference_ugatit.py WEIGHTS OUT --size 64 [--seed 1] [--output-only]
 
-OUT is a safetensors file with "input", "output" and, unless --output-only, the output of every
+OUT is a safetensors file with "input", "output", "heat_map" and, unless --output-only, the output of every
 layer as "layer000" … in the order of gpu/models/ugatit.c. Exit status 77: no PyTorch here.
 """
 import argparse
@@ -127,6 +127,7 @@ class Ugatit(nn.Module):
         gmp = x * self.gmp_fc.weight.view(1, channels, 1, 1)
         x = keep(trace, torch.cat([gap, gmp], dim=1))
         x = keep(trace, torch.relu(keep(trace, self.conv1x1(x))))
+        self.heat_map = torch.sum(x, dim=1)
 
         if self.full:
             f = torch.flatten(x, 1)
@@ -196,7 +197,7 @@ def main():
     trace = []
     with torch.no_grad():
         y = network(x.double(), trace)
-    named = [("input", x), ("output", y)]
+    named = [("input", x), ("output", y), ("heat_map", network.heat_map)]
     if not args.output_only:
         named += [(f"layer{i:03d}", t) for i, t in enumerate(trace)]
     random_ugatit.write(args.out, [

@@ -32,9 +32,18 @@ static void agrees(const struct parity_case *c)
     struct err err = {0};
     if (!parity_init(&p, c))
         check_skip("python3-torch is not installed");
-    size_t values = layer_values(&p.network.layers[p.network.count - 1]);
-    float *out = malloc(values * sizeof *out);
+    const size_t values = layer_values(&p.network.layers[p.network.count - 1]);
+    const size_t side = (size_t)c->size / 4;
+    struct tensor heat_map = {0};
+    p.network.heat_map = true;
+    CHECK_INT(network_out_values(&p.network), values + side * side);
+    float *out = malloc((values + side * side) * sizeof *out);
+    float *want = malloc(side * side * sizeof *want);
     int rc = ref_run(&p.network, p.input, out, compare, &comparison, &err);
+    CHECK_INT(weights_find(p.golden, "heat_map", &heat_map), 0);
+    tensor_to_f32(&heat_map, want);
+    double heat_distance = parity_distance(out + values, want, side * side);
+    free(want);
     printf("# %s: worst layer %d (%s) %.2g\n", c->name, comparison.worst_layer,
            p.network.layers[comparison.worst_layer].name, comparison.worst);
     int layers = p.network.count;
@@ -43,6 +52,7 @@ static void agrees(const struct parity_case *c)
     CHECK_INT(rc, 0);
     CHECK_INT(comparison.layers, layers);
     CHECK(comparison.worst < 2e-6);
+    CHECK(heat_distance < 2e-6);
 }
 
 static void every_light_layer_equals_pytorch(void)

@@ -10,6 +10,10 @@ const struct pickle_node *pickle_global_of(const struct pickle_node *node)
 {
     if (node && node->kind == PICKLE_OBJECT)
         node = node->object.callable;
+    /* Older torch.save keeps classes as ('module', class, file, source). */
+    if (node && node->kind == PICKLE_PERSISTENT &&
+        pickle_is_text(pickle_at(node->persistent.id, 0), "module"))
+        node = pickle_at(node->persistent.id, 1);
     return node && node->kind == PICKLE_GLOBAL ? node : NULL;
 }
 

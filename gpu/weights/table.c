@@ -27,8 +27,7 @@ static int grow(void **items, size_t count, size_t *capacity, size_t item_size)
     return 0;
 }
 
-/* Names go into errors, logs and JSON: valid UTF-8 without control characters. */
-static int check_name(const char *name, struct err *err)
+int table_check_name(const char *name, struct err *err)
 {
     size_t length = strnlen(name, WEIGHTS_MAX_NAME_BYTES + 1);
     json_t *text = NULL;
@@ -65,7 +64,7 @@ int table_add(struct table *table, const char *name, const struct tensor *tensor
     uint64_t bytes;
     if (table->count == WEIGHTS_MAX_TENSORS)
         return err_set(err, ERR_LIMIT, "weights", "more than %d tensors", WEIGHTS_MAX_TENSORS);
-    int rc = check_name(name, err);
+    int rc = table_check_name(name, err);
     if (rc == 0)
         rc = table_tensor_bytes(name, tensor, &bytes, err);
     if (rc == 0)
@@ -84,7 +83,7 @@ int table_add(struct table *table, const char *name, const struct tensor *tensor
 static int add_attribute(struct table *table, const char *name, double value, char *text,
                          struct err *err)
 {
-    int rc = check_name(name, err);
+    int rc = table_check_name(name, err);
     if (rc == 0 && table->attribute_count == TABLE_MAX_ATTRIBUTES)
         rc = err_set(err, ERR_LIMIT, "weights", "more than %d attributes", TABLE_MAX_ATTRIBUTES);
     if (rc == 0)

@@ -46,6 +46,9 @@ struct weights_reader {
 
 extern const struct weights_reader weights_reader_safetensors;
 extern const struct weights_reader weights_reader_tensorflow;
+extern const struct weights_reader weights_reader_torch_zip;
+extern const struct weights_reader weights_reader_torch_legacy;
+extern const struct weights_reader weights_reader_stylegan;
 
 /* Checks and adds one tensor. `name` is copied; the tensor's data is borrowed from the source or
  * the table. ERR_CORRUPT (name, size), ERR_UNSUPPORTED (rank), ERR_LIMIT, ERR_NOMEM. */
@@ -56,6 +59,10 @@ int table_add(struct table *table, const char *name, const struct tensor *tensor
 int table_add_number(struct table *table, const char *name, double value, struct err *err);
 int table_add_text(struct table *table, const char *name, const char *text, size_t size,
                    struct err *err);
+
+/* Names go into errors, logs and JSON: ERR_CORRUPT unless this one is short, valid UTF-8 without
+ * control characters. table_add() asks as well; before it, for who puts a name into an error. */
+int table_check_name(const char *name, struct err *err);
 
 /* The bytes that a tensor of this type and shape needs. As table_add() for what is no shape. */
 int table_tensor_bytes(const char *name, const struct tensor *tensor, uint64_t *out_bytes,

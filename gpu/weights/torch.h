@@ -6,12 +6,14 @@
  *     struct torch_reading reading;
  *     torch_init(&reading, table, source->size, find_storage, state);
  *     rc = torch_add(&reading, "G_ema", node, &err);     // everything below that node
- *     rc = torch_finish(&reading, &err);                 // an error where there was no tensor at all
+ *     rc = torch_finish(&reading, &err);                 // an error where there was no tensor at
+ * all
  *
  * torch_add() walks dicts, lists and the modules of StyleGAN2-ADA: tensors go into the table under
  * keys and positions joined with dots, numbers and texts beside them become attributes. Tensors
  * whose bytes lie in order are not copied; others are, packed, up to a multiple of the file's size.
- * Empty tensors are left out, as no table holds them. One thread. */
+ * Empty tensors are left out, as no table holds them; a file that is one tensor calls it "tensor".
+ * One thread. */
 #ifndef DARKROOM_GPU_WEIGHTS_TORCH_H
 #define DARKROOM_GPU_WEIGHTS_TORCH_H
 
@@ -21,6 +23,8 @@
 /* Copies of strided tensors may have this multiple of the file's size, and a little more. */
 #define TORCH_MAX_COPY_RATIO 4
 #define TORCH_MIN_COPY_BYTES (UINT64_C(1) << 20)
+/* Texts that become attributes, one counted as often as the file refers to it. */
+#define TORCH_MAX_TEXT_BYTES (UINT64_C(4) << 20)
 #define TORCH_MAX_STEPS (1u << 20)
 /* Numbers in longer lists (a history of losses) are no attributes. */
 #define TORCH_MAX_LISTED 64
@@ -47,7 +51,7 @@ struct torch_reading {
     struct table *table;
     torch_find_fn *find;
     void *state;
-    uint64_t copy_left;
+    uint64_t copy_left, text_left;
     size_t tensors, steps;
     const struct pickle_node *opaque; /* the first one that was passed over, or NULL */
     char name[WEIGHTS_MAX_NAME_BYTES + 1];

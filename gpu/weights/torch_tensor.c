@@ -34,8 +34,8 @@ int torch_read_id(const char *name, const struct pickle_node *node, struct torch
     const struct pickle_node *id = node->persistent.id, *type = pickle_at(id, 1);
     const struct pickle_node *key = pickle_at(id, 2), *view = pickle_at(id, 5);
     int64_t count = -1;
-    if (!pickle_is_kind(type, PICKLE_GLOBAL) || (type->global.id != PICKLE_STORAGE &&
-                                                 type->global.id != PICKLE_UNTYPED_STORAGE))
+    if (!pickle_is_kind(type, PICKLE_GLOBAL) ||
+        (type->global.id != PICKLE_STORAGE && type->global.id != PICKLE_UNTYPED_STORAGE))
         return err_set(err, ERR_UNSUPPORTED, name,
                        "tensor %s has a storage of type %s, which is not read here", name,
                        pickle_describe(type, what));
@@ -183,8 +183,9 @@ int torch_add_tensor(struct torch_reading *r, const char *name, const struct pic
     struct torch_storage storage = {0};
     struct strided s = {0};
     if (!holder)
-        return err_set(err, ERR_UNSUPPORTED, name, "tensor %s is made by %s, which is not read here",
-                       name, pickle_describe(call, what));
+        return err_set(err, ERR_UNSUPPORTED, name,
+                       "tensor %s is made by %s, which is not read here", name,
+                       pickle_describe(call, what));
     int rc = read_shape(name, call, &s, err);
     if (rc < 0 || s.empty)
         return rc;

@@ -21,6 +21,9 @@ static int add_number(struct torch_reading *r, double value)
 
 static int add_text(struct torch_reading *r, struct pickle_span text)
 {
+    if (text.size > r->text_left)
+        return 0;
+    r->text_left -= text.size;
     int rc = table_add_text(r->table, r->name, (const char *)text.data, text.size, NULL);
     return rc == ERR_NOMEM ? rc : 0;
 }
@@ -34,10 +37,10 @@ static bool numpy_value(const struct pickle_node *node, double *out_value)
     static const struct {
         const char *code;
         enum tensor_type type;
-    } types[] = {{"f8", TENSOR_F64}, {"f4", TENSOR_F32}, {"f2", TENSOR_F16}, {"i8", TENSOR_I64},
-                 {"i4", TENSOR_I32}, {"i2", TENSOR_I16}, {"i1", TENSOR_I8},  {"u1", TENSOR_U8},
-                 {"b1", TENSOR_BOOL}};
-    if (!pickle_is_kind(bytes, PICKLE_BYTES) ||
+    } types[] = {{"f8", TENSOR_F64}, {"f4", TENSOR_F32}, {"f2", TENSOR_F16},
+                 {"i8", TENSOR_I64}, {"i4", TENSOR_I32}, {"i2", TENSOR_I16},
+                 {"i1", TENSOR_I8},  {"u1", TENSOR_U8},  {"b1", TENSOR_BOOL}};
+    if (!code || !pickle_is_kind(bytes, PICKLE_BYTES) ||
         pickle_is_text(pickle_at(dtype->object.state, 1), ">"))
         return false;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
@@ -48,7 +51,7 @@ static bool numpy_value(const struct pickle_node *node, double *out_value)
             continue;
         tensor_to_f32(&tensor, &value);
         *out_value = (double)value;
-        if (tensor.type == TENSOR_F64)
+        if (tensor.type == TENSOR_F64) /* without losing what a float has not */
             memcpy(out_value, tensor.data, sizeof *out_value);
         return true;
     }
@@ -133,7 +136,7 @@ static int walk_module(struct torch_reading *r, size_t length, const struct pick
     const struct pickle_node *class_name = pickle_get(meta, "class_name");
     const struct pickle_list *state = pickle_entries(pickle_get(meta, "state"));
     if (!state)
-        return err_set(err, ERR_CORRUPT, "weights", "module %s has no state", r->name);
+        return err_set(err, ERR_CORRUPT, "weights", "a module has no state");
     int rc = 0;
     if (pickle_is_kind(class_name, PICKLE_TEXT))
         rc = walk_part(r, length, "class_name", strlen("class_name"), class_name, depth, err);
@@ -151,14 +154,22 @@ static int walk_module(struct torch_reading *r, size_t length, const struct pick
     return rc;
 }
 
+static bool is_tensor(const struct pickle_node *node)
+{
+    return pickle_calls(node, PICKLE_REBUILD_TENSOR) ||
+           pickle_calls(node, PICKLE_REBUILD_PARAMETER);
+}
+
 static int walk_object(struct torch_reading *r, size_t length, const struct pickle_node *node,
                        int depth, struct err *err)
 {
     double value;
     if (pickle_entries(node))
         return walk_entries(r, length, pickle_entries(node), depth, err);
-    if (pickle_calls(node, PICKLE_REBUILD_TENSOR) || pickle_calls(node, PICKLE_REBUILD_PARAMETER))
-        return torch_add_tensor(r, r->name, node, err);
+    if (is_tensor(node)) {
+        int rc = table_check_name(r->name, err);
+        return rc < 0 ? rc : torch_add_tensor(r, r->name, node, err);
+    }
     if (pickle_calls(node, PICKLE_PERSISTENT_OBJECT))
         return walk_module(r, length, node, depth, err);
     if (numpy_value(node, &value))
@@ -198,16 +209,19 @@ static int walk(struct torch_reading *r, size_t length, const struct pickle_node
 void torch_init(struct torch_reading *reading, struct table *table, size_t file_size,
                 torch_find_fn *find, void *state)
 {
-    *reading = (struct torch_reading){
-        .table = table,
-        .find = find,
-        .state = state,
-        .copy_left = (uint64_t)file_size * TORCH_MAX_COPY_RATIO + TORCH_MIN_COPY_BYTES};
+    *reading = (struct torch_reading){.table = table,
+                                      .find = find,
+                                      .state = state,
+                                      .copy_left = (uint64_t)file_size * TORCH_MAX_COPY_RATIO +
+                                                   TORCH_MIN_COPY_BYTES,
+                                      .text_left = TORCH_MAX_TEXT_BYTES};
 }
 
 int torch_add(struct torch_reading *reading, const char *name, const struct pickle_node *node,
               struct err *err)
 {
+    if (name[0] == 0 && is_tensor(node))
+        name = "tensor"; /* the file is that and nothing else */
     size_t length = strlen(name);
     memcpy(reading->name, name, length + 1);
     return walk(reading, length, node, 0, err);

@@ -131,8 +131,8 @@ static int read_extra(const unsigned char *extra, size_t size, struct zip_entry 
 }
 
 /* One entry at `at` of `size` bytes of directory; *out_next is where the next one begins. */
-static int read_entry(const unsigned char *directory, size_t size, size_t at,
-                      struct zip_entry *out, size_t *out_next, struct err *err)
+static int read_entry(const unsigned char *directory, size_t size, size_t at, struct zip_entry *out,
+                      size_t *out_next, struct err *err)
 {
     const unsigned char *entry = directory + at;
     if (size - at < ENTRY_SIZE || !has_mark(entry, "PK\1\2"))

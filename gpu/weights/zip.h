@@ -9,8 +9,9 @@
  *     zip_close(&zip);
  *
  * Format: PKWARE's APPNOTE 6.3, with zip64. Sizes and places come from the central directory, as
- * local headers may leave sizes to a descriptor behind the data. Not read: several disks, encryption,
- * compression; checksums are not computed, as that would touch every page. Immutable once open. */
+ * local headers may leave sizes to a descriptor behind the data. Not read: several disks,
+ * encryption, compression; checksums are not computed, as that would touch every page. Immutable
+ * once open. */
 #ifndef DARKROOM_GPU_WEIGHTS_ZIP_H
 #define DARKROOM_GPU_WEIGHTS_ZIP_H
 

@@ -18,6 +18,8 @@
 #define WAIT_MS 30000
 /* While it is busy nobody wakes it: another shard may have got jobs. */
 #define GLANCE_MS 500
+/* While a model is being loaded, jobs of others are looked for as well. */
+#define LOADING_MS 100
 /* After an answer that makes no sense. */
 #define PAUSE_MS 1000
 /* A shard that has not answered by then no longer keeps us from asking others. */
@@ -39,7 +41,7 @@ static struct task *make_task(struct shard *shard, const struct queue_claimed *j
     memcpy(task->public_id, job->public_id, sizeof task->public_id);
     memcpy(task->extension, job->extension, sizeof task->extension);
     memcpy(task->trace, job->trace, sizeof task->trace);
-    task->resident = residents_find(&loop->residents, job->model);
+    task->resident = residency_find(loop->residency, job->model);
     if (!task->resident) {
         task_destroy(&task);
         return NULL;
@@ -48,6 +50,7 @@ static struct task *make_task(struct shard *shard, const struct queue_claimed *j
     task->queued_ms = clock_wall_ms() - job->created_ms;
     task->limit_ms = job->run_max_ms ? job->run_max_ms : task->resident->manifest->timeout_ms;
     task->rc = job_spec_parse(job->spec, job->spec_size, &task->spec, &task->err);
+    residency_expect(loop->residency, task);
     return task;
 }
 
@@ -58,12 +61,14 @@ static void return_job(struct shard *shard, const struct queue_claimed *job)
 }
 
 /* What came when the drain had begun goes straight back, and so does what another shard's claim,
- * which was not waited for, left no room for. */
+ * which was not waited for, left no room for, and what is of a model that was left out meanwhile.
+ */
 static void take_jobs(struct shard *shard, const struct queue_claim *claim)
 {
     struct loop *loop = shard->loop;
     for (size_t i = 0; i < claim->count; i++) {
-        if (loop->draining || roster_room(loop->pipeline->roster) == 0) {
+        if (loop->draining || roster_room(loop->pipeline->roster) == 0 ||
+            !residency_find(loop->residency, claim->jobs[i].model)) {
             return_job(shard, &claim->jobs[i]);
             continue;
         }
@@ -156,7 +161,7 @@ static void ask(struct shard *shard, size_t room, struct redis_async *connection
     if (room > QUEUE_CLAIM_MAX)
         room = QUEUE_CLAIM_MAX;
     queue_claim_command(shard->queue, loop->worker_id, shard->nonce, loop->models,
-                        loop->model_count, room, &loop->command);
+                        loop->view.claimable, room, &loop->command);
     if (redis_async_send(connection, &loop->command, on_claim, shard) < 0)
         return;
     shard->claim_asked = true;
@@ -188,7 +193,7 @@ static void wait_for_jobs(struct loop *loop, size_t room, int64_t now_ms)
         if (sleeper->asleep || now_ms < sleeper->again_ms)
             continue;
         queue_wait_command(loop->queues + sleeper->first, sleeper->count, loop->worker_id,
-                           loop->models, loop->model_count, wait_ms, &loop->command);
+                           loop->models, loop->view.served, wait_ms, &loop->command);
         sleeper->asleep = redis_async_send(sleeper->redis, &loop->command, on_wake, sleeper) == 0;
         if (only && sleeper->asleep)
             ask(only, room, sleeper->redis);
@@ -232,6 +237,16 @@ static struct shard *choose(struct loop *loop, int64_t now_ms, int64_t *out_next
     return best;
 }
 
+/* For models that are there, while another one is being loaded. */
+static void look_sooner(struct loop *loop)
+{
+    for (unsigned i = 0; i < loop->shard_count; i++) {
+        struct shard *shard = &loop->shards[i];
+        if (shard->claim_at_ms > shard->asked_ms + LOADING_MS)
+            shard->claim_at_ms = shard->asked_ms + LOADING_MS;
+    }
+}
+
 /* One claim at a time, so that the room is promised once. A shard that takes long to answer holds
  * up the others only so far. Returns until when there is to be none; 0: now. */
 static int64_t hold_until(const struct loop *loop, int64_t now_ms)
@@ -251,7 +266,19 @@ static bool may_claim(const struct loop *loop)
     for (unsigned i = 0; i < loop->shard_count; i++)
         if (loop->shards[i].paused)
             return false;
-    return !loop->draining && !loop->retiring && !loop->alone && loop->held_count == 0;
+    return !loop->draining && !loop->retiring && !loop->alone && loop->held_count == 0 &&
+           loop->view.claimable > 0;
+}
+
+/* Jobs that wait for their model leave their place to those of others. */
+static size_t room_now(const struct loop *loop)
+{
+    size_t most = pipeline_capacity(loop->settings, loop->residency);
+    size_t count = roster_count(loop->pipeline->roster);
+    size_t under_way = count > loop->view.parked ? count - loop->view.parked : 0;
+    size_t room = most > under_way ? most - under_way : 0;
+    size_t places = roster_room(loop->pipeline->roster);
+    return room < places ? room : places;
 }
 
 int64_t claims_tick(struct loop *loop, int64_t now_ms)
@@ -266,15 +293,18 @@ int64_t claims_tick(struct loop *loop, int64_t now_ms)
     int64_t held_ms = hold_until(loop, now_ms);
     if (held_ms > 0 || now_ms < no_grants_ms)
         return held_ms > no_grants_ms ? held_ms : no_grants_ms;
-    size_t room = roster_room(roster);
+    size_t room = room_now(loop);
     if (room == 0)
         return INT64_MAX;
+    if (loop->view.busy)
+        look_sooner(loop);
     struct shard *shard = choose(loop, now_ms, &next_ms);
     if (shard) {
         ask(shard, room, loop->commands);
         return loop->shard_count == 1 ? INT64_MAX : now_ms + SLOW_MS;
     }
-    if (roster_count(roster) == 0)
+    /* Until the loader is done a sleep would be for the wrong models. */
+    if (roster_count(roster) == 0 && !loop->view.busy)
         wait_for_jobs(loop, room, now_ms);
     return next_ms;
 }

@@ -169,7 +169,7 @@ static void on_done(struct loop *loop)
     (void)got;
     int fatal = atomic_load(&loop->pipeline->fatal);
     if (fatal < 0)
-        loop_fail(loop, fatal, &(struct err){0});
+        loop_fail(loop, fatal, &loop->pipeline->why);
     else
         loop->pipeline_ended = true;
 }
@@ -183,6 +183,7 @@ static int64_t sooner(int64_t a, int64_t b)
 
 static int64_t tick(struct loop *loop, int64_t now_ms)
 {
+    shards_look_at_models(loop);
     int64_t next_ms = shards_tick(loop, now_ms);
     next_ms = sooner(next_ms, claims_tick(loop, now_ms));
     next_ms = sooner(next_ms, beats_tick(loop, now_ms));
@@ -259,17 +260,12 @@ static int watch(struct loop *loop, int fd, void *tag, struct err *err)
 
 static int open_models(struct loop *loop, struct err *err)
 {
-    int rc = residents_open(loop->settings, &loop->residents, err);
-    if (rc < 0)
-        return rc;
-    if (loop->residents.count > QUEUE_MODELS_MAX)
-        return err_set(err, ERR_LIMIT, "models",
-                       "%zu models, a worker serves %d at most: see --model", loop->residents.count,
-                       QUEUE_MODELS_MAX);
-    loop->model_count = loop->residents.count;
-    for (size_t i = 0; i < loop->model_count; i++)
-        loop->models[i] = loop->residents.items[i].manifest->name;
-    return 0;
+    int rc = residency_create(loop->settings, &loop->residency, err);
+    if (rc == 0 && residency_count(loop->residency) > QUEUE_MODELS_MAX)
+        rc =
+            err_set(err, ERR_LIMIT, "models", "%zu models, a worker serves %d at most: see --model",
+                    residency_count(loop->residency), QUEUE_MODELS_MAX);
+    return rc;
 }
 
 static int build(struct loop *loop, struct err *err)
@@ -277,12 +273,12 @@ static int build(struct loop *loop, struct err *err)
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0)
         return err_set_errno(err, NULL, "epoll");
-    /* Connecting goes on while the weights are mapped and checked. */
+    /* Connecting goes on while the manifests are read; the loader looks at the weights later. */
     int rc = shards_open(loop, &tag_commands, &tag_wake, &tag_push, err);
     if (rc == 0)
         rc = open_models(loop, err);
     if (rc == 0)
-        rc = pipeline_start(loop->settings, &loop->residents, loop->queues, loop->worker_id,
+        rc = pipeline_start(loop->settings, loop->residency, loop->queues, loop->worker_id,
                             &loop->pipeline, err);
     if (rc == 0)
         rc = spot_start(&loop->settings->spot, &loop->spot, err);
@@ -321,7 +317,7 @@ static void destroy(struct loop *loop)
     spot_end(&loop->spot, loop->settings->spot_acknowledge);
     shards_close(loop);
     redis_command_fini(&loop->command);
-    residents_close(&loop->residents);
+    residency_destroy(&loop->residency);
     if (loop->epoll_fd >= 0)
         close(loop->epoll_fd);
     free(loop);

@@ -74,12 +74,13 @@ struct loop {
     struct queue queues[QUEUE_SHARDS_MAX];
     struct shard *shards; /* owned */
     unsigned shard_count;
-    struct residents residents; /* owned */
-    struct pipeline *pipeline;  /* owned */
-    struct spot *spot;          /* owned; NULL: off */
+    struct residency *residency; /* owned */
+    struct pipeline *pipeline;   /* owned */
+    struct spot *spot;           /* owned; NULL: off */
     char worker_id[ID_NAME_SIZE];
-    const char *models[QUEUE_MODELS_MAX]; /* names, borrowed from the residents */
-    size_t model_count;
+    const char *models[QUEUE_MODELS_MAX]; /* names, borrowed from the residency */
+    struct residency_view view;           /* which of them stand for what, as of the last look */
+    unsigned told;                        /* view.members when the shards were told */
 
     int epoll_fd;
     struct redis_async *commands;     /* owned */
@@ -115,6 +116,8 @@ void shard_greet_later(struct shard *shard, const struct redis_reply *reply);
 void shard_give_back(struct shard *shard);
 size_t shards_released(const struct loop *loop); /* that are not confirmed yet */
 bool shards_claiming(const struct loop *loop);   /* some claim is under way */
+/* Which models there are now; greets the shards anew where that has changed. */
+void shards_look_at_models(struct loop *loop);
 /* An operator said so, or took it back. */
 void shard_set_paused(struct shard *shard, bool paused);
 

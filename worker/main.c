@@ -3,6 +3,7 @@
  * darkroom-worker: without a subcommand, jobs from the queue until a signal; `run`, one picture. */
 #include "common/err.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/stop.h"
 #include "worker/crash.h"
 #include "worker/loop.h"
@@ -30,6 +31,7 @@ static int serve(int argc, char **argv)
     int rc = settings_load(argc, argv, &settings, &next, &err);
     if (rc < 0 || next == CONFIG_EXIT)
         return report(rc, &err);
+    memory_keep_tidy();
     log_init("worker", settings.texts.debug ? LOG_DEBUG : LOG_INFO);
     stop_init();
     crash_init(argc, argv);

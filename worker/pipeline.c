@@ -12,14 +12,14 @@
 #include <unistd.h>
 
 static void (*const bodies[STAGE_COUNT])(struct pipeline *) = {
-    [STAGE_GRANT] = stage_grant_run,
-    [STAGE_FETCH] = stage_fetch_run,
-    [STAGE_INFER] = stage_infer_run,
+    [STAGE_GRANT] = stage_grant_run,     [STAGE_FETCH] = stage_fetch_run,
+    [STAGE_LOAD] = stage_load_run,       [STAGE_INFER] = stage_infer_run,
     [STAGE_DELIVER] = stage_deliver_run,
 };
 
 /* As top and a core dump show them; at most 15 characters. */
-static const char *const names[STAGE_COUNT] = {"dk-grant", "dk-fetch", "dk-infer", "dk-deliver"};
+static const char *const names[STAGE_COUNT] = {"dk-grant", "dk-fetch", "dk-load", "dk-infer",
+                                               "dk-deliver"};
 
 int pipeline_blame_store(struct task *task, int rc, const char *what, int status)
 {
@@ -42,6 +42,14 @@ static void signal_done(struct pipeline *pipeline)
     (void)written;
 }
 
+static void close_door(struct pipeline *pipeline, enum stage stage)
+{
+    if (stage == STAGE_LOAD)
+        residency_close(pipeline->residency);
+    else
+        ring_close(pipeline->rings[stage]);
+}
+
 /* The last thread of a stage closes the ring behind it. Earlier stages have ended by then, so
  * nobody is left who could push there. */
 static void end_of_stage(struct pipeline *pipeline, enum stage stage)
@@ -51,7 +59,7 @@ static void end_of_stage(struct pipeline *pipeline, enum stage stage)
     if (stage == STAGE_DELIVER)
         signal_done(pipeline);
     else
-        ring_close(pipeline->rings[stage + 1]);
+        close_door(pipeline, stage + 1);
 }
 
 static void *run_thread(void *argument)
@@ -66,7 +74,7 @@ static void *run_thread(void *argument)
 
 static int start_threads(struct pipeline *pipeline, struct err *err)
 {
-    const int counts[STAGE_COUNT] = {1, (int)pipeline->settings->fetchers, 1,
+    const int counts[STAGE_COUNT] = {1, (int)pipeline->settings->fetchers, 1, 1,
                                      (int)pipeline->settings->uploaders};
     size_t total = 0;
     for (int stage = 0; stage < STAGE_COUNT; stage++)
@@ -89,15 +97,20 @@ static int start_threads(struct pipeline *pipeline, struct err *err)
     return 0;
 }
 
-static struct pipeline *create(const struct settings *settings, struct residents *residents,
+size_t pipeline_capacity(const struct settings *settings, const struct residency *residency)
+{
+    return (size_t)residency_batch_max(residency) + (size_t)settings->depth;
+}
+
+static struct pipeline *create(const struct settings *settings, struct residency *residency,
                                const struct queue *queues, const char *worker_id)
 {
-    size_t capacity = (size_t)residents->batch_max + (size_t)settings->depth;
+    size_t capacity = 2 * pipeline_capacity(settings, residency);
     struct pipeline *pipeline = calloc(1, sizeof *pipeline);
     if (!pipeline)
         return NULL;
     pipeline->settings = settings;
-    pipeline->residents = residents;
+    pipeline->residency = residency;
     pipeline->queues = queues;
     pipeline->worker_id = worker_id;
     pipeline->redis.name = "redis";
@@ -107,24 +120,24 @@ static struct pipeline *create(const struct settings *settings, struct residents
     pipeline->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     bool whole = pipeline->done_fd >= 0 && (pipeline->roster = roster_create(capacity));
     for (int stage = 0; stage < STAGE_COUNT && whole; stage++)
-        whole = (pipeline->rings[stage] = ring_create(capacity)) != NULL;
+        whole = stage == STAGE_LOAD || (pipeline->rings[stage] = ring_create(capacity)) != NULL;
     if (!whole)
         pipeline_destroy(&pipeline);
     return pipeline;
 }
 
-int pipeline_start(const struct settings *settings, struct residents *residents,
+int pipeline_start(const struct settings *settings, struct residency *residency,
                    const struct queue *queues, const char *worker_id,
                    struct pipeline **out_pipeline, struct err *err)
 {
-    struct pipeline *pipeline = create(settings, residents, queues, worker_id);
+    struct pipeline *pipeline = create(settings, residency, queues, worker_id);
     if (!pipeline)
         return err_set(err, ERR_NOMEM, NULL, "no memory for the pipeline");
     int rc = start_threads(pipeline, err);
     if (rc < 0) {
         /* A stage that has no thread can't close the next ring: end them all. */
         for (int stage = 0; stage < STAGE_COUNT; stage++)
-            ring_close(pipeline->rings[stage]);
+            close_door(pipeline, (enum stage)stage);
         pipeline_destroy(&pipeline);
         return rc;
     }
@@ -135,6 +148,15 @@ int pipeline_start(const struct settings *settings, struct residents *residents,
 void pipeline_pass(struct pipeline *pipeline, enum stage next, struct task *task)
 {
     enum stage stage = task_is_over(task) ? STAGE_DELIVER : next;
+    if (stage == STAGE_LOAD) {
+        enum residency_door door = residency_enter(pipeline->residency, task);
+        if (door == RESIDENCY_PARKED)
+            return;
+        task->release |= door == RESIDENCY_SHUT;
+        stage = door == RESIDENCY_OPEN ? STAGE_INFER : STAGE_DELIVER;
+    }
+    if (stage == STAGE_DELIVER)
+        residency_leave(pipeline->residency, task);
     /* Rings are closed from the front, after the last that could push: this can't be refused. */
     if (ring_push(pipeline->rings[stage], task) < 0) {
         roster_remove(pipeline->roster, task);
@@ -156,7 +178,10 @@ void pipeline_fail(struct pipeline *pipeline, int rc, const struct err *err)
 {
     log_event(LOG_ERROR, "worker.fatal", "code", LOG_S, err_name(rc), "error", LOG_S, err->text,
               NULL);
-    atomic_store(&pipeline->fatal, rc);
+    if (!atomic_exchange(&pipeline->failing, 1)) {
+        pipeline->why = *err;
+        atomic_store(&pipeline->fatal, rc);
+    }
     signal_done(pipeline);
 }
 

@@ -3,24 +3,27 @@
  * The stages, each in threads of its own, with bounded rings between them:
  *
  *     loop ─to_grant→ grant ─to_fetch→ fetch, decode (n) ─to_infer→ infer ─to_deliver→ deliver (n)
- *                       └──────────────── failed, released ───────────────────^
+ *                       │                    └─parked→ load ─^                       ^
+ *                       └──────────────── failed, released ──────────────────────────┘
  *
- *     rc = pipeline_start(&settings, &residents, queues, worker_id, &pipeline, &err);
+ *     rc = pipeline_start(&settings, residency, queues, worker_id, &pipeline, &err);
  *     roster_add(pipeline->roster, task);
  *     pipeline_pass(pipeline, STAGE_GRANT, task);
  *     pipeline_drain(pipeline);                 // what is inside goes to its end
  *     poll(pipeline_done_fd(pipeline))          // readable once the last stage has ended
  *     pipeline_destroy(&pipeline);              // joins
  *
+ * The loader has no ring: tasks whose model is not there are parked with the residency.
  * A stage that ends closes its ring, so the end runs down the road by itself. The rings hold as
  * many tasks as the roster, so a push never waits for long and nothing here can deadlock: memory
  * is bounded by the roster. Functions belong to the loop's thread unless they say otherwise. */
 #ifndef DARKROOM_WORKER_PIPELINE_H
 #define DARKROOM_WORKER_PIPELINE_H
 
+#include "common/err.h"
 #include "common/queue_worker.h"
 #include "worker/outage.h"
-#include "worker/resident.h"
+#include "worker/residency.h"
 #include "worker/ring.h"
 #include "worker/roster.h"
 #include "worker/settings.h"
@@ -34,7 +37,7 @@
 struct http_client;
 struct pipeline;
 
-enum stage { STAGE_GRANT, STAGE_FETCH, STAGE_INFER, STAGE_DELIVER, STAGE_COUNT };
+enum stage { STAGE_GRANT, STAGE_FETCH, STAGE_LOAD, STAGE_INFER, STAGE_DELIVER, STAGE_COUNT };
 
 /* One thread of a stage. */
 struct stage_thread {
@@ -49,16 +52,18 @@ struct pipeline {
     const struct settings *settings;
     const struct queue *queues; /* one for each shard */
     const char *worker_id;
-    struct residents *residents; /* the models inside belong to the inference stage */
+    struct residency *residency; /* borrowed */
 
     struct roster *roster;           /* owned */
-    struct ring *rings[STAGE_COUNT]; /* owned: what waits for each stage */
+    struct ring *rings[STAGE_COUNT]; /* owned: what waits for each stage; not of STAGE_LOAD */
     struct stage_thread *threads;    /* owned */
     size_t thread_count;
     atomic_int running[STAGE_COUNT]; /* threads that have not ended */
     int done_fd;                     /* owned */
 
-    atomic_int fatal;          /* ERR_DEVICE: end the process */
+    atomic_int failing;        /* somebody has written `why` */
+    struct err why;            /* before `fatal` is set */
+    atomic_int fatal;          /* the process has to end: ERR_DEVICE, or no model is left */
     atomic_llong no_grants_ms; /* clock_ms() until which claiming makes no sense; 0 */
     struct outage redis;       /* the loop's */
     struct outage dispatcher, inputs, results;
@@ -67,7 +72,7 @@ struct pipeline {
     atomic_llong jobs;                /* settled with a result */
 };
 
-int pipeline_start(const struct settings *settings, struct residents *residents,
+int pipeline_start(const struct settings *settings, struct residency *residency,
                    const struct queue *queues, const char *worker_id,
                    struct pipeline **out_pipeline, struct err *err);
 
@@ -80,7 +85,12 @@ int pipeline_done_fd(const struct pipeline *pipeline);
 /* Waits for the stages, which pipeline_drain() has ended. Harmless on NULL. */
 void pipeline_destroy(struct pipeline **pipeline);
 
-/* Hands a task on: to `next`, or to the last stage where it is over. Takes it. Any thread. */
+/* How many jobs may be under way, those not counted that wait for their model: the roster has room
+ * for as many of these. */
+size_t pipeline_capacity(const struct settings *settings, const struct residency *residency);
+
+/* Hands a task on: to `next`, or to the last stage where it is over. What is for STAGE_LOAD goes on
+ * to the network at once if its model is there. Takes it. Any thread. */
 void pipeline_pass(struct pipeline *pipeline, enum stage next, struct task *task);
 
 /* ---- for the stages ------------------------------------------------------------------------- */
@@ -88,10 +98,11 @@ void pipeline_pass(struct pipeline *pipeline, enum stage next, struct task *task
 /* The bodies: each pops its ring until that is closed. */
 void stage_grant_run(struct pipeline *pipeline);
 void stage_fetch_run(struct pipeline *pipeline);
+void stage_load_run(struct pipeline *pipeline);
 void stage_infer_run(struct pipeline *pipeline);
 void stage_deliver_run(struct pipeline *pipeline);
 
-/* The process can't go on: tells the loop. */
+/* The process can't go on: tells the loop. The first one's reason counts. */
 void pipeline_fail(struct pipeline *pipeline, int rc, const struct err *err);
 /* A client of a stage's own; the process can't go on without it. */
 int pipeline_open_client(struct pipeline *pipeline, int64_t timeout_ms,

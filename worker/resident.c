@@ -2,33 +2,11 @@
 #include "worker/resident.h"
 
 #include "common/err.h"
-#include "common/log.h"
 #include "worker/develop.h"
 #include "worker/settings.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-
-static bool is_wanted(const struct config_list *names, const char *name)
-{
-    bool found = names->count == 0;
-    for (size_t i = 0; i < names->count; i++)
-        found |= !strcmp(names->items[i], name);
-    return found;
-}
-
-static int check_names(const struct residents *residents, const struct settings *settings,
-                       struct err *err)
-{
-    const struct config_list *names = &settings->texts.model;
-    for (size_t i = 0; i < names->count; i++)
-        if (!manifest_set_find(&residents->manifests, names->items[i]))
-            return err_set(err, ERR_NOT_FOUND, "model", "no manifest %s/%.64s.json",
-                           settings->texts.models, names->items[i]);
-    if (residents->manifests.count == 0)
-        return err_set(err, ERR_NOT_FOUND, "models", "no manifest in %s", settings->texts.models);
-    return 0;
-}
 
 static int batch_max(const struct settings *settings, const struct manifest *manifest)
 {
@@ -62,8 +40,18 @@ int resident_check(const struct manifest *manifest, const struct model_info *inf
     return 0;
 }
 
-static int open_one(const struct settings *settings, const struct manifest *manifest,
-                    struct resident *out, struct err *err)
+void resident_init(struct resident *resident, const struct settings *settings,
+                   const struct manifest *manifest)
+{
+    *resident = (struct resident){
+        .manifest = manifest,
+        .batch_max = batch_max(settings, manifest),
+    };
+    resident->parked_end = &resident->parked;
+}
+
+static struct model_options options_of(const struct settings *settings,
+                                       const struct manifest *manifest)
 {
     struct model_options options = model_options_default();
     options.architecture = manifest->architecture;
@@ -72,87 +60,74 @@ static int open_one(const struct settings *settings, const struct manifest *mani
     options.precision = settings->precision;
     options.threads = (int)settings->threads;
     options.size = manifest->size;
-    int rc = manifest_check_weights(manifest, out->weights_sha256, err);
+    return options;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* A bundle of TensorFlow is named by what its files' names begin with. */
+static void look_at(const char *path, struct stat *out_file)
+{
+    char index[4096];
+    *out_file = (struct stat){0};
+    if (stat(path, out_file) < 0 &&
+        snprintf(index, sizeof index, "%s.index", path) < (int)sizeof index &&
+        stat(index, out_file) < 0)
+        *out_file = (struct stat){0}; /* who opens it says what is wrong */
+}
+
+/* The hash stands in every result, and reading a gigabyte for it takes a second: once is enough, as
+ * long as it is the same file. */
+static int identify(struct resident *resident, struct err *err)
+{
+    const struct manifest *manifest = resident->manifest;
+    struct stat file;
+    look_at(manifest->weights_path, &file);
+    if (resident->info)
+        return same_file(&file, &resident->file)
+                   ? 0
+                   : err_set(err, ERR_CONFLICT, "weights",
+                             "%s was replaced while the worker ran: start it again",
+                             manifest->weights_path);
+    resident->file = file;
+    return manifest_check_weights(manifest, resident->weights_sha256, err);
+}
+
+int resident_open(struct resident *resident, const struct settings *settings,
+                  struct model **out_model, struct err *err)
+{
+    const struct manifest *manifest = resident->manifest;
+    const struct model_options options = options_of(settings, manifest);
+    struct model *model = NULL;
+    int rc = identify(resident, err);
     if (rc == 0)
-        rc = model_open(manifest->weights_path, &options, &out->model, err);
+        rc = model_open(manifest->weights_path, &options, &model, err);
     if (rc == 0)
-        rc = resident_check(manifest, model_info(out->model), err);
+        rc = resident_check(manifest, model_info(model), err);
     if (rc < 0) {
-        model_close(&out->model);
+        model_close(&model);
         return rc;
     }
-    out->manifest = manifest;
-    out->info = model_info(out->model);
-    out->format = develop_format(manifest, out->info);
-    out->size = out->info->size;
-    out->batch_max = batch_max(settings, manifest);
+    if (!resident->info) {
+        resident->known = *model_info(model);
+        resident->format = develop_format(manifest, &resident->known);
+        resident->size = resident->known.size;
+        resident->info = &resident->known;
+    }
+    *out_model = model;
     return 0;
 }
 
-/* A device that has no such layers yet leaves the model to others, unless it was named. */
-static bool may_be_left_out(const struct settings *settings, const struct manifest *manifest,
-                            int rc, const struct err *err)
+int resident_prepare(const struct resident *resident, struct model *model, struct err *err)
 {
-    if (rc != ERR_UNSUPPORTED || settings->texts.model.count > 0 || strcmp(err->field, "device"))
-        return false;
-    log_event(LOG_WARN, "worker.model_left_out", "model", LOG_S, manifest->name, "reason", LOG_S,
-              err->text, NULL);
-    return true;
-}
-
-int residents_open(const struct settings *settings, struct residents *out_residents,
-                   struct err *err)
-{
-    struct residents residents = {0};
-    struct err last = {0};
-    int rc = manifest_set_load(settings->texts.models, &residents.manifests, err);
-    if (rc == 0)
-        rc = check_names(&residents, settings, err);
-    if (rc == 0 && !(residents.items = calloc(residents.manifests.count, sizeof(struct resident))))
-        rc = ERR_NOMEM;
-    for (size_t i = 0; i < residents.manifests.count && rc == 0; i++) {
-        const struct manifest *manifest = &residents.manifests.items[i];
-        if (!is_wanted(&settings->texts.model, manifest->name))
-            continue;
-        struct resident *resident = &residents.items[residents.count];
-        struct err why = {0};
-        rc = open_one(settings, manifest, resident, &why);
-        if (may_be_left_out(settings, manifest, rc, &why)) {
-            *resident = (struct resident){0};
-            last = why;
-            rc = 0;
-            continue;
-        }
-        if (rc < 0) {
-            err_set(err, rc, why.field, "%s", why.text);
-            break;
-        }
-        residents.count++;
-        if (resident->batch_max > residents.batch_max)
-            residents.batch_max = resident->batch_max;
-    }
-    if (rc == 0 && residents.count == 0)
-        rc = err_set(err, last.code, last.field, "%s", last.text);
-    if (rc < 0)
-        residents_close(&residents);
-    else
-        *out_residents = residents;
+    int rc = model_prepare(model, 1, err);
+    for (int batch = 2; rc == 0 && batch < resident->batch_max; batch *= 2)
+        rc = model_prepare(model, batch, err);
+    if (rc == 0 && resident->batch_max > 1)
+        rc = model_prepare(model, resident->batch_max, err);
     return rc;
-}
-
-void residents_close(struct residents *residents)
-{
-    for (size_t i = 0; i < residents->count; i++)
-        model_close(&residents->items[i].model);
-    free(residents->items);
-    manifest_set_fini(&residents->manifests);
-    *residents = (struct residents){0};
-}
-
-struct resident *residents_find(const struct residents *residents, const char *name)
-{
-    for (size_t i = 0; i < residents->count; i++)
-        if (!strcmp(residents->items[i].manifest->name, name))
-            return &residents->items[i];
-    return NULL;
 }

@@ -34,6 +34,8 @@ static const struct config_option options[] = {
     {"precision", CONFIG_TEXT, FIELD(texts.precision), "f32", .help = "f32, bf16 or f16"},
     {"threads", CONFIG_INT, FIELD(threads), "0", 0, 1024, NULL,
      "of the network on the CPU; 0: every core"},
+    {"memory", CONFIG_INT, FIELD(memory), "0", 0, INT64_C(1) << 50, "bytes",
+     "that loaded models may take; 0: half of the host's, or 85 % of what a GPU has free"},
     {"batch", CONFIG_INT, FIELD(batch), "0", 0, MODEL_MAX_BATCH, "jobs",
      "most in one run; 0: one on the CPU, what the manifest allows on a GPU"},
     {"depth", CONFIG_INT, FIELD(depth), "3", 1, 256, "jobs",

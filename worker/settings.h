@@ -38,6 +38,7 @@ struct settings {
     int64_t depth; /* jobs claimed beyond the batch, so that the next one is decoded in time */
     int64_t fetchers, uploaders;
     int64_t threads;
+    int64_t memory; /* bytes that loaded models may take; 0: a share of what there is */
     int64_t spot_poll_ms;
     bool spot_rebalance, spot_acknowledge;
 

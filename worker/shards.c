@@ -47,7 +47,7 @@ static void on_hello(int rc, const struct redis_reply *reply, void *data)
     }
     if (!loop->ready)
         log_event(LOG_INFO, "worker.ready", "worker", LOG_S, loop->worker_id, "models", LOG_I,
-                  (int64_t)loop->model_count, "device", LOG_S,
+                  (int64_t)loop->view.served, "device", LOG_S,
                   model_device_name(loop->settings->device), "since_exec_ms", LOG_I, uptime_ms(),
                   NULL);
     loop->ready = true;
@@ -77,8 +77,8 @@ static void say_hello(struct shard *shard)
     const struct queue_hello hello = {
         .worker = loop->worker_id,
         .models = loop->models,
-        .model_count = loop->model_count,
-        .slots = loop->residents.batch_max,
+        .model_count = loop->view.served,
+        .slots = residency_batch_max(loop->residency),
         .device = model_device_name(loop->settings->device),
     };
     queue_hello_command(shard->queue, &hello, &loop->command);
@@ -99,7 +99,24 @@ static void greet(struct shard *shard)
         return;
     }
     shard->checked = true;
-    say_hello(shard);
+    /* With nothing to serve it is said later. */
+    if (loop->view.served > 0)
+        say_hello(shard);
+}
+
+void shards_look_at_models(struct loop *loop)
+{
+    unsigned before = loop->view.changes;
+    loop->view = residency_look(loop->residency, loop->models, QUEUE_MODELS_MAX);
+    if (loop->view.changes == before)
+        return;
+    claims_stop_waiting(loop);
+    if (loop->view.members == loop->told)
+        return;
+    loop->told = loop->view.members;
+    for (unsigned i = 0; i < loop->shard_count; i++)
+        if (loop->shards[i].checked && loop->shards[i].down_ms == 0 && loop->view.served > 0)
+            say_hello(&loop->shards[i]);
 }
 
 /* ---- what goes back -------------------------------------------------------------------------- */

@@ -110,7 +110,7 @@ void stage_fetch_run(struct pipeline *pipeline)
             else
                 fetch_and_decode(pipeline, client, task);
         }
-        pipeline_pass(pipeline, STAGE_INFER, task);
+        pipeline_pass(pipeline, STAGE_LOAD, task);
     }
     http_client_destroy(&client);
 }

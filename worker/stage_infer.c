@@ -4,7 +4,6 @@
  * waits for more: while it runs, the next batch gathers. */
 #include "common/clock.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "gpu/pixels.h"
 #include "worker/pipeline.h"
 
@@ -120,6 +119,8 @@ static int run(struct infer *infer, int first, int count, struct err *err)
     int64_t before_us = pipeline_thread_cpu_us();
     rc = run_rows(infer, tasks[0]->resident->model, rows, err);
     infer->network_cpu_us += pipeline_thread_cpu_us() - before_us;
+    residency_weigh(infer->pipeline->residency, tasks[0]->resident,
+                    model_bytes(tasks[0]->resident->model));
     row = 0;
     for (int i = 0; i < count && rc == 0; row += rows_of(tasks[i]), i++)
         tasks[i]->rc = keep_output(tasks[i], infer->output + row * info->out_values,
@@ -148,30 +149,9 @@ static void run_batch(struct infer *infer)
             run_alone(infer, i);
 }
 
-/* Pays for the plan while the first job is still on its way. The weights were checked before: what
- * fails here is this machine's fault, and must not become that of people's jobs. */
-static int prepare(struct pipeline *pipeline)
-{
-    struct resident *resident = &pipeline->residents->items[0];
-    struct err err = {0};
-    int64_t before_ms = clock_ms();
-    int rc = model_prepare(resident->model, 1, &err);
-    if (rc < 0)
-        pipeline_fail(pipeline, rc, &err);
-    else
-        log_event(LOG_INFO, "worker.prepared", "model", LOG_S, resident->manifest->name, "ms",
-                  LOG_I, clock_ms() - before_ms, NULL);
-    return rc;
-}
-
 void stage_infer_run(struct pipeline *pipeline)
 {
     struct infer infer = {.pipeline = pipeline};
-    int64_t before_us = pipeline_thread_cpu_us();
-    if (prepare(pipeline) < 0)
-        return;
-    infer.network_cpu_us = pipeline_thread_cpu_us() - before_us;
-
     while (gather(&infer)) {
         if (infer.count == 0)
             continue;

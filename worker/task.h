@@ -63,14 +63,14 @@ struct task {
     uint32_t attempt; /* 1: the first */
     char public_id[ID_PUBLIC_SIZE];
     char extension[JOB_EXTENSION_SIZE];
-    char trace[TRACE_TEXT_SIZE];     /* where its client sent one; else "" */
-    bool alone;                      /* a suspect: nothing may run beside it */
-    const struct resident *resident; /* borrowed: the model */
-    struct job_spec spec;            /* owned */
-    int64_t claimed_us;              /* clock_us() */
-    int64_t limit_ms;                /* for the network; waiting for it doesn't count */
-    int64_t created_ms;              /* since 1970, by Redis' clock */
-    int64_t queued_ms;               /* from submit to claim, by two clocks: for the log only */
+    char trace[TRACE_TEXT_SIZE]; /* where its client sent one; else "" */
+    bool alone;                  /* a suspect: nothing may run beside it */
+    struct resident *resident;   /* borrowed: the model */
+    struct job_spec spec;        /* owned */
+    int64_t claimed_us;          /* clock_us() */
+    int64_t limit_ms;            /* for the network; waiting for it doesn't count */
+    int64_t created_ms;          /* since 1970, by Redis' clock */
+    int64_t queued_ms;           /* from submit to claim, by two clocks: for the log only */
 
     /* What it gathers. */
     struct task_grant grant;
@@ -90,6 +90,10 @@ struct task {
     int64_t step_us[STEP_COUNT];
     int64_t mark_us; /* where the present step began */
     bool begun;      /* the roster's: see roster_begin() */
+
+    /* The residency's. */
+    bool admitted;     /* its model stays loaded for it */
+    struct task *next; /* while it is parked */
 
     atomic_int verdict;         /* enum task_verdict; changed by the roster only */
     atomic_llong in_network_ms; /* clock_ms() when the network began with it; 0: not in there */

@@ -166,7 +166,7 @@ static void a_short_sleep_ends_by_itself(void)
 static void only_what_is_in_the_network_past_the_end_is_not_waited_for(void)
 {
     const struct manifest manifest = {.cost_ms = 1000};
-    const struct resident resident = {.manifest = &manifest};
+    struct resident resident = {.manifest = &manifest};
     struct roster *roster = roster_create(4);
     struct task *a = make(1, 1), *b = make(2, 1), *c = make(3, 1);
     a->resident = b->resident = c->resident = &resident;

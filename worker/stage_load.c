@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Beside the road: the loader. It looks at the weights of every model, loads those that jobs wait
+ * for and closes those whose room they need, while the network runs others. */
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "worker/pipeline.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Threads that oneDNN starts for a load inherit it. */
+#define NICE 10
+
+struct load {
+    struct pipeline *pipeline;
+    bool any; /* some model was fit */
+};
+
+/* Once there are others to hold up. */
+static void step_back(void)
+{
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+}
+
+/* Opens, makes room and prepares. Where the device says that it is full all the same, one model
+ * after the other has to go. */
+static int load(const struct load *load, struct resident *resident, struct model **out_model,
+                struct err *err)
+{
+    struct residency *residency = load->pipeline->residency;
+    int rc;
+    do {
+        struct err again = {0};
+        struct model *model = NULL;
+        rc = resident_open(resident, load->pipeline->settings, &model, &again);
+        if (rc == 0)
+            rc = residency_make_room(residency, resident,
+                                     model_estimate(model, resident->batch_max), &again);
+        if (rc == 0)
+            rc = resident_prepare(resident, model, &again);
+        if (rc == 0)
+            *out_model = model;
+        else
+            model_close(&model);
+        *err = again;
+    } while (rc == ERR_NOMEM && residency_evict(residency));
+    return rc;
+}
+
+/* Whether it could be loaded. */
+static int check(const struct load *load, struct resident *resident, struct err *err)
+{
+    struct model *model = NULL;
+    int rc = resident_open(resident, load->pipeline->settings, &model, err);
+    if (rc == 0)
+        rc = residency_fits(load->pipeline->residency, resident,
+                            model_estimate(model, resident->batch_max), err);
+    model_close(&model);
+    return rc;
+}
+
+/* What a worker was told to serve, and never could, is a mistake of who started it; so is one that
+ * has nothing left. A broken device is the process's end. */
+static bool is_the_end(const struct load *load, const struct resident *resident, int rc)
+{
+    return rc == ERR_DEVICE || !residency_has_any(load->pipeline->residency) ||
+           (load->pipeline->settings->texts.model.count > 0 && !resident->info);
+}
+
+/* Those that are not admitted go back uncharged: another worker may have better weights. */
+static void pass_on(struct pipeline *pipeline, struct task *task)
+{
+    while (task) {
+        struct task *next = task->next; /* it belongs to the next stage in a moment */
+        task->release |= !task->admitted;
+        pipeline_pass(pipeline, STAGE_INFER, task);
+        task = next;
+    }
+}
+
+static void leave_out(struct load *load, struct resident *resident, int rc, const struct err *err)
+{
+    struct pipeline *pipeline = load->pipeline;
+    log_event(LOG_WARN, "worker.model_left_out", "model", LOG_S, resident->manifest->name, "code",
+              LOG_S, err_name(rc), "reason", LOG_S, err->text, NULL);
+    struct task *tasks = residency_left_out(pipeline->residency, resident);
+    if (is_the_end(load, resident, rc))
+        pipeline_fail(pipeline, rc, err);
+    pass_on(pipeline, tasks);
+}
+
+static int do_load(struct load *self, struct resident *resident, struct err *err)
+{
+    struct residency *residency = self->pipeline->residency;
+    struct model *model = NULL;
+    int64_t before_ms = clock_ms();
+    int rc = load(self, resident, &model, err);
+    if (rc < 0)
+        return rc;
+    struct model_bytes bytes = model_bytes(model);
+    struct task *tasks = residency_loaded(residency, resident, model);
+    log_event(LOG_INFO, "worker.loaded", "model", LOG_S, resident->manifest->name, "ms", LOG_I,
+              clock_ms() - before_ms, "host_bytes", LOG_I, (int64_t)bytes.host, "device_bytes",
+              LOG_I, (int64_t)bytes.device, NULL);
+    pass_on(self->pipeline, tasks);
+    return 0;
+}
+
+static int do_check(struct load *self, struct resident *resident, struct err *err)
+{
+    int rc = check(self, resident, err);
+    if (rc == 0)
+        pass_on(self->pipeline, residency_checked(self->pipeline->residency, resident));
+    return rc;
+}
+
+void stage_load_run(struct pipeline *pipeline)
+{
+    struct load self = {.pipeline = pipeline};
+    struct resident *resident;
+    enum residency_work work;
+    while (residency_next(pipeline->residency, &resident, &work) == 0) {
+        struct err why = {0};
+        int ended = work == RESIDENCY_LOAD ? do_load(&self, resident, &why)
+                                           : do_check(&self, resident, &why);
+        if (ended < 0)
+            leave_out(&self, resident, ended, &why);
+        else if (!self.any)
+            step_back();
+        self.any |= ended == 0;
+        /* There may be other models to claim for. */
+        roster_nudge(pipeline->roster);
+    }
+}

@@ -18,6 +18,7 @@
 
 struct err;
 struct network;
+struct tensor;
 struct weights;
 
 /* What the tensors say. */
@@ -50,6 +51,11 @@ struct architecture {
     /* Between pictures and tensors, as the original of this variant does it. */
     struct pixels_format (*format)(const char *variant);
 };
+
+/* For a recognise(): the first layer's kernel has rank 4 and, as dim[axis], 1 to `most` channels.
+ * ERR_CORRUPT with both shapes, `wanted` being "Cx3x7x7" or so. */
+int architecture_check_first(const char *name, const struct tensor *tensor, int axis, int64_t most,
+                             const char *wanted, struct err *err);
 
 /* NULL where there is none of this name. */
 const struct architecture *architectures_find(const char *name);

@@ -167,18 +167,15 @@ struct between {
     int weight[2]; /* their sum is 2048 */
 };
 
+/* Past an edge both are the edge. The weights stay as they are there, for they round apart. */
 static struct between find_between(int out, int in_size, double ratio)
 {
-    float at = (float)((out + 0.5) * ratio - 0.5);
-    int first = (int)floorf(at);
-    float part = at - (float)first;
-    if (first < 0 || first >= in_size - 1) {
-        first = first < 0 ? 0 : in_size - 1;
-        part = 0;
-    }
+    const float at = (float)((out + 0.5) * ratio - 0.5);
+    const int below = (int)floorf(at), above = below + 1;
+    const float part = at - (float)below;
     return (struct between){
-        .first = first,
-        .second = first + 1 < in_size ? first + 1 : first,
+        .first = below < 0 ? 0 : below,
+        .second = above < in_size ? above : in_size - 1,
         .weight = {(int)lrintf((1.0f - part) * 2048.0f), (int)lrintf(part * 2048.0f)},
     };
 }

@@ -66,13 +66,15 @@ void ahead_make_conv(struct compiler *c, int i)
     const bool doubled = reads_doubled(net, l);
     const struct layer *cam = from->kind == LAYER_CAM ? from : NULL;
     const struct layer *src = doubled || cam ? &net->layers[from->input] : from;
-    struct fold fold = {
+    const int inputs = src->kind == LAYER_INPUT ? (int)src->c : view_round_up(src->c);
+    const bool nearest = doubled && l->kernel == 3 &&
+                         conv_winograd_pays(&plan->machine, inputs, view_round_up(l->c));
+    const struct fold fold = {
         /* The picture that comes in from outside is not in blocks. */
-        .inputs = src->kind == LAYER_INPUT ? (int)src->c : view_round_up(src->c),
+        .inputs = inputs,
         .outputs = view_round_up(l->c),
-        .doubled = doubled,
+        .doubled = doubled && !nearest,
     };
-    fold.three_taps = doubled && conv_winograd_pays(&plan->machine, fold.inputs, fold.outputs * 4);
     struct folded folded;
     int rc = fold_conv(l, cam, &fold, &folded);
     if (rc == 0) {
@@ -80,13 +82,16 @@ void ahead_make_conv(struct compiler *c, int i)
             .name = l->name,
             .inputs = fold.inputs,
             .outputs = folded.outputs,
-            .h = (int)src->h,
-            .w = (int)src->w,
+            .h = (int)(nearest ? from->h : src->h),
+            .w = (int)(nearest ? from->w : src->w),
             .kernel = folded.kernel,
             .stride = l->stride,
             .padding = ahead_padding(net, i),
+            .nearest = nearest,
             .relu = ahead_only_relu(net, i),
         };
+        if (nearest)
+            spec.padding.mode = PADDING_REFLECT;
         rc = conv_create(&plan->machine, &spec, folded.weights, folded.bias, &plan->convs[i],
                          c->err);
         fold_fini(&folded);

@@ -89,7 +89,7 @@ static int open_cpu(const struct network *network, const struct backend_options 
     isa_limit_onednn();
     /* oneDNN fixes the split of its work when a primitive is made. */
     omp_set_num_threads(options->threads);
-    s->plan.threads = options->threads;
+    s->plan.threads = s->plan.machine.threads = options->threads;
     s->plan.machine.winograd = !chain_fits(network); /* chains read channels last */
     s->in_values = layer_values(&network->layers[0]);
     s->out_values = layer_values(&network->layers[network->count - 1]);

@@ -34,67 +34,87 @@ static struct value compile_planes_conv(struct compiler *c, int i)
     return made;
 }
 
-/* The raw result of a convolution with folded upsampling: its four phases, seen as one picture. */
-static void show_phases(const struct conv *conv, int channels, struct operand *at)
+/* The raw result of a convolution with folded upsampling: its four phases, seen as one picture, of
+ * which phase 1 starts a pixel later. */
+static void show_phases(int channels, struct operand *at)
 {
     struct view *v = &at->view;
     const int blocks = channels / VIEW_BLOCK;
-    const bool overlap = conv->out_h == v->h + 1; /* 2x2 taps: phase 1 starts a pixel later */
-    v->phase_x = blocks * v->block + (overlap ? v->pixel : 0);
-    v->phase_y = 2 * blocks * v->block + (overlap ? v->row : 0);
+    v->phase_x = blocks * v->block + v->pixel;
+    v->phase_y = 2 * blocks * v->block + v->row;
     v->doubled = true;
     v->blocks = blocks;
     v->h *= 2;
     v->w *= 2;
 }
 
-static struct value compile_conv(struct compiler *c, int i)
+/* The picture from outside, as convolution `i` wants it. */
+static struct operand pack(struct compiler *c, int i)
+{
+    const struct layer *source = &c->network->layers[c->network->layers[i].input];
+    const struct form form = ahead_form(c, i);
+    const int64_t around = form.padding.before + form.padding.after;
+    const int64_t values = (source->h + around) * (source->w + around) * source->c;
+    struct operand made = {.buffer = compiler_buffer(c, values * (int64_t)sizeof(float))};
+    compiler_emit(c, (struct step){.kind = STEP_PACK,
+                                   .layer = source,
+                                   .src = compiler_nothing,
+                                   .dst = made,
+                                   .other = compiler_nothing,
+                                   .padding = form.padding});
+    return made;
+}
+
+/* The input of convolution `i` in the form that it wants. */
+static struct operand finish(struct compiler *c, int i)
 {
     const struct layer *l = &c->network->layers[i];
     const struct layer *source = &c->network->layers[l->input];
+    const struct form form = ahead_form(c, i);
+    struct value v = c->values[l->input];
+    v.doubled = false; /* folded into the weights, as the attention is */
+    v.cam = NULL;
+    if (!value_has_form(&v, form)) {
+        v = value_apply(c, l, &v, NULL, form);
+        /* Whoever reads the same layer later finds it computed. */
+        if (source->kind != LAYER_UPSAMPLE && source->kind != LAYER_CAM)
+            c->values[l->input] = v;
+    }
+    v.at.origin = 0;
+    return v.at;
+}
+
+static struct value compile_conv(struct compiler *c, int i)
+{
+    const struct layer *l = &c->network->layers[i];
     const struct conv *conv = c->plan->convs[i];
     struct value v = c->values[l->input];
     struct value made = {.kind = VALUE_PICTURE};
     if (ahead_is_planes_conv(c->network, i))
         return compile_planes_conv(c, i);
-    const bool doubled = v.doubled;
-    struct form form = ahead_form(c, i);
-    v.doubled = false;
-    v.cam = NULL;
-    struct operand src;
+    struct step step = {.kind = STEP_CONV, .layer = l, .other = compiler_nothing, .conv = conv};
+    const bool folded = v.doubled && !conv->unfinished;
     if (v.kind == VALUE_INPUT) {
-        const int64_t around = form.padding.before + form.padding.after;
-        const int64_t values = (source->h + around) * (source->w + around) * source->c;
-        src = (struct operand){.buffer = compiler_buffer(c, values * (int64_t)sizeof(float))};
-        compiler_emit(c, (struct step){.kind = STEP_PACK,
-                                       .layer = source,
-                                       .src = compiler_nothing,
-                                       .dst = src,
-                                       .other = compiler_nothing,
-                                       .padding = form.padding});
+        step.src = pack(c, i);
+    } else if (conv->unfinished) {
+        if (v.doubled)
+            v = value_double(c, l, &v);
+        step.src = v.at;
+        step.scale = v.scale;
+        step.shift = v.shift;
+        step.slope = v.slope;
     } else {
-        if (!value_has_form(&v, form)) {
-            v = value_apply(c, l, &v, NULL, form);
-            /* Whoever reads the same layer later finds it computed. */
-            if (source->kind != LAYER_UPSAMPLE && source->kind != LAYER_CAM)
-                c->values[l->input] = v;
-        }
-        src = v.at;
-        src.origin = 0;
+        step.src = finish(c, i);
     }
-    const int channels = view_round_up(l->c) * (doubled ? 4 : 1);
     made.form = (struct form){.layout = conv->layout};
-    made.at = compiler_picture(c, channels, conv->out_h, conv->out_w, made.form);
-    compiler_emit(c, (struct step){.kind = STEP_CONV,
-                                   .layer = l,
-                                   .src = src,
-                                   .dst = made.at,
-                                   .other = compiler_nothing,
-                                   .conv = conv});
-    if (doubled) {
+    made.at = compiler_picture(c, view_round_up(l->c) * (folded ? 4 : 1), conv->out_h, conv->out_w,
+                               made.form);
+    step.dst = made.at;
+    compiler_emit(c, step);
+    if (folded) {
         made.at.view.h = (int)(l->h / 2);
         made.at.view.w = (int)(l->w / 2);
-        show_phases(conv, view_round_up(l->c), &made.at);
+        show_phases(view_round_up(l->c), &made.at);
     }
     return made;
 }
@@ -117,6 +137,9 @@ static struct value compile_norm(struct compiler *c, const struct layer *l)
         .kind = STEP_NORM, .layer = l, .dst = compiler_nothing, .other = compiler_nothing};
     if (!value_is_plain(&v))
         v = value_settle(c, l, &v);
+    const struct layer *from = &c->network->layers[l->input];
+    if (from->kind == LAYER_CONV && conv_takes_moments(c->plan->convs[l->input]))
+        step.conv = c->plan->convs[l->input];
     v.scale = compiler_floats(c, view_round_up(l->c));
     v.shift = compiler_floats(c, view_round_up(l->c));
     step.src = v.at;
@@ -170,7 +193,10 @@ static struct value compile_relu(struct compiler *c, int i)
     }
     const struct layer *from = &c->network->layers[l->input];
     bool done = from->kind == LAYER_CONV && ahead_only_relu(c->network, l->input);
-    v.relu = v.relu || !done;
+    if (done)
+        return v;
+    v.relu = true;
+    v.slope = compiler_floats(c, view_round_up(l->c));
     return v;
 }
 

@@ -23,6 +23,7 @@ struct value {
     enum value_kind kind;
     struct operand at;
     float *scale, *shift; /* NULL: nothing to apply */
+    float *slope;         /* of what is negative then; NULL: 1 */
     bool relu, tanh;
     bool doubled;            /* by an upsample layer, not by the view */
     const struct layer *cam; /* the attention layer on top, or NULL */
@@ -63,6 +64,8 @@ bool value_has_form(const struct value *v, struct form form);
 /* Computes `v`, plus `other` if there is one, in `form`; what it makes is plain. */
 struct value value_apply(struct compiler *c, const struct layer *layer, const struct value *v,
                          const struct operand *other, struct form form);
+/* An unfinished picture seen doubled by nearest neighbour. */
+struct value value_double(struct compiler *c, const struct layer *layer, const struct value *v);
 /* A plain picture, doubled if it was to be. */
 struct value value_settle(struct compiler *c, const struct layer *layer, const struct value *v);
 /* The values of `source` as padded planes; rows keep the slack that planes.h reads. */

@@ -18,20 +18,23 @@
 #include <dnnl.h>
 
 struct err;
+struct moments;
 
 /* What convolutions are made on. */
 struct conv_machine {
     dnnl_engine_t engine; /* borrowed */
     dnnl_stream_t stream; /* borrowed */
+    int threads;          /* 1 or more */
     bool winograd;        /* may be used, where it pays */
 };
 
 struct conv_spec {
     const char *name;    /* borrowed; for errors */
     int inputs, outputs; /* channels as they lie in memory */
-    int h, w;            /* of the input, without padding */
+    int h, w;            /* of the input as it is seen, without padding */
     int kernel, stride;
     struct padding padding;
+    bool nearest; /* the input is seen doubled by nearest neighbour: only for Winograd */
     bool relu;
 };
 
@@ -45,6 +48,7 @@ struct form {
 struct conv {
     const struct conv_kind *kind;
     struct form form;        /* of the input */
+    bool unfinished;         /* the input may lie anyhow, and with a norm still to be applied */
     enum view_layout layout; /* of the output: blocked or channels-last, without padding, f32 */
     int out_h, out_w;
     size_t scratch_bytes; /* of the memory that conv_run() needs beside */
@@ -52,15 +56,18 @@ struct conv {
 };
 
 struct conv_task {
-    const struct view *src; /* the padded picture: data is the padding's corner */
+    const struct view *src; /* data is the padding's corner */
     const struct view *dst;
     void *scratch;
+    const float *scale, *shift, *slope; /* where the input is unfinished: as in sweep.h */
 };
 
 /* What a kind of convolution has to offer; its struct begins with a struct conv. */
 struct conv_kind {
     int (*run)(const struct conv *conv, const struct conv_task *task);
     void (*destroy)(struct conv *conv);
+    /* Of the last run's result; NULL where none are taken. */
+    void (*moments)(const struct conv *conv, struct moments *out);
 };
 
 /* `weights` [outputs][inputs][K][K] and `bias` [outputs] (nullable) are borrowed for the call.
@@ -73,6 +80,10 @@ void conv_destroy(struct conv **conv);
 
 /* ERR_INTERNAL. */
 int conv_run(const struct conv *conv, const struct conv_task *task);
+
+/* Whether a run takes the moments of its result (phases as one picture) in passing. */
+bool conv_takes_moments(const struct conv *conv);
+void conv_moments(const struct conv *conv, struct moments *out);
 
 /* Whether conv_create() would take the Winograd algorithm for a 3x3 of these channels. */
 bool conv_winograd_pays(const struct conv_machine *machine, int inputs, int outputs);

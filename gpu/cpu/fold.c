@@ -33,17 +33,15 @@ static int fold_attention(const struct layer *cam, int64_t outputs, int64_t chan
 }
 
 /* The taps of phase (py, px) from the nine of a kernel. */
-static void phase_taps(const float *taps, int py, int px, bool three_taps, float *out)
+static void phase_taps(const float *taps, int py, int px, float *out)
 {
-    const int k = three_taps ? 3 : 2;
-    for (int i = 0; i < k * k; i++)
+    for (int i = 0; i < 4; i++)
         out[i] = 0;
     for (int y = 0; y < 3; y++)
         for (int x = 0; x < 3; x++) {
             /* Which small row the tap falls on, counted from the first that this phase reads. */
-            int row = (y + 1 - py) / 2 + (three_taps ? py : 0);
-            int column = (x + 1 - px) / 2 + (three_taps ? px : 0);
-            out[row * k + column] += taps[y * 3 + x];
+            int row = (y + 1 - py) / 2, column = (x + 1 - px) / 2;
+            out[row * 2 + column] += taps[y * 3 + x];
         }
 }
 
@@ -59,7 +57,7 @@ static void spread(const struct layer *layer, int64_t inputs, const float *own,
                 float *dst =
                     out->weights + ((phase * (int64_t)fold->outputs + o) * fold->inputs + i) * to;
                 if (fold->doubled)
-                    phase_taps(taps, phase / 2, phase % 2, fold->three_taps, dst);
+                    phase_taps(taps, phase / 2, phase % 2, dst);
                 else
                     for (int64_t t = 0; t < from; t++)
                         dst[t] = taps[t];
@@ -73,7 +71,7 @@ int fold_conv(const struct layer *layer, const struct layer *cam, const struct f
     float *own = widen(&layer->weight);
     *out = (struct folded){
         .outputs = fold->outputs * (fold->doubled ? 4 : 1),
-        .kernel = fold->doubled && !fold->three_taps ? 2 : layer->kernel,
+        .kernel = fold->doubled ? 2 : layer->kernel,
     };
     int rc = own ? 0 : ERR_NOMEM;
     if (rc == 0 && cam) {

@@ -26,7 +26,6 @@ struct layer;
 struct fold {
     int inputs, outputs; /* channels in memory: at least the layer's own */
     bool doubled;        /* the input is an upsampled picture */
-    bool three_taps;     /* doubled: keep 3x3, with zeros, for Winograd; else 2x2 */
 };
 
 struct folded {

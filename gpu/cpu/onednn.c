@@ -32,8 +32,8 @@ static int allocate(size_t bytes, void **out)
 }
 
 /* The primitive's description, with the layouts of both pictures fixed. */
-static dnnl_status_t describe(dnnl_engine_t engine, const struct conv_spec *s, bool winograd,
-                              bool bias, int out_h, int out_w, dnnl_primitive_desc_t *out)
+static dnnl_status_t describe(dnnl_engine_t engine, const struct conv_spec *s, bool bias, int out_h,
+                              int out_w, dnnl_primitive_desc_t *out)
 {
     const int around = s->padding.before + s->padding.after;
     const dnnl_dims_t src_dims = {1, s->inputs, s->h + around, s->w + around};
@@ -41,18 +41,16 @@ static dnnl_status_t describe(dnnl_engine_t engine, const struct conv_spec *s, b
     const dnnl_dims_t weight_dims = {s->outputs, s->inputs, s->kernel, s->kernel};
     const dnnl_dims_t bias_dims = {s->outputs};
     const dnnl_dims_t strides = {s->stride, s->stride}, no_padding = {0, 0};
-    const dnnl_format_tag_t tag = winograd ? dnnl_nChw16c : dnnl_nhwc;
     dnnl_memory_desc_t src, weights, bias_md, dst;
     dnnl_convolution_desc_t desc;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_post_ops_t post = NULL;
-    dnnl_memory_desc_init_by_tag(&src, 4, src_dims, dnnl_f32, tag);
-    dnnl_memory_desc_init_by_tag(&dst, 4, dst_dims, dnnl_f32, tag);
+    dnnl_memory_desc_init_by_tag(&src, 4, src_dims, dnnl_f32, dnnl_nhwc);
+    dnnl_memory_desc_init_by_tag(&dst, 4, dst_dims, dnnl_f32, dnnl_nhwc);
     dnnl_memory_desc_init_by_tag(&weights, 4, weight_dims, dnnl_f32, dnnl_format_tag_any);
     dnnl_memory_desc_init_by_tag(&bias_md, 1, bias_dims, dnnl_f32, dnnl_x);
     dnnl_status_t status = dnnl_convolution_forward_desc_init(
-        &desc, dnnl_forward_inference,
-        winograd ? dnnl_convolution_winograd : dnnl_convolution_direct, &src, &weights,
+        &desc, dnnl_forward_inference, dnnl_convolution_direct, &src, &weights,
         bias ? &bias_md : NULL, &dst, strides, no_padding, no_padding);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_create(&attr);
@@ -177,28 +175,25 @@ static int run(const struct conv *conv, const struct conv_task *task)
     return status == dnnl_success ? 0 : ERR_INTERNAL;
 }
 
-static const struct conv_kind onednn_kind = {run, destroy};
+static const struct conv_kind onednn_kind = {.run = run, .destroy = destroy};
 
-int onednn_create(const struct conv_machine *machine, const struct conv_spec *spec, bool winograd,
+int onednn_create(const struct conv_machine *machine, const struct conv_spec *spec,
                   const float *weights, const float *bias, struct conv **out_conv, struct err *err)
 {
     const int around = spec->padding.before + spec->padding.after - spec->kernel;
     const int out_h = (spec->h + around) / spec->stride + 1;
     const int out_w = (spec->w + around) / spec->stride + 1;
     dnnl_primitive_desc_t desc = NULL;
-    dnnl_status_t status = describe(machine->engine, spec, winograd, bias, out_h, out_w, &desc);
-    if (winograd && status == dnnl_unimplemented)
-        return ERR_UNSUPPORTED;
+    dnnl_status_t status = describe(machine->engine, spec, bias, out_h, out_w, &desc);
     if (status != dnnl_success)
         return failed(err, status, spec->name, "plan");
     struct onednn_conv *conv = calloc(1, sizeof *conv);
     int rc = conv ? 0 : ERR_NOMEM;
     if (conv) {
-        const enum view_layout layout = winograd ? VIEW_BLOCKED : VIEW_CHANNELS_LAST;
         conv->stream = machine->stream;
         conv->conv.kind = &onednn_kind;
-        conv->conv.form = (struct form){TENSOR_F32, layout, spec->padding};
-        conv->conv.layout = layout;
+        conv->conv.form = (struct form){TENSOR_F32, VIEW_CHANNELS_LAST, spec->padding};
+        conv->conv.layout = VIEW_CHANNELS_LAST;
         conv->conv.out_h = out_h;
         conv->conv.out_w = out_w;
         rc = fill(conv, machine->engine, machine->stream, spec, desc, weights, bias, err);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Convolutions through oneDNN: conv.h's direct kind, and Winograd's where it is asked for by name.
- * The only place that knows oneDNN's descriptions. */
+ * Convolutions of any size through oneDNN's direct algorithm, one of conv.h's kinds. The only place
+ * that knows oneDNN's descriptions. */
 #ifndef DARKROOM_GPU_CPU_ONEDNN_H
 #define DARKROOM_GPU_CPU_ONEDNN_H
 
 #include "gpu/cpu/conv.h"
 
-/* As conv_create(). ERR_UNSUPPORTED, without a text, where `winograd` is and cannot be. */
-int onednn_create(const struct conv_machine *machine, const struct conv_spec *spec, bool winograd,
+/* As conv_create(). */
+int onednn_create(const struct conv_machine *machine, const struct conv_spec *spec,
                   const float *weights, const float *bias, struct conv **out_conv, struct err *err);
 
 #endif

@@ -44,7 +44,10 @@ static int run_norm(struct plan *plan, const struct step *s, struct err *err)
     const double n = (double)(l->h * l->w), eps = (double)l->epsilon;
     const struct moments *m = plan->moments;
     double mean = 0, squares = 0;
-    sweep_moments(&s->src.view, plan->sums, plan->moments);
+    if (s->conv)
+        conv_moments(s->conv, plan->moments);
+    else
+        sweep_moments(&s->src.view, plan->sums, plan->moments);
     for (int64_t c = 0; c < l->c; c++)
         mean += m[c].mean / (double)l->c;
     for (int64_t c = 0; c < l->c; c++)
@@ -65,6 +68,22 @@ static int run_norm(struct plan *plan, const struct step *s, struct err *err)
         s->scale[c] = (float)scale;
         s->shift[c] = (float)shift;
     }
+    return 0;
+}
+
+static int run_conv(const struct plan *plan, const struct step *s, struct err *err)
+{
+    struct conv_task task = {
+        .src = &s->src.view,
+        .dst = &s->dst.view,
+        .scratch = plan->scratch,
+        .scale = s->scale,
+        .shift = s->shift,
+        .slope = s->slope,
+    };
+    if (conv_run(s->conv, &task) < 0)
+        return err_set(err, ERR_INTERNAL, s->layer->name, "layer %s could not be computed",
+                       s->layer->name);
     return 0;
 }
 
@@ -120,10 +139,7 @@ static int run_step(struct plan *plan, const struct step *s, const float *input,
     case STEP_PACK:
         sweep_from_planes(input, (int)l->c, (int)l->h, (int)l->w, s->padding, s->dst.view.data);
         return 0;
-    case STEP_CONV:
-        if (conv_run(s->conv, &(struct conv_task){&s->src.view, &s->dst.view, plan->scratch}) < 0)
-            return err_set(err, ERR_INTERNAL, l->name, "oneDNN failed in layer %s", l->name);
-        return 0;
+    case STEP_CONV: return run_conv(plan, s, err);
     case STEP_NORM: return run_norm(plan, s, err);
     case STEP_APPLY:
         sweep = sweep_of(s);

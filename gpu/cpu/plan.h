@@ -24,7 +24,7 @@ struct operand {
 
 enum step_kind {
     STEP_PACK,        /* input planes -> padded channels-last */
-    STEP_CONV,        /* oneDNN */
+    STEP_CONV,        /* src -> dst, perhaps with its moments */
     STEP_NORM,        /* moments of src -> scale and shift */
     STEP_APPLY,       /* scale, shift, ReLU, add, padding: src -> dst */
     STEP_PLANES,      /* the same -> planes */
@@ -39,9 +39,10 @@ struct step {
     enum step_kind kind;
     const struct layer *layer; /* borrowed: what an error names */
     struct operand src, dst, other;
-    const struct conv *conv;         /* CONV; borrowed from the plan */
+    const struct conv *conv;         /* CONV, NORM: that took src's moments; borrowed */
     const float *weight;             /* PLANES_CONV; borrowed */
-    float *scale, *shift;            /* NORM writes, APPLY and PLANES read; nullable there */
+    float *scale, *shift;            /* NORM writes, the others read; nullable there */
+    const float *slope;              /* CONV; nullable */
     const float *gamma, *beta, *rho; /* NORM: [C rounded up]; NULL for an instance norm */
     const float *in_vector;          /* CONNECTED, RELU, OUTPUT */
     float *out_vector;               /* MEAN, CONNECTED, RELU */

@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "gpu/cpu/isa.h"
 #include "gpu/cpu/rows.h"
+#include "gpu/cpu/winograd_steps.h"
+
+/* The widest table of three: `avx512`, `avx2`, `plain`. */
+#if defined __x86_64__
+#define WIDEST(name)                                                                               \
+    (isa_vectors() == ISA_AVX512 ? &name##_avx512                                                  \
+     : isa_vectors() == ISA_AVX2 ? &name##_avx2                                                    \
+                                 : &name##_plain)
+#else
+#define WIDEST(name) (&name##_plain)
+#endif
 
 const struct row_functions *rows_functions(void)
 {
-    switch (isa_vectors()) {
-#if defined __x86_64__
-    case ISA_AVX512: return &rows_avx512;
-    case ISA_AVX2: return &rows_avx2;
-#else
-    case ISA_AVX512:
-    case ISA_AVX2:
-#endif
-    case ISA_PLAIN:
-    case ISA_VECTORS_COUNT: break;
-    }
-    return &rows_plain;
+    return WIDEST(rows);
+}
+
+const struct winograd_steps *winograd_steps(void)
+{
+    return WIDEST(winograd);
 }

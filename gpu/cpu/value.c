@@ -38,6 +38,20 @@ struct value value_apply(struct compiler *c, const struct layer *layer, const st
     return made;
 }
 
+struct value value_double(struct compiler *c, const struct layer *layer, const struct value *v)
+{
+    struct value low = *v;
+    low.doubled = false;
+    /* Nearest neighbour is a way of looking: both phases at distance 0. */
+    if (low.at.view.doubled)
+        low = value_apply(c, layer, &low, NULL, value_loose_form());
+    low.at.view.doubled = true;
+    low.at.view.phase_x = low.at.view.phase_y = 0;
+    low.at.view.h *= 2;
+    low.at.view.w *= 2;
+    return low;
+}
+
 struct value value_settle(struct compiler *c, const struct layer *layer, const struct value *v)
 {
     if (v->kind != VALUE_PICTURE || v->cam) {
@@ -48,16 +62,7 @@ struct value value_settle(struct compiler *c, const struct layer *layer, const s
     low.doubled = false;
     if (!value_is_plain(&low))
         low = value_apply(c, layer, &low, NULL, value_loose_form());
-    if (v->doubled) {
-        /* Nearest neighbour is a way of looking: both phases at distance 0. */
-        if (low.at.view.doubled)
-            low = value_apply(c, layer, &low, NULL, value_loose_form());
-        low.at.view.doubled = true;
-        low.at.view.phase_x = low.at.view.phase_y = 0;
-        low.at.view.h *= 2;
-        low.at.view.w *= 2;
-    }
-    return low;
+    return v->doubled ? value_double(c, layer, &low) : low;
 }
 
 struct operand value_planes(struct compiler *c, const struct layer *source, const struct value *v,

@@ -41,6 +41,12 @@ static inline void *view_row(const struct view *v, int block, int y)
     return view_at(v, block * v->block + row);
 }
 
+/* From a row's first pixel to pixel x. */
+static inline int64_t view_column(const struct view *v, int x)
+{
+    return v->doubled ? (x >> 1) * v->pixel + (x & 1) * v->phase_x : x * v->pixel;
+}
+
 /* Pixels around a picture, and what they hold. */
 enum padding_mode {
     PADDING_REFLECT,   /* -1 is 1 */

@@ -125,6 +125,12 @@ void job_crop_key(const char *public_id, uint32_t epoch, char out[JOB_KEY_SIZE])
     snprintf(out, JOB_KEY_SIZE, "results/%s/%" PRIu32 "/crop.png", public_id, epoch);
 }
 
+void job_heat_map_key(const char *public_id, uint32_t epoch, char out[JOB_KEY_SIZE])
+{
+    assert(id_public_valid(public_id));
+    snprintf(out, JOB_KEY_SIZE, "results/%s/%" PRIu32 "/heat-map.png", public_id, epoch);
+}
+
 bool job_key_public_id(const char *key, char out[ID_PUBLIC_SIZE])
 {
     const char *id = strchr(key, '/');

@@ -65,6 +65,9 @@ bool job_flow_valid(const char *text);
 void job_input_key(const char *public_id, char out[JOB_KEY_SIZE]);
 /* results/<public id>/<epoch>/crop.png: the picture as the network saw it. */
 void job_crop_key(const char *public_id, uint32_t epoch, char out[JOB_KEY_SIZE]);
+
+/* results/<public id>/<epoch>/heat-map.png: where it looked. */
+void job_heat_map_key(const char *public_id, uint32_t epoch, char out[JOB_KEY_SIZE]);
 /* results/<public id>/<epoch>/result.<extension> */
 void job_result_key(const char *public_id, uint32_t epoch, const char *extension,
                     char out[JOB_KEY_SIZE]);

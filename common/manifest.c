@@ -162,9 +162,19 @@ static int read_input(const json_t *document, struct manifest *manifest, struct 
     return rc == 0 ? read_picture(input, manifest, err) : rc;
 }
 
+/* The last part of `path` is the member's name; false where it is left out. */
+static int read_flag(const json_t *object, const char *path, bool *out_flag, struct err *err)
+{
+    const json_t *flag = json_object_get(object, strrchr(path, '.') + 1);
+    if (flag && !json_is_boolean(flag))
+        return err_set(err, ERR_INVALID, path, "%s must be true or false", path);
+    *out_flag = json_is_true(flag);
+    return 0;
+}
+
 static int read_output(const json_t *document, struct manifest *manifest, struct err *err)
 {
-    static const char *const names[] = {"kind", "content_type", "rounding", NULL};
+    static const char *const names[] = {"kind", "content_type", "rounding", "heat_map", NULL};
     json_t *output;
     int rc = json_get_object(document, "output", &output, err);
     if (rc == 0)
@@ -175,6 +185,8 @@ static int read_output(const json_t *document, struct manifest *manifest, struct
         rc = json_get_text(output, "output.content_type", 32, &manifest->output_content_type, err);
     if (rc == 0)
         rc = read_choice(output, "output.rounding", "round", "truncate", &manifest->rounding, err);
+    if (rc == 0)
+        rc = read_flag(output, "output.heat_map", &manifest->heat_map, err);
     if (rc == 0 && strcmp(manifest->output_content_type, "image/png"))
         rc = err_set(err, ERR_UNSUPPORTED, "output.content_type",
                      "output.content_type must be \"image/png\"");
@@ -212,10 +224,8 @@ static int read_retention(const json_t *document, struct manifest *manifest, str
         rc = json_opt_int(retention, "retention.input_s", 0, year_s, &manifest->input_s, err);
     if (rc == 0)
         rc = json_opt_int(retention, "retention.result_s", 1, year_s, &manifest->result_s, err);
-    const json_t *crop = json_object_get(retention, "crop");
-    if (rc == 0 && crop && !json_is_boolean(crop))
-        rc = err_set(err, ERR_INVALID, "retention.crop", "retention.crop must be true or false");
-    manifest->keep_crop = json_is_true(crop);
+    if (rc == 0)
+        rc = read_flag(retention, "retention.crop", &manifest->keep_crop, err);
     if (rc == 0 && manifest->keep_crop && !manifest->has_input)
         rc = err_set(err, ERR_INVALID, "retention.crop", "retention.crop needs an input to crop");
     return rc;

@@ -28,6 +28,7 @@ const struct route routes[] = {
     {GET, "/v1/jobs/{}/events", "events", NULL, job_events},
     {GET, "/v1/jobs/{}/result", "result", NULL, job_result},
     {GET, "/v1/jobs/{}/crop", "crop", NULL, job_crop},
+    {GET, "/v1/jobs/{}/heat-map", "heat_map", NULL, job_heat_map},
     {PUT, "/v1/jobs/{}/rating", "rating", job_rate_headers, job_rate},
     {POST, "/v1/jobs/{}/cancel", "cancel", NULL, job_cancel},
     {POST, "/v1/batches", "batch_submit", batch_submit_headers, batch_submit},

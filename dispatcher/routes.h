@@ -59,6 +59,7 @@ void job_erase(struct dispatcher *dispatcher, struct call *call);
 /* results.c */
 void job_result(struct dispatcher *dispatcher, struct call *call);
 void job_crop(struct dispatcher *dispatcher, struct call *call);
+void job_heat_map(struct dispatcher *dispatcher, struct call *call);
 
 /* rating.c */
 void job_rate_headers(struct dispatcher *dispatcher, struct call *call);

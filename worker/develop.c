@@ -10,6 +10,7 @@
 #include "gpu/pixels.h"
 #include "worker/digits.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -111,5 +112,44 @@ int develop_output(const struct model_info *info, const struct pixels_format *fo
     if (rc == 0)
         rc = picture_encode(&picture, PICTURE_PNG, 0, metadata, out, err);
     picture_fini(&picture);
+    return rc;
+}
+
+/* The colours that OpenCV calls "jet", in which the original's test program shows it: `heat` from 0
+ * to 1 over blue, cyan, yellow and red. */
+static void colour(float heat, unsigned char *out_rgb)
+{
+    static const float middle[] = {3, 2, 1};
+    for (int i = 0; i < 3; i++) {
+        float value = 1.5f - fabsf(4 * heat - middle[i]);
+        out_rgb[i] = (unsigned char)lrintf(255 * fminf(fmaxf(value, 0), 1));
+    }
+}
+
+static void paint_heat(const float *heat, size_t count, unsigned char *out_rgb)
+{
+    float least = heat[0], most = heat[0];
+    for (size_t i = 1; i < count; i++) {
+        least = fminf(least, heat[i]);
+        most = fmaxf(most, heat[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        colour(most > least ? (heat[i] - least) / (most - least) : 0, out_rgb + 3 * i);
+}
+
+int develop_heat_map(const struct model_info *info, const float *values,
+                     const struct picture_metadata *metadata, struct buf *out, struct err *err)
+{
+    const size_t side = (size_t)info->heat_side;
+    struct picture small = {0}, large = {0};
+    int rc = picture_init(&small, info->heat_side, info->heat_side, err);
+    if (rc == 0) {
+        paint_heat(values + info->out_values - side * side, side * side, small.pixels);
+        rc = picture_resize(&small, info->out_size, info->out_size, PICTURE_BILINEAR, &large, err);
+    }
+    if (rc == 0)
+        rc = picture_encode(&large, PICTURE_PNG, 0, metadata, out, err);
+    picture_fini(&large);
+    picture_fini(&small);
     return rc;
 }

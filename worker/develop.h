@@ -59,4 +59,9 @@ int develop_output(const struct model_info *info, const struct pixels_format *fo
                    const struct digits *digits, const float *values,
                    const struct picture_metadata *metadata, struct buf *out, struct err *err);
 
+/* The same of where the network looked, which lies behind the picture in `values`: from the least
+ * (blue) to the greatest (red), as large as the picture. info->heat_side must not be 0. */
+int develop_heat_map(const struct model_info *info, const float *values,
+                     const struct picture_metadata *metadata, struct buf *out, struct err *err);
+
 #endif

@@ -69,6 +69,8 @@ static int read_grant(const json_t *item, struct task_grant *out, struct err *er
         rc = copy_text(item, "grants.put", MAX_URL_BYTES, &grant.put_url, err);
     if (rc == 0 && json_object_get(item, "put_crop"))
         rc = copy_text(item, "grants.put_crop", MAX_URL_BYTES, &grant.crop_url, err);
+    if (rc == 0 && json_object_get(item, "put_heat_map"))
+        rc = copy_text(item, "grants.put_heat_map", MAX_URL_BYTES, &grant.heat_map_url, err);
     if (rc == 0)
         rc = json_get_object(item, "grants.put_headers", &headers, err);
     if (rc == 0)

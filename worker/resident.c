@@ -60,6 +60,7 @@ static struct model_options options_of(const struct settings *settings,
     options.precision = settings->precision;
     options.threads = (int)settings->threads;
     options.size = manifest->size;
+    options.heat_map = manifest->heat_map;
     return options;
 }
 

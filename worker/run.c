@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 struct run_settings {
-    char *input, *params, *output, *raw;
+    char *input, *params, *output, *raw, *heat_map;
     char *device, *precision;
     char *models;
     int64_t size, threads;
@@ -36,6 +36,8 @@ static const struct config_option options[] = {
     {"output", CONFIG_TEXT, FIELD(output), NULL, .help = "PNG file to write"},
     {"raw", CONFIG_TEXT, FIELD(raw), NULL,
      .help = ".npy file for the network's output, float32 NCHW"},
+    {"heat-map", CONFIG_TEXT, FIELD(heat_map), NULL,
+     .help = "PNG file for where the network looked"},
     {"device", CONFIG_TEXT, FIELD(device), "cpu", .help = "cpu, cuda or ref"},
     {"precision", CONFIG_TEXT, FIELD(precision), "f32", .help = "f32, bf16 or f16"},
     {"size", CONFIG_INT, FIELD(size), "0", 0, MODEL_MAX_SIZE, "pixels",
@@ -111,11 +113,13 @@ static int find_model(struct run *run, const char *name, const char **out_weight
 
 static int read_options(struct run *run, struct err *err)
 {
-    if (!run->settings.output && !run->settings.raw)
-        return err_set(err, ERR_INVALID, "output", "wanted --output OUT.png or --raw OUT.npy");
+    if (!run->settings.output && !run->settings.raw && !run->settings.heat_map)
+        return err_set(err, ERR_INVALID, "output",
+                       "wanted --output OUT.png, --raw OUT.npy or --heat-map OUT.png");
     run->options = model_options_default();
     run->options.size = (int)run->settings.size;
     run->options.threads = (int)run->settings.threads;
+    run->options.heat_map = run->settings.heat_map != NULL;
     int rc = model_device_parse(run->settings.device, &run->options.device, err);
     if (rc == 0)
         rc = model_precision_parse(run->settings.precision, &run->options.precision, err);
@@ -192,11 +196,26 @@ static int write_file(const char *path, const char *field, const struct buf *con
     return file_write(path, content->data, content->size, 0644, err);
 }
 
-static int write_outputs(const struct run *run, struct err *err)
+/* The tensor as it came; a heat map behind it is left out. */
+static int write_raw(const struct run *run, struct err *err)
+{
+    const struct model_info *info = model_info(run->model);
+    const size_t side = (size_t)info->out_size, heat_side = (size_t)info->heat_side;
+    const size_t values = info->out_values - heat_side * heat_side;
+    struct buf raw;
+    buf_init(&raw, run->rows * values * sizeof *run->output + 4096);
+    int rc = npy_append_f32(&raw, (const size_t[]){run->rows, values / (side * side), side, side},
+                            4, run->output, err);
+    if (rc == 0)
+        rc = write_file(run->settings.raw, "raw", &raw, err);
+    buf_fini(&raw);
+    return rc;
+}
+
+static int write_pictures(const struct run *run, struct err *err)
 {
     const struct run_settings *settings = &run->settings;
     const struct model_info *info = model_info(run->model);
-    const size_t side = (size_t)info->out_size, channels = info->out_values / (side * side);
     const struct develop_subject subject = {
         .manifest = run->manifest.name[0] ? &run->manifest : NULL,
         .info = info,
@@ -204,25 +223,28 @@ static int write_outputs(const struct run *run, struct err *err)
         .params = run->params.size ? buf_text(&run->params) : NULL,
     };
     struct picture_metadata metadata = {0};
-    struct buf raw, png;
-    buf_init(&raw, run->rows * info->out_values * sizeof *run->output + 4096);
+    struct buf png, heat_map;
     buf_init(&png, develop_max_bytes(info));
-    int rc = 0;
-    if (settings->raw)
-        rc = npy_append_f32(&raw, (const size_t[]){run->rows, channels, side, side}, 4, run->output,
-                            err);
-    if (rc == 0 && settings->raw)
-        rc = write_file(settings->raw, "raw", &raw, err);
-    if (rc == 0 && settings->output)
-        rc = develop_describe(&subject, &metadata, err);
+    buf_init(&heat_map, develop_max_bytes(info));
+    int rc = develop_describe(&subject, &metadata, err);
     if (rc == 0 && settings->output)
         rc = develop_output(info, &run->format, &run->digits, run->output, &metadata, &png, err);
     if (rc == 0 && settings->output)
         rc = write_file(settings->output, "output", &png, err);
+    if (rc == 0 && settings->heat_map)
+        rc = develop_heat_map(info, run->output, &metadata, &heat_map, err);
+    if (rc == 0 && settings->heat_map)
+        rc = write_file(settings->heat_map, "heat-map", &heat_map, err);
     picture_metadata_fini(&metadata);
+    buf_fini(&heat_map);
     buf_fini(&png);
-    buf_fini(&raw);
     return rc;
+}
+
+static int write_outputs(const struct run *run, struct err *err)
+{
+    int rc = run->settings.raw ? write_raw(run, err) : 0;
+    return rc == 0 ? write_pictures(run, err) : rc;
 }
 
 static int run_model(struct run *run, const char *name, struct err *err)

@@ -22,7 +22,13 @@ struct parcel {
     const struct buf *body;
 };
 
-static int encode(struct task *task, struct buf *png)
+static bool has_heat_map(const struct task *task)
+{
+    return task->grant.heat_map_url && task->resident->info->heat_side > 0;
+}
+
+/* The result, and where the network looked, if that is wanted. */
+static int encode(struct task *task, struct buf *png, struct buf *heat_map)
 {
     const struct develop_subject subject = {
         .manifest = task->resident->manifest,
@@ -36,6 +42,8 @@ static int encode(struct task *task, struct buf *png)
     if (rc == 0)
         rc = develop_output(task->resident->info, &task->resident->format, &task->digits,
                             task->output, &metadata, png, &task->err);
+    if (rc == 0 && has_heat_map(task))
+        rc = develop_heat_map(task->resident->info, task->output, &metadata, heat_map, &task->err);
     picture_metadata_fini(&metadata);
     free(task->output);
     task->output = NULL;
@@ -101,24 +109,38 @@ static int upload(struct pipeline *pipeline, struct http_client *client, struct 
     }
 }
 
+/* What lies beside the result goes first: with the result the job is done. */
+static int upload_all(struct pipeline *pipeline, struct http_client *client, struct task *task,
+                      const struct buf *png, const struct buf *heat_map)
+{
+    const struct parcel parcels[] = {
+        {task->grant.crop_url, "image/png", &task->crop_png},
+        {has_heat_map(task) ? task->grant.heat_map_url : NULL, "image/png", heat_map},
+        {task->grant.put_url, task->grant.put_type, png},
+    };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof parcels / sizeof parcels[0]; i++)
+        if (parcels[i].url)
+            rc = upload(pipeline, client, task, &parcels[i]);
+    return rc;
+}
+
 static void encode_and_upload(struct pipeline *pipeline, struct http_client *client,
                               struct task *task)
 {
-    struct buf png;
+    struct buf png, heat_map;
     buf_init(&png, develop_max_bytes(task->resident->info));
-    task->rc = encode(task, &png);
+    buf_init(&heat_map, develop_max_bytes(task->resident->info));
+    task->rc = encode(task, &png, &heat_map);
     if (!task_is_over(task)) {
-        const struct parcel crop = {task->grant.crop_url, "image/png", &task->crop_png};
-        const struct parcel result = {task->grant.put_url, task->grant.put_type, &png};
-        task->rc = crop.url ? upload(pipeline, client, task, &crop) : 0;
-        if (task->rc == 0)
-            task->rc = upload(pipeline, client, task, &result);
+        task->rc = upload_all(pipeline, client, task, &png, &heat_map);
         task->uploaded = task->rc == 0;
         task->result_bytes = (int64_t)png.size;
         task_mark(task, STEP_UPLOAD);
         /* With no time left for more tries somebody else should have them. */
         task->release = task->rc < 0 && roster_is_hurried(pipeline->roster);
     }
+    buf_fini(&heat_map);
     buf_fini(&png);
 }
 

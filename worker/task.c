@@ -19,6 +19,7 @@ void task_grant_fini(struct task_grant *grant)
     free(grant->put_url);
     free(grant->put_type);
     free(grant->crop_url);
+    free(grant->heat_map_url);
     *grant = (struct task_grant){0};
 }
 

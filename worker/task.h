@@ -49,10 +49,11 @@ enum task_step {
 
 /* Presigned for this job and epoch. The links are secrets: never logged. */
 struct task_grant {
-    char *get_url;  /* owned; NULL: the job brings no input */
-    char *put_url;  /* owned */
-    char *put_type; /* owned: the Content-Type that the link was signed for */
-    char *crop_url; /* owned; NULL: the picture as the network saw it is not kept */
+    char *get_url;      /* owned; NULL: the job brings no input */
+    char *put_url;      /* owned */
+    char *put_type;     /* owned: the Content-Type that the link was signed for */
+    char *crop_url;     /* owned; NULL: the picture as the network saw it is not kept */
+    char *heat_map_url; /* owned; NULL: nobody wants to see where the network looked */
 };
 
 struct task {

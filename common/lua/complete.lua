@@ -21,6 +21,7 @@ local function sweep(r, public_id, epoch, extension)
     local folder = 'results/' .. public_id .. '/' .. epoch
     throw_away(folder .. '/result.' .. extension, now)
     throw_away(folder .. '/crop.png', now)
+    throw_away(folder .. '/heat-map.png', now)
   end
 end
 

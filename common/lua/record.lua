@@ -175,14 +175,16 @@ local function throw_away(key, due)
   trash[#trash + 1] = key
 end
 
--- The results of epochs first … last, which somebody may still be uploading, and the pictures as the network
--- saw them, which some models leave beside: whether this one did is not asked, as its manifest may have changed.
+-- The results of epochs first … last, which somebody may still be uploading, and what some models leave
+-- beside, the picture as the network saw it and where it looked: whether this one did is not asked, as its
+-- manifest may have changed.
 local function throw_away_results(r, first, last, due)
   local public_id, extension = public_id_of(r), extension_of(r)
   for epoch = max(first, last - 31), last do
     local folder = 'results/' .. public_id .. '/' .. epoch
     throw_away(folder .. '/result.' .. extension, due)
     throw_away(folder .. '/crop.png', due)
+    throw_away(folder .. '/heat-map.png', due)
   end
 end
 

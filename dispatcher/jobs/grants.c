@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CROP_TYPE "image/png"
+#define PICTURE_TYPE "image/png"
 #define MAX_REQUEST_BYTES (64 * 1024)
 #define MAX_ANSWER_BYTES (16 * 1024 * 1024)
 #define MAX_SMALL_ID ((int64_t)1 << 53)
@@ -75,47 +75,56 @@ void grants_headers(struct dispatcher *dispatcher, struct call *call)
 
 /* ---- the answer ---- */
 
+static int add_put(const struct dispatcher *dispatcher, const char *name, const char *key,
+                   const char *content_type, json_t *item, struct err *err)
+{
+    struct store_link put;
+    const struct store_link_request request = {.method = STORE_PUT,
+                                               .key = key,
+                                               .lifetime_s = dispatcher->settings->grant_seconds,
+                                               .max_bytes = dispatcher->settings->max_upload_bytes,
+                                               .content_type = content_type};
+    int rc = store_presign(dispatcher->store, &request, &put, err);
+    if (rc < 0)
+        return rc;
+    return json_object_set_new(item, name, json_string(put.url)) ? ERR_NOMEM : 0;
+}
+
+static int add_get(const struct dispatcher *dispatcher, const char *key, json_t *item,
+                   struct err *err)
+{
+    struct store_link get;
+    const struct store_link_request request = {
+        .method = STORE_GET, .key = key, .lifetime_s = dispatcher->settings->grant_seconds};
+    int rc = store_presign(dispatcher->store, &request, &get, err);
+    if (rc < 0)
+        return rc;
+    return json_object_set_new(item, "get", json_string(get.url)) ? ERR_NOMEM : 0;
+}
+
 static int add_links(const struct dispatcher *dispatcher, const struct queue_grant *grant,
                      uint32_t epoch, json_t *item, struct err *err)
 {
-    char result_key[JOB_KEY_SIZE], crop_key[JOB_KEY_SIZE];
-    struct store_link get = {.url = ""}, put = {.url = ""}, crop = {.url = ""};
-    const struct settings *settings = dispatcher->settings;
+    char key[JOB_KEY_SIZE];
     const struct manifest *model = manifest_set_find(&dispatcher->models, grant->model);
-    job_result_key(grant->public_id, epoch, grant->extension, result_key);
-    struct store_link_request request = {.method = STORE_PUT,
-                                         .key = result_key,
-                                         .lifetime_s = settings->grant_seconds,
-                                         .max_bytes = settings->max_upload_bytes,
-                                         .content_type =
-                                             model ? model->output_content_type : "image/png"};
-    int rc = store_presign(dispatcher->store, &request, &put, err);
-    if (rc == 0 && grant->input_key[0]) {
-        request = (struct store_link_request){
-            .method = STORE_GET, .key = grant->input_key, .lifetime_s = settings->grant_seconds};
-        rc = store_presign(dispatcher->store, &request, &get, err);
+    const char *type = model ? model->output_content_type : PICTURE_TYPE;
+    int rc = grant->input_key[0] ? add_get(dispatcher, grant->input_key, item, err) : 0;
+    if (rc == 0 && model && model->keep_crop && grant->input_key[0]) {
+        job_crop_key(grant->public_id, epoch, key);
+        rc = add_put(dispatcher, "put_crop", key, PICTURE_TYPE, item, err);
     }
-    bool keep_crop = model && model->keep_crop && grant->input_key[0];
-    if (rc == 0 && keep_crop) {
-        job_crop_key(grant->public_id, epoch, crop_key);
-        request = (struct store_link_request){.method = STORE_PUT,
-                                              .key = crop_key,
-                                              .lifetime_s = settings->grant_seconds,
-                                              .max_bytes = settings->max_upload_bytes,
-                                              .content_type = CROP_TYPE};
-        rc = store_presign(dispatcher->store, &request, &crop, err);
+    if (rc == 0 && model && model->heat_map) {
+        job_heat_map_key(grant->public_id, epoch, key);
+        rc = add_put(dispatcher, "put_heat_map", key, PICTURE_TYPE, item, err);
     }
-    if (rc < 0)
-        return rc;
-    if (keep_crop && json_object_set_new(item, "put_crop", json_string(crop.url)))
-        return ERR_NOMEM;
-    if (json_object_set_new(item, "put", json_string(put.url)) ||
-        json_object_set_new(item, "result_key", json_string(result_key)) ||
-        json_object_set_new(item, "put_headers",
-                            json_pack("{s:s}", "Content-Type", put.content_type)) ||
-        (grant->input_key[0] && json_object_set_new(item, "get", json_string(get.url))))
-        return ERR_NOMEM;
-    return 0;
+    job_result_key(grant->public_id, epoch, grant->extension, key);
+    if (rc == 0)
+        rc = add_put(dispatcher, "put", key, type, item, err);
+    if (rc == 0 &&
+        (json_object_set_new(item, "result_key", json_string(key)) ||
+         json_object_set_new(item, "put_headers", json_pack("{s:s}", "Content-Type", type))))
+        rc = ERR_NOMEM;
+    return rc;
 }
 
 static int add_grant(const struct asking *asking, size_t index, const struct redis_reply *reply,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a job made, and what it was made from: the result and the kept crop, as links that are good
- * for a while. */
+ * What a job made, and what lies beside it: the result, the kept crop and the heat map, as links
+ * that are good for a while. */
 #include "common/err.h"
 #include "common/log.h"
 #include "dispatcher/dispatcher.h"
@@ -46,25 +46,44 @@ static void show_result(struct visit *visit, const struct queue_job *job)
     send_to(visit, job->public_id, key, *job->result_type ? job->result_type : NULL);
 }
 
+/* What lies beside the result with this model, or not. */
+static void show_beside(struct visit *visit, const struct queue_job *job, bool kept,
+                        const char *key, const char *what)
+{
+    if (!kept)
+        call_refuse(visit->call, PROBLEM_NOT_FOUND, what);
+    else if (job->state != JOB_SUCCEEDED)
+        visit_conflict(visit, job);
+    else
+        send_to(visit, job->public_id, key, "image/png");
+}
+
 static void show_crop(struct visit *visit, const struct queue_job *job)
 {
     char key[JOB_KEY_SIZE];
     const struct manifest *model = manifest_set_find(&visit->call->dispatcher->models, job->model);
-    if (!model || !model->keep_crop) {
-        call_refuse(visit->call, PROBLEM_NOT_FOUND, "this model keeps no crops");
-        return;
-    }
-    if (job->state != JOB_SUCCEEDED) {
-        visit_conflict(visit, job);
-        return;
-    }
     job_crop_key(job->public_id, job->epoch, key);
-    send_to(visit, job->public_id, key, "image/png");
+    show_beside(visit, job, model && model->keep_crop, key, "this model keeps no crops");
+}
+
+static void show_heat_map(struct visit *visit, const struct queue_job *job)
+{
+    char key[JOB_KEY_SIZE];
+    const struct manifest *model = manifest_set_find(&visit->call->dispatcher->models, job->model);
+    job_heat_map_key(job->public_id, job->epoch, key);
+    show_beside(visit, job, model && model->heat_map, key, "this model makes no heat maps");
 }
 
 void job_crop(struct dispatcher *dispatcher, struct call *call)
 {
     struct visit *visit = visit_begin(call, TOKEN_VIEW, sizeof *visit, show_crop);
+    if (visit)
+        visit_ask_for_job(visit);
+}
+
+void job_heat_map(struct dispatcher *dispatcher, struct call *call)
+{
+    struct visit *visit = visit_begin(call, TOKEN_VIEW, sizeof *visit, show_heat_map);
     if (visit)
         visit_ask_for_job(visit);
 }

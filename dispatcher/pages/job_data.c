@@ -204,6 +204,10 @@ static void add_model(json_t *data, struct call *call, const struct queue_job *j
             json_object_set_new(
                 data, "before",
                 json_sprintf("/v1/jobs/%s/crop?token=%s", job->public_id, rights->token));
+        if (rights->view && model->heat_map)
+            json_object_set_new(
+                data, "heat_map",
+                json_sprintf("/v1/jobs/%s/heat-map?token=%s", job->public_id, rights->token));
     } else {
         json_object_set_new(data, "model", json_string(job->model));
     }

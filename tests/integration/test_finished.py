@@ -297,7 +297,8 @@ class Purge(unittest.TestCase):
         return int(lab.redis_cli("zcard", "{q:00}purge")) + int(lab.redis_cli("zcard", "{q:00}trash"))
 
     def paths_of(self, job):
-        return {f"/o/results/{job['id']}/1/result.png", f"/o/results/{job['id']}/1/crop.png", f"/o/inputs/{job['id']}",
+        return {f"/o/results/{job['id']}/1/result.png", f"/o/results/{job['id']}/1/crop.png",
+                f"/o/results/{job['id']}/1/heat-map.png", f"/o/inputs/{job['id']}",
                 f"/j/{job['id']}", f"/v1/jobs/{job['id']}"}
 
     def test_a_url_is_called_for_every_object_and_page_that_is_gone(self):

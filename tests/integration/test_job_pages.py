@@ -15,6 +15,7 @@ from darkroom import WEB, Hand, Lab, Shared, main, manifest_of, multipart, png, 
 PARAMS = {"type": "object", "properties": {"seed": {"type": "integer", "title": "Seed <b>", "minimum": 0, "maximum": 99,
                                                     "default": 7}}, "additionalProperties": False}
 MODELS = {"test-model": manifest_of("test-model", title="A <model>", retention={"crop": True}, params=PARAMS),
+          "seer": manifest_of("seer", output={"kind": "image", "content_type": "image/png", "heat_map": True}),
           "bare": manifest_of("bare"), "idle": manifest_of("idle")}
 BROWSER = {"Accept": "text/html,*/*;q=0.8", "Accept-Language": "en"}
 
@@ -49,6 +50,8 @@ class Pages(Shared):
             grant = hand.grant(claimed)
             if crop and "put_crop" in grant:
                 self.lab.request("PUT", grant["put_crop"], png(8, 8, (1, 2, 3)), {"Content-Type": "image/png"})
+            if "put_heat_map" in grant:
+                self.lab.request("PUT", grant["put_heat_map"], png(8, 8, (9, 2, 3)), {"Content-Type": "image/png"})
             self.assertEqual(hand.complete(claimed), "verdict 1")
 
     def says(self, answer, *texts, status=200):
@@ -186,6 +189,25 @@ class Pages(Shared):
         self.assertEqual(self.links(answer, "/crop"), [])
         self.assertEqual(self.links(answer, "again="), [])
         self.assertEqual(self.links(answer, "^/m/bare"), ["/m/bare"])  # there is nothing to be set otherwise
+
+    def test_where_the_network_looked_is_shown_of_a_model_that_tells(self):
+        self.job = self.lab.submit(model="seer").json
+        target = f"/v1/jobs/{self.job['id']}/heat-map"
+        self.refused(self.lab.get(target, token=self.job["tokens"]["view"]), 409, "conflict")
+        self.finish()
+        heat_map, = self.links(self.seen("Your picture is ready", "Where the network looked"), "/heat-map")
+        self.assertEqual(self.lab.get(self.lab.get(heat_map).headers["Location"]).body, png(8, 8, (9, 2, 3)))
+        self.assertEqual(self.lab.get(target).status, 401)
+        folder = self.lab.objects / "results" / self.job["id"]
+        self.assertTrue((folder / "1" / "heat-map.png").exists())
+        self.assertEqual(self.lab.request("DELETE", f"/v1/jobs/{self.job['id']}",
+                                          token=self.job["tokens"]["delete"]).status, 204)
+        wait_until(lambda: not list(folder.rglob("*.png")), "heat map and result are gone")
+        self.job = self.lab.submit().json
+        self.finish()
+        self.refused(self.lab.get(f"/v1/jobs/{self.job['id']}/heat-map", token=self.job["tokens"]["view"]), 404,
+                     "not-found", says="no heat maps")
+        self.assertEqual(self.links(self.seen(), "/heat-map"), [])
 
     def test_a_shared_link_shows_the_result_and_gives_no_other_right(self):
         self.finish()

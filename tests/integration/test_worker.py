@@ -12,7 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from bare_png import bare_png  # noqa: E402
 from darkroom import Lab, main, wait_until  # noqa: E402
-from workbench import DEVICE, PICTURES, Workbench, noise_png, read_ppm, rgb_png, weights  # noqa: E402
+from workbench import DEVICE, PICTURES, Workbench, noise_png, read_png, read_ppm, rgb_png, weights  # noqa: E402
 
 LEASE = ("--lease-ms", "1000")
 QUICK = (*LEASE, "--model", "quick", "--device", DEVICE)
@@ -134,6 +134,21 @@ class Worker(unittest.TestCase):
             answer = lab.request("DELETE", f"/v1/jobs/{job['id']}", token=job["tokens"]["delete"])
             self.assertEqual(answer.status, 204)
             wait_until(lambda: not list(folder.rglob("*.png")), "crop and result are gone")
+
+    def test_where_the_network_looked_lies_beside_the_result(self):
+        weights = {"file": "quick.safetensors"}
+        output = {"kind": "image", "content_type": "image/png", "heat_map": True}
+        self.bench.manifest("seer", 64, weights=weights, cost_ms=5, output=output)
+        with self.lab() as lab:
+            lab.worker_start(*LEASE, "--model", "seer", "--model", "quick", "--device", DEVICE)
+            picture = noise_png(90, 80, 1)
+            job, other = self.submit(lab, picture, "seer"), self.submit(lab, picture)
+            seen, unseen = self.done(lab, job), self.done(lab, other)
+            answer = lab.get(f"/v1/jobs/{job['id']}/heat-map", token=job["tokens"]["view"])
+            heat_map = lab.get(answer.headers["Location"]).body
+            self.assertEqual(heat_map[:8] + heat_map[16:24], b"\x89PNG\r\n\x1a\n" + bytes((0, 0, 0, 64) * 2))
+            self.assertNotEqual(heat_map, seen)
+            self.assertEqual(read_png(seen), read_png(unseen), "the result is the same with it or without")
 
     # ---- bad input ----
 

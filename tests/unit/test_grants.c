@@ -53,6 +53,23 @@ static void links_and_lost_leases_find_their_tasks(void)
     task_destroy(&tasks[1]);
 }
 
+static void what_lies_beside_the_result_has_links_of_its_own(void)
+{
+    struct task *tasks[2] = {make(17, 2), make(18, 1)};
+    bool lost[2] = {false};
+    CHECK_INT(parse("{\"grants\":[" GRANT_17 ",{\"id\":18,\"epoch\":1,\"put\":\"http://h/o/b\","
+                    "\"put_crop\":\"http://h/o/c\",\"put_heat_map\":\"http://h/o/h\","
+                    "\"put_headers\":{\"Content-Type\":\"image/png\"}}]}",
+                    tasks, lost, NULL),
+              0);
+    CHECK(tasks[0]->grant.crop_url == NULL);
+    CHECK(tasks[0]->grant.heat_map_url == NULL);
+    CHECK_TEXT(tasks[1]->grant.crop_url, "http://h/o/c");
+    CHECK_TEXT(tasks[1]->grant.heat_map_url, "http://h/o/h");
+    task_destroy(&tasks[0]);
+    task_destroy(&tasks[1]);
+}
+
 static void a_job_without_input_gets_no_link_to_one(void)
 {
     struct task *tasks[2] = {make(17, 2), make(18, 1)};
@@ -115,6 +132,7 @@ int main(void)
 {
     RUN(the_request_lists_every_lease);
     RUN(links_and_lost_leases_find_their_tasks);
+    RUN(what_lies_beside_the_result_has_links_of_its_own);
     RUN(a_job_without_input_gets_no_link_to_one);
     RUN(an_answer_that_is_none_changes_no_task);
     RUN(every_prefix_of_an_answer_is_refused);

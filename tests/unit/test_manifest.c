@@ -136,6 +136,7 @@ static void every_member_is_demanded_and_checked(void)
     check_bad(NULL, "retention", "{\"input_s\":-1}", "retention.input_s");
     check_bad(NULL, "retention", "{\"result_s\":0}", "retention.result_s");
     check_bad(NULL, "retention", "{\"crop\":1}", "retention.crop");
+    check_bad("output", "heat_map", "1", "output.heat_map");
     check_bad(NULL, "title", "\"a\\nb\"", "title");
     check_bad("input", "aspect", "[1]", "input.aspect");
     check_bad("input", "aspect", "[0, 1]", "input.aspect");

@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-#define TAR_MARK_AT 257
-
 static bool is_text(struct pickle_span span, const char *text)
 {
     return span.size == strlen(text) && memcmp(span.data, text, span.size) == 0;
@@ -67,10 +65,14 @@ static int add_networks(struct torch_reading *reading, const struct pickle_node 
     return torch_add(reading, "", root, err);
 }
 
+/* Any pickle that is not torch.save's; those of protocols 0 and 1, which begin with the opcode of a
+ * dict, list, tuple or class, are taken here to be refused in words. */
 static bool matches(const struct weights_source *source)
 {
-    return source->size >= 2 && source->data[0] == 0x80 && source->data[1] >= 2 &&
-           source->data[1] <= 5 && !torch_legacy_matches(source->data, source->size);
+    const unsigned char *data = source->data;
+    if (source->size < 2 || torch_legacy_matches(data, source->size))
+        return false;
+    return data[0] == 0x80 || (memchr("}](c", data[0], 4) && data[source->size - 1] == '.');
 }
 
 static int read(const struct weights_source *source, struct table *table, struct err *err)

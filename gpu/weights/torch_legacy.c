@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define PROTOCOL 1001
+#define TAR_MARK_AT 257
 #define MAGIC_WINDOW 32 /* protocol, perhaps a frame, and the number */
 
 struct torch_stored {
@@ -188,9 +189,15 @@ int torch_legacy_find(void *state, const char *name, const struct pickle_node *n
     return id.view ? apply_view(name, id.view, out_storage, err) : 0;
 }
 
+/* torch.save before version 0.1.10, of 2017. */
+static bool is_tar(const struct weights_source *source)
+{
+    return source->size >= TAR_MARK_AT + 5 && memcmp(source->data + TAR_MARK_AT, "ustar", 5) == 0;
+}
+
 static bool matches(const struct weights_source *source)
 {
-    return torch_legacy_matches(source->data, source->size);
+    return torch_legacy_matches(source->data, source->size) || is_tar(source);
 }
 
 static int read(const struct weights_source *source, struct table *table, struct err *err)
@@ -198,6 +205,10 @@ static int read(const struct weights_source *source, struct table *table, struct
     struct pickle *pickle = NULL;
     struct torch_legacy legacy = {0};
     struct torch_reading reading;
+    if (is_tar(source))
+        return err_set(err, ERR_UNSUPPORTED, "weights",
+                       "a tar file, as torch.save wrote in 2017: load and save it with a later "
+                       "version of PyTorch");
     int rc = pickle_create(&pickle);
     if (rc == 0)
         rc = torch_legacy_open(&legacy, pickle, source->data, source->size, err);

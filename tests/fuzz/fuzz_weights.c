@@ -7,26 +7,9 @@
 #include "gpu/network.h"
 #include "gpu/weights/weights.h"
 
-#include "tests/fuzz/target.h"
+#include "tests/fuzz/weights_target.h"
 
 #include <string.h>
-
-static volatile unsigned total; /* keeps the compiler from dropping the reads */
-
-static void read_all(const struct weights *weights)
-{
-    unsigned sum = 0;
-    for (size_t i = 0; i < weights_count(weights); i++) {
-        struct tensor tensor, again;
-        const char *name = weights_at(weights, i, &tensor);
-        fuzz_check(weights_find(weights, name, &again) == 0);
-        fuzz_check(again.data == tensor.data);
-        const unsigned char *bytes = tensor.data;
-        for (size_t at = 0; at < tensor_bytes(&tensor); at++)
-            sum += bytes[at];
-    }
-    total = sum;
-}
 
 static void try_network(const struct weights *weights)
 {
@@ -48,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_check(!weights && err.text[0]);
         return 0;
     }
-    read_all(weights);
+    fuzz_read_weights(weights);
     try_network(weights);
     weights_close(&weights);
     return 0;

@@ -1,13 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes the seeds in corpus/weights, corpus/multipart and corpus/submission. Files called crash-* were found by
-fuzzers and are not made here. (Seeds for pictures are tests/data/make_pictures.py's, copied.)"""
+"""Makes the seeds in the corpora of weights, pickle, torch, stylegan, multipart and submission. Files called crash-* were
+found by fuzzers and are not made here. (Seeds for pictures are tests/data/make_pictures.py's, copied.)"""
+import argparse
+import collections
+import io
 import json
 import os
+import pickle
 import struct
 import sys
+import zipfile
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+sys.path.insert(0, os.path.join(HERE, "..", "..", "support"))
+import stylegan_pickle  # noqa: E402
 
 
 def write(folder, name, data):
@@ -72,13 +79,80 @@ def make_weights():
         b'{"a":{"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,0]}}'))
 
 
+def pickled(value, protocol=2):
+    """As torch.save writes an object, storages being persistent ids."""
+    out = io.BytesIO()
+    stylegan_pickle.LegacyPickler(out, protocol).dump(value)
+    return out.getvalue()
+
+
+def torch_tensor(key, shape, stride, offset=0, count=6, kind=stylegan_pickle.torch.FloatStorage):
+    storage = stylegan_pickle.Storage(kind, key, count, "cuda:0")
+    return stylegan_pickle.Call(stylegan_pickle.rebuild_tensor, storage, offset, shape, stride, False,
+                                collections.OrderedDict())
+
+
+def torch_state():
+    """Two tensors on one storage, one of them turned; a half; a parameter; numbers and a text."""
+    half = stylegan_pickle.torch.HalfStorage
+    return {"a": torch_tensor("0", (2, 3), (3, 1)), "b": torch_tensor("0", (3, 2), (1, 3)),
+            "net": collections.OrderedDict(h=torch_tensor("1", (1,), (1,), 1, 2, half), s=torch_tensor("0", (), (), 5)),
+            "p": stylegan_pickle.Call(stylegan_pickle.rebuild_parameter, torch_tensor("0", (5, 2), (0, 1)), True, {}),
+            "epoch": 3, "list": [1.5, None, torch_tensor("0", (0, 3), (3, 1))], "note": "text"}
+
+
+def torch_zip(state, compression=zipfile.ZIP_STORED, byteorder=b"little"):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as file:
+        for name, data in (("x/data.pkl", pickled(state)), ("x/byteorder", byteorder), ("x/data/0", bytes(range(24))),
+                           ("x/data/1", bytes(4)), ("x/version", b"3\n")):
+            file.writestr(zipfile.ZipInfo(name), data, compression)
+    return out.getvalue()
+
+
+def torch_legacy(state):
+    head = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    return head + pickled(state) + pickle.dumps(["0", "1"], 2) + struct.pack("<q", 6) + bytes(range(24)) + \
+        struct.pack("<q", 2) + bytes(4)
+
+
+def make_torch():
+    state = torch_state()
+    write("torch", "zip", torch_zip(state))
+    write("torch", "zip_deflated", torch_zip(state, zipfile.ZIP_DEFLATED))
+    write("torch", "zip_big_endian", torch_zip(state, byteorder=b"big"))
+    write("torch", "legacy", torch_legacy(state))
+    write("torch", "legacy_cut_off", torch_legacy(state)[:-1])
+    write("torch", "beyond", torch_zip({"a": torch_tensor("0", (2, 4), (3, 1))}))
+    write("torch", "expanded", torch_zip({"a": torch_tensor("0", (1 << 40, 2), (0, 1))}))
+    write("torch", "system", torch_zip({"a": stylegan_pickle.Call(os.system, "true")}))
+    value = {"a": [1, -1, 2.5, 1 << 70, True, None], "b": (b"bytes", "text", {1, 2}, frozenset((3,))),
+             "c": collections.OrderedDict(x=collections.Counter("aab"))}
+    value["self"] = value
+    for protocol in (2, 3, 4, 5):
+        write("pickle", "protocol_%d" % protocol, pickle.dumps(value, protocol))
+    write("pickle", "protocol_0", pickle.dumps(value, 0))
+    write("pickle", "long_memo", b"\x80\x02Nr\xff\xff\xff\xff.")
+    write("pickle", "doubling", b"\x80\x02)" + b"2\x86" * 60 + b".")
+
+
+def make_stylegan():
+    args = argparse.Namespace(resolution=4, base=8, latent=2, layers=1, only="G_ema")
+    for protocol in (3, 4):
+        whole = pickle.dumps(stylegan_pickle.snapshot(args, stylegan_pickle.Writer()), protocol)
+        write("stylegan", "protocol_%d" % protocol, whole)
+    write("stylegan", "cut_off", whole[:-1])
+    network = type("Network", (), {"__module__": "dnnlib.tflib.network"})
+    stylegan_pickle.module("dnnlib.tflib.network", Network=network)
+    write("stylegan", "tensorflow", pickle.dumps((network(), network(), network()), 3))
+
+
 def part(name, data, extra=""):
     return ("--XyZ\r\nContent-Disposition: form-data; name=%s%s\r\n\r\n" % (name, extra)).encode() \
         + data + b"\r\n"
 
 
 def make_submissions():
-    sys.path.insert(0, os.path.join(HERE, "..", "..", "support"))
     import darkroom
     picture = darkroom.png(16, 16)
     whole = {"model": "m", "input": darkroom.data_url(picture), "email": "a.b@example.org",
@@ -115,8 +189,10 @@ def make_multipart():
 
 
 if __name__ == "__main__":
-    for corpus in ("weights", "multipart", "submission"):
+    for corpus in ("weights", "multipart", "submission", "pickle", "torch", "stylegan"):
         os.makedirs(os.path.join(HERE, corpus), exist_ok=True)
     make_weights()
+    make_torch()
+    make_stylegan()
     make_multipart()
     make_submissions()

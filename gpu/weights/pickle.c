@@ -13,6 +13,9 @@ static void run(struct machine *m)
         machine_fail(m, ERR_UNSUPPORTED, "it is of protocol 0 or 1, or no pickle at all");
         return;
     }
+    /* From the start, so that an offset into the empty stack is one into memory. */
+    if (!machine_grow(m, &m->stack, &m->stack_room, 1, sizeof *m->stack))
+        return;
     while (!m->root) {
         const unsigned char *opcode = machine_take(m, 1);
         if (!opcode)

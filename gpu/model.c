@@ -13,7 +13,8 @@
 
 struct model {
     struct weights *weights; /* owned */
-    struct weights *view;    /* owned; the generator in them; NULL: all of them */
+    struct weights *part;    /* owned; the generator's own in them */
+    struct weights *view;    /* owned; these as the network reads them; NULL: as they are */
     struct network *network; /* owned; borrows from these */
     const struct backend *backend;
     struct backend_options backend_options;
@@ -102,7 +103,10 @@ static int check_options(const struct model_options *options, struct err *err)
 
 static int64_t count_parameters(const struct weights *weights)
 {
+    struct weights_attribute said;
     int64_t count = 0;
+    if (weights_attribute(weights, ARCHITECTURE_PARAMETERS, &said) == 0 && !said.text)
+        return (int64_t)said.number;
     for (size_t i = 0; i < weights_count(weights); i++) {
         struct tensor tensor;
         weights_at(weights, i, &tensor);
@@ -151,14 +155,16 @@ static int build_network(struct model *model, const struct model_options *option
     const struct architecture *architecture;
     struct architecture_found found;
     int size = 0;
-    int rc = architectures_recognise(model->weights, &architecture, &found, err);
+    int rc = architectures_recognise(model->weights, options->part, &architecture, &found,
+                                     &model->part, err);
+    found.no_smoothing = options->no_smoothing;
     if (rc == 0)
         rc = check_found(architecture, &found, options, err);
     if (rc == 0)
         rc = choose_size(architecture, &found, options, &size, err);
     if (rc == 0 && architecture->view)
-        rc = architecture->view(model->weights, &found, &model->view, err);
-    const struct weights *tensors = model->view ? model->view : model->weights;
+        rc = architecture->view(model->part, &found, &model->view, err);
+    const struct weights *tensors = model->view ? model->view : model->part;
     if (rc == 0)
         rc = architecture->build(tensors, &found, size, model->network, err);
     if (rc < 0)
@@ -248,6 +254,7 @@ void model_close(struct model **model)
         m->backend->close(m->state);
     free(m->network);
     weights_close(&m->view);
+    weights_close(&m->part);
     weights_close(&m->weights);
     free(m);
     *model = NULL;

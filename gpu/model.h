@@ -44,11 +44,14 @@ enum model_precision { MODEL_F32, MODEL_BF16, MODEL_F16 };
 struct model_options {
     const char *architecture; /* borrowed; "ugatit" …; NULL: whatever the tensors say */
     const char *variant;      /* borrowed; "pytorch", "tensorflow"; NULL: the same */
+    const char *part;         /* borrowed; of a file with several networks: "genB2A",
+                                 "generator_A"; NULL: the one that its makers meant */
     enum model_device device;
     enum model_precision precision;
-    int threads;   /* 0: every core this process may use */
-    int size;      /* side of the input in pixels; 0: what the weights or the architecture say */
-    bool heat_map; /* give where the attention lies as well */
+    int threads;       /* 0: every core this process may use */
+    int size;          /* side of the input in pixels; 0: what the weights or the architecture say */
+    bool heat_map;     /* give where the attention lies as well */
+    bool no_smoothing; /* U-GAT-IT that TensorFlow trained without its smoothing */
 };
 
 /* Everything a caller may ask about an open model. */

@@ -159,7 +159,7 @@ int network_layer_instance_norm(struct network_builder *b, const char *name, int
         return -1;
     const int64_t dim[4] = {1, layer->c, 1, 1};
     layer->norm = NORM_LAYER_INSTANCE;
-    layer->unbiased = true;
+    layer->unbiased = !b->biased;
     layer->epsilon = epsilon;
     require(b, name, "rho", 4, dim, &layer->rho);
     require(b, name, "gamma", 4, dim, &layer->gamma);
@@ -174,7 +174,7 @@ int network_adaptive_norm(struct network_builder *b, const char *name, int input
     if (!layer)
         return -1;
     layer->norm = NORM_ADAPTIVE;
-    layer->unbiased = true;
+    layer->unbiased = !b->biased;
     layer->epsilon = epsilon;
     layer->gamma_from = gamma_from;
     layer->beta_from = beta_from;

@@ -87,6 +87,8 @@ struct network_builder {
     const struct weights *weights; /* borrowed; NULL builds shapes only, without data */
     struct err *err;               /* borrowed; nullable */
     int rc;                        /* 0, or the first error */
+    /* V, and v of a norm that mixes both, divide by n as TensorFlow does, not by n - 1. */
+    bool biased;
 };
 
 struct network_conv {

@@ -350,7 +350,7 @@ static int write_output(const struct chain *chain, const struct link *last, floa
 
 int chain_run(struct chain *chain, const float *input, float *output, struct err *err)
 {
-    connected_run(&chain->dense, input, chain->vector);
+    connected_run(&chain->dense, &(struct tensor){0}, input, chain->vector);
     fill_first(chain);
     for (int i = 0; i < chain->count; i++) {
         const struct link *link = &chain->links[i];

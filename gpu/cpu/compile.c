@@ -291,8 +291,7 @@ static void check_list(struct compiler *c)
         bool fits = from->kind != LAYER_INPUT || l->kind == LAYER_CONV;
         if (l->kind == LAYER_TANH)
             fits = l == last;
-        if (l->kind >= LAYER_RESHAPE || l->norm == NORM_BATCH ||
-            (l->kind == LAYER_CONNECTED && l->bias.data))
+        if (l->kind >= LAYER_RESHAPE || l->norm == NORM_BATCH)
             fits = false; /* chain.c's */
         if (from->kind == LAYER_CAM)
             fits = l->kind == LAYER_CONV && l->kernel == 1;

@@ -9,7 +9,8 @@
 /* Rows that share a piece before the next one is loaded. */
 #define GROUP 8
 
-void connected_run(const struct tensor *weight, const float *in, float *out)
+void connected_run(const struct tensor *weight, const struct tensor *bias, const float *in,
+                   float *out)
 {
     const struct row_functions *f = rows_functions();
     const char *weights = weight->data;
@@ -25,7 +26,11 @@ void connected_run(const struct tensor *weight, const float *in, float *out)
                 sums[r] += (double)f->dot(weight->type, weights + ((first + r) * inputs + i) * size,
                                           in + i, n);
         }
-        for (int64_t r = 0; r < rows; r++)
-            out[first + r] = (float)sums[r];
+        for (int64_t r = 0; r < rows; r++) {
+            float shift = 0;
+            if (bias->data)
+                tensor_part_to_f32(bias, first + r, 1, &shift);
+            out[first + r] = (float)(sums[r] + (double)shift);
+        }
     }
 }

@@ -7,7 +7,9 @@
 
 struct tensor;
 
-/* out[f] = sum over i of weight[f][i] * in[i]. All pointers are borrowed. */
-void connected_run(const struct tensor *weight, const float *in, float *out);
+/* out[f] = sum over i of weight[f][i] * in[i], + bias[f] where it has data. All pointers are
+ * borrowed. */
+void connected_run(const struct tensor *weight, const struct tensor *bias, const float *in,
+                   float *out);
 
 #endif

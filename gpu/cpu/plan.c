@@ -152,7 +152,8 @@ static int run_step(struct plan *plan, const struct step *s, const float *input,
     case STEP_PLANES_CONV: planes_conv(l, &s->src.view, s->weight, s->dst.view.data); return 0;
     case STEP_MEAN: return run_mean(plan, s, err);
     case STEP_CONNECTED:
-        connected_run(&l->weight, s->in_vector ? s->in_vector : s->src.view.data, s->out_vector);
+        connected_run(&l->weight, &l->bias, s->in_vector ? s->in_vector : s->src.view.data,
+                      s->out_vector);
         return 0;
     case STEP_RELU:
         for (int64_t i = 0; i < s->count; i++)

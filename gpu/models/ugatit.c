@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "gpu/models/architectures.h"
+#include "gpu/models/ugatit_tensorflow.h"
 #include "gpu/network.h"
 #include "gpu/weights/weights.h"
 
@@ -10,63 +11,94 @@
 #include <string.h>
 
 #define EPSILON 1e-5f
-#define MAX_BLOCKS 16
 
-/* The names are positions in the original's nn.Sequential: paddings and norms count as well. */
-#define DOWN_BLOCK_FIRST 12
+/* Which of the two implementations is being built. */
+struct style {
+    struct network_builder *b;
+    bool tensorflow;
+};
 
-static struct network_conv conv7(int64_t channels)
+static int conv(const struct style *s, const char *name, int x, int64_t channels, int kernel,
+                int stride)
 {
-    return (struct network_conv){.channels = channels, .kernel = 7, .stride = 1, .pad = 3};
+    return network_conv(s->b, name, x,
+                        (struct network_conv){
+                            .channels = channels,
+                            .kernel = kernel,
+                            .stride = stride,
+                            .pad = kernel / 2,
+                            .bias = s->tensorflow || kernel == 1,
+                        });
 }
 
-static struct network_conv conv3(int64_t channels, int stride)
+/* The instance norm at a position of its own, which only TensorFlow's has tensors for. */
+static int norm(const struct style *s, const char *module, int position, int x)
 {
-    return (struct network_conv){.channels = channels, .kernel = 3, .stride = stride, .pad = 1};
+    char gamma[64], beta[64];
+    if (!s->tensorflow)
+        return network_instance_norm(s->b, x, EPSILON);
+    snprintf(gamma, sizeof gamma, "%s.%d.weight", module, position);
+    snprintf(beta, sizeof beta, "%s.%d.bias", module, position);
+    return network_affine_norm(
+        s->b, x, (struct network_affine){.gamma = gamma, .beta = beta, .epsilon = EPSILON});
 }
 
-static int in_relu(struct network_builder *b, int x)
+/* convolution, IN, ReLU */
+static int down(const struct style *s, int position, int x, int64_t channels, int kernel,
+                int stride)
 {
-    return network_relu(b, network_instance_norm(b, x, EPSILON));
+    char name[32];
+    snprintf(name, sizeof name, "DownBlock.%d", position);
+    int y = norm(s, "DownBlock", position + 1, conv(s, name, x, channels, kernel, stride));
+    return network_relu(s->b, y);
 }
 
 /* x + (conv3 IN ReLU conv3 IN); no ReLU after the sum */
-static int residual_block(struct network_builder *b, const char *name, int x, int64_t channels)
+static int residual_block(const struct style *s, int position, int x, int64_t channels)
 {
-    char conv[48];
-    snprintf(conv, sizeof conv, "%s.conv_block.1", name);
-    int y = in_relu(b, network_conv(b, conv, x, conv3(channels, 1)));
-    snprintf(conv, sizeof conv, "%s.conv_block.5", name);
-    y = network_instance_norm(b, network_conv(b, conv, y, conv3(channels, 1)), EPSILON);
-    return network_add(b, y, x);
+    char block[40], name[48];
+    snprintf(block, sizeof block, "DownBlock.%d.conv_block", position);
+    snprintf(name, sizeof name, "%s.1", block);
+    int y = network_relu(s->b, norm(s, block, 2, conv(s, name, x, channels, 3, 1)));
+    snprintf(name, sizeof name, "%s.5", block);
+    y = norm(s, block, 6, conv(s, name, y, channels, 3, 1));
+    return network_add(s->b, y, x);
 }
 
 /* conv3 AdaILN, steered by the gamma and beta that all blocks share */
-static int adaptive_half(struct network_builder *b, const char *name, int part, int x,
-                         int64_t channels, int gamma, int beta)
+static int adaptive_half(const struct style *s, const char *name, int part, int x, int64_t channels,
+                         int gamma, int beta)
 {
-    char conv[48], norm[48];
-    snprintf(conv, sizeof conv, "%s.conv%d", name, part);
-    snprintf(norm, sizeof norm, "%s.norm%d", name, part);
-    return network_adaptive_norm(b, norm, network_conv(b, conv, x, conv3(channels, 1)), gamma, beta,
-                                 EPSILON);
+    char conv_name[48], norm_name[48];
+    snprintf(conv_name, sizeof conv_name, "%s.conv%d", name, part);
+    snprintf(norm_name, sizeof norm_name, "%s.norm%d", name, part);
+    return network_adaptive_norm(s->b, norm_name, conv(s, conv_name, x, channels, 3, 1), gamma,
+                                 beta, EPSILON);
 }
 
 /* nearest x2, conv3, ILN, ReLU */
-static int up_block(struct network_builder *b, int position, int x, int64_t channels)
+static int up_block(const struct style *s, int position, int x, int64_t channels)
 {
-    char conv[32], norm[32];
-    snprintf(conv, sizeof conv, "UpBlock2.%d", position);
-    snprintf(norm, sizeof norm, "UpBlock2.%d", position + 1);
-    int y = network_conv(b, conv, network_upsample(b, x), conv3(channels, 1));
-    return network_relu(b, network_layer_instance_norm(b, norm, y, EPSILON));
+    char name[32], norm_name[32];
+    snprintf(name, sizeof name, "UpBlock2.%d", position);
+    snprintf(norm_name, sizeof norm_name, "UpBlock2.%d", position + 1);
+    int y = conv(s, name, network_upsample(s->b, x), channels, 3, 1);
+    return network_relu(s->b, network_layer_instance_norm(s->b, norm_name, y, EPSILON));
+}
+
+static int connected(const struct style *s, const char *name, int x, int64_t features)
+{
+    return s->tensorflow ? network_dense(s->b, name, x, features)
+                         : network_connected(s->b, name, x, features);
 }
 
 int ugatit_build(const struct weights *weights, const struct ugatit_shape *shape, int size,
                  struct network *out_network, struct err *err)
 {
-    struct network_builder builder = {.network = out_network, .weights = weights, .err = err};
+    struct network_builder builder = {
+        .network = out_network, .weights = weights, .err = err, .biased = shape->tensorflow};
     struct network_builder *b = &builder;
+    const struct style style = {b, shape->tensorflow}, *s = &style;
     const int64_t ch = shape->channels;
     char name[32];
     if (size < 1 || size % 4 != 0)
@@ -77,39 +109,34 @@ int ugatit_build(const struct weights *weights, const struct ugatit_shape *shape
 
     /* encoder: [3,H,W] -> [4ch,H/4,W/4] */
     int x = network_input(b, 3, size, size);
-    x = in_relu(b, network_conv(b, "DownBlock.1", x, conv7(ch)));
-    x = in_relu(b, network_conv(b, "DownBlock.5", x, conv3(2 * ch, 2)));
-    x = in_relu(b, network_conv(b, "DownBlock.9", x, conv3(4 * ch, 2)));
-    for (int i = 0; i < shape->blocks; i++) {
-        snprintf(name, sizeof name, "DownBlock.%d", DOWN_BLOCK_FIRST + i);
-        x = residual_block(b, name, x, 4 * ch);
-    }
+    x = down(s, 1, x, ch, 7, 1);
+    x = down(s, 5, x, 2 * ch, 3, 2);
+    x = down(s, 9, x, 4 * ch, 3, 2);
+    for (int i = 0; i < shape->blocks; i++)
+        x = residual_block(s, UGATIT_FIRST_BLOCK + i, x, 4 * ch);
 
     /* attention: features times the weights of the two auxiliary classifiers */
     x = network_cam(b, "gap_fc", "gmp_fc", x);
-    x = network_conv(
-        b, "conv1x1", x,
-        (struct network_conv){.channels = 4 * ch, .kernel = 1, .stride = 1, .bias = true});
-    x = network_relu(b, x);
+    x = network_relu(b, conv(s, "conv1x1", x, 4 * ch, 1, 1));
     out_network->attention = x > 0 ? x : 0;
 
     /* gamma and beta: [4ch,1,1] each */
     int f = shape->light ? network_mean(b, x) : x;
-    f = network_relu(b, network_connected(b, "FC.0", f, 4 * ch));
-    f = network_relu(b, network_connected(b, "FC.2", f, 4 * ch));
-    int gamma = network_connected(b, "gamma", f, 4 * ch);
-    int beta = network_connected(b, "beta", f, 4 * ch);
+    f = network_relu(b, connected(s, "FC.0", f, 4 * ch));
+    f = network_relu(b, connected(s, "FC.2", f, 4 * ch));
+    int gamma = connected(s, "gamma", f, 4 * ch);
+    int beta = connected(s, "beta", f, 4 * ch);
 
     /* decoder: [4ch,H/4,W/4] -> [3,H,W] */
     for (int i = 0; i < shape->blocks; i++) {
         snprintf(name, sizeof name, "UpBlock1_%d", i + 1);
-        int y = network_relu(b, adaptive_half(b, name, 1, x, 4 * ch, gamma, beta));
-        y = adaptive_half(b, name, 2, y, 4 * ch, gamma, beta);
+        int y = network_relu(b, adaptive_half(s, name, 1, x, 4 * ch, gamma, beta));
+        y = adaptive_half(s, name, 2, y, 4 * ch, gamma, beta);
         x = network_add(b, y, x);
     }
-    x = up_block(b, 2, x, 2 * ch);
-    x = up_block(b, 7, x, ch);
-    network_tanh(b, network_conv(b, "UpBlock2.11", x, conv7(3)));
+    x = up_block(s, 2, x, 2 * ch);
+    x = up_block(s, 7, x, ch);
+    network_tanh(b, conv(s, "UpBlock2.11", x, 3, 7, 1));
     return b->rc;
 }
 
@@ -120,12 +147,11 @@ static int count_blocks(const struct weights *weights)
     int blocks = 0;
     do
         snprintf(name, sizeof name, "UpBlock1_%d.conv1.weight", blocks + 1);
-    while (weights_find(weights, name, &t) == 0 && ++blocks < MAX_BLOCKS);
+    while (weights_find(weights, name, &t) == 0 && ++blocks < UGATIT_MAX_BLOCKS);
     return blocks;
 }
 
-/* Full's first connected layer sees all of [4ch,S/4,S/4]: its width tells S. */
-static int full_size(int64_t inputs, int64_t channels)
+int ugatit_full_size(int64_t inputs, int64_t channels)
 {
     for (int quarter = 2; quarter <= 512; quarter++)
         if (inputs == channels * quarter * quarter)
@@ -155,7 +181,7 @@ int ugatit_recognise(const struct weights *weights, struct ugatit_shape *out_sha
     if (connected.rank == 2)
         shape.light = connected.dim[1] == inner;
     if (!shape.light && connected.rank == 2)
-        shape.size = full_size(connected.dim[1], inner);
+        shape.size = ugatit_full_size(connected.dim[1], inner);
     if (!shape.light && shape.size == 0) {
         char have[TENSOR_SHAPE_SIZE];
         tensor_shape_text(connected.rank, connected.dim, have);
@@ -173,10 +199,12 @@ static int recognise(const struct weights *weights, struct architecture_found *o
 {
     struct ugatit_shape shape;
     int rc = ugatit_recognise(weights, &shape, err);
+    if (rc == ERR_NOT_FOUND)
+        rc = ugatit_tensorflow_recognise(weights, &shape, err);
     if (rc == 0)
         *out_found = (struct architecture_found){
             .kind = shape.light ? "light" : "full",
-            .variant = "pytorch",
+            .variant = shape.tensorflow ? "tensorflow" : "pytorch",
             .channels = shape.channels,
             .blocks = shape.blocks,
             .size = shape.size,
@@ -184,15 +212,30 @@ static int recognise(const struct weights *weights, struct architecture_found *o
     return rc;
 }
 
-static int build(const struct weights *weights, const struct architecture_found *found, int size,
-                 struct network *out_network, struct err *err)
+static struct ugatit_shape shape_of(const struct architecture_found *found)
 {
-    const struct ugatit_shape shape = {
+    return (struct ugatit_shape){
         .channels = found->channels,
         .blocks = found->blocks,
         .light = strcmp(found->kind, "light") == 0,
         .size = found->size,
+        .tensorflow = strcmp(found->variant, "tensorflow") == 0,
     };
+}
+
+static int view(const struct weights *weights, const struct architecture_found *found,
+                struct weights **out_view, struct err *err)
+{
+    const struct ugatit_shape shape = shape_of(found);
+    if (!shape.tensorflow)
+        return weights_view(weights, "", out_view, err);
+    return ugatit_tensorflow_view(weights, &shape, !found->no_smoothing, out_view, err);
+}
+
+static int build(const struct weights *weights, const struct architecture_found *found, int size,
+                 struct network *out_network, struct err *err)
+{
+    const struct ugatit_shape shape = shape_of(found);
     return ugatit_build(weights, &shape, size, out_network, err);
 }
 
@@ -212,7 +255,9 @@ const struct architecture architecture_ugatit = {
     .input = MODEL_FROM_PICTURE,
     .default_size = 256,
     .scale = 1,
+    .parts = (const char *const[]){"genA2B.", "generator_B/", NULL},
     .recognise = recognise,
+    .view = view,
     .build = build,
     .format = format,
 };

@@ -21,20 +21,26 @@ static inline const char *golden_path(const char *name)
     return path;
 }
 
-/* A tensor recorded with those weights, which must have `count` values; owned by the caller. */
-static inline float *golden_values(const char *name, const char *tensor_name, size_t count)
+/* A recorded tensor, which must have `count` values; owned by the caller. */
+static inline float *golden_read(const char *path, const char *tensor_name, size_t count)
 {
-    char file[64];
     struct weights *weights = NULL;
     struct tensor tensor;
-    snprintf(file, sizeof file, "%s-golden", name);
-    CHECK_INT(weights_open(golden_path(file), &weights, NULL), 0);
+    CHECK_INT(weights_open(path, &weights, NULL), 0);
     CHECK_INT(weights_find(weights, tensor_name, &tensor), 0);
     CHECK_INT(tensor_count(&tensor), count);
     float *values = malloc(count * sizeof *values);
     tensor_to_f32(&tensor, values);
     weights_close(&weights);
     return values;
+}
+
+/* The same from the file beside the weights of that name. */
+static inline float *golden_values(const char *name, const char *tensor_name, size_t count)
+{
+    char file[64];
+    snprintf(file, sizeof file, "%s-golden", name);
+    return golden_read(golden_path(file), tensor_name, count);
 }
 
 #endif

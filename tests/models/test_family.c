@@ -122,19 +122,18 @@ static void every_layer_equals_pytorch(void)
 {
     static struct network network;
     for (int i = 0; i < COUNT; i++) {
-        struct weights *weights = NULL, *view = NULL, *golden = NULL;
+        struct weights *weights = NULL, *part = NULL, *view = NULL, *golden = NULL;
         const struct architecture *architecture = NULL;
         struct architecture_found found;
         struct err err = {0};
         CHECK_INT(weights_open(path_of(i, "weights"), &weights, &err), 0);
         CHECK_INT(weights_open(path_of(i, "golden"), &golden, &err), 0);
-        CHECK_INT(architectures_recognise(weights, &architecture, &found, &err), 0);
+        CHECK_INT(architectures_recognise(weights, NULL, &architecture, &found, &part, &err), 0);
         CHECK_TEXT(architecture->name, families[i].name);
         if (architecture->view)
-            CHECK_INT(architecture->view(weights, &found, &view, &err), 0);
-        CHECK_INT(
-            architecture->build(view ? view : weights, &found, families[i].size, &network, &err),
-            0);
+            CHECK_INT(architecture->view(part, &found, &view, &err), 0);
+        CHECK_INT(architecture->build(view ? view : part, &found, families[i].size, &network, &err),
+                  0);
         struct comparison comparison = {.network = &network, .golden = golden};
         const struct layer *last = &network.layers[network.count - 1];
         CHECK_INT(last->h, families[i].size * architecture->scale);
@@ -149,6 +148,7 @@ static void every_layer_equals_pytorch(void)
         free(input);
         free(out);
         weights_close(&view);
+        weights_close(&part);
         weights_close(&weights);
         weights_close(&golden);
     }

@@ -99,7 +99,7 @@ def write(prefix, tensors, shards=1, block_bytes=262144, compression=0, endianne
         dims = b"".join(message(2, number(1, size)) for size in shape)
         entries[name.encode()] = (
             number(1, TYPES[kind]) + message(2, dims) + number(3, i % shards) + number(4, len(out)) + number(5, len(data)) +
-            varint(6 << 3 | 5) + struct.pack("<I", masked(crc32c(data) if len(data) < 65536 else 0)))
+            varint(6 << 3 | 5) + struct.pack("<I", masked(crc32c(data) if len(data) < 1024 else 0)))
         out += data
     blocks = Blocks(block_bytes, compression)
     blocks.add(b"", number(1, shards) + number(2, endianness) + message(3, number(1, 1)))

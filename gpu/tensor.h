@@ -68,4 +68,7 @@ float tensor_bf16_to_f32(uint16_t bits);
 /* To the nearest half, ties to even; what is too large becomes infinity. */
 uint16_t tensor_f16_from_f32(float value);
 
+/* The nearest, of two equally near the even one. NaN stays NaN, what is too large is infinite. */
+uint16_t tensor_f32_to_bf16(float value);
+
 #endif

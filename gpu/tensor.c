@@ -78,7 +78,8 @@ uint16_t tensor_f32_to_bf16(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7fffffff) > 0x7f800000) /* NaN: the bits that stay must not be those of infinity */
+    if ((bits & 0x7fffffff) >
+        0x7f800000) /* NaN: the bits that stay must not be those of infinity */
         return (uint16_t)(bits >> 16 | 0x40);
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }

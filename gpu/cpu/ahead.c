@@ -89,6 +89,7 @@ void ahead_make_conv(struct compiler *c, int i)
             .padding = ahead_padding(net, i),
             .nearest = nearest,
             .relu = ahead_only_relu(net, i),
+            .doubled = fold.doubled,
         };
         if (nearest)
             spec.padding.mode = PADDING_REFLECT;

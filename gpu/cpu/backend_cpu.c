@@ -7,6 +7,7 @@
 #include "gpu/cpu/isa.h"
 #include "gpu/cpu/peak.h"
 #include "gpu/cpu/plan.h"
+#include "gpu/cpu/tiles/tiles.h"
 #include "gpu/network.h"
 
 #include <omp.h>
@@ -64,9 +65,10 @@ static bool is_missing(const struct network *network, const struct layer *l)
 static int check_cpu(const struct network *network, const struct backend_options *options,
                      struct err *err)
 {
-    if (options->precision != MODEL_F32)
+    if (options->precision == MODEL_F16 ||
+        (options->precision == MODEL_BF16 && chain_fits(network)))
         return err_set(err, ERR_UNSUPPORTED, "precision",
-                       "precision %s is not available on the CPU; f32 is",
+                       "precision %s is not available for this network on the CPU; f32 is",
                        model_precision_name(options->precision));
     if (network->heat_map)
         return err_set(err, ERR_UNSUPPORTED, "device",
@@ -91,6 +93,7 @@ static int open_cpu(const struct network *network, const struct backend_options 
     omp_set_num_threads(options->threads);
     s->plan.threads = s->plan.machine.threads = options->threads;
     s->plan.machine.winograd = !chain_fits(network); /* chains read channels last */
+    s->plan.machine.tiles = options->precision == MODEL_BF16 ? tiles_functions() : NULL;
     s->in_values = layer_values(&network->layers[0]);
     s->out_values = layer_values(&network->layers[network->count - 1]);
     if (dnnl_engine_create(&s->plan.machine.engine, dnnl_cpu, 0) != dnnl_success ||

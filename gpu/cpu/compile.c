@@ -55,7 +55,9 @@ static struct operand pack(struct compiler *c, int i)
     const struct form form = ahead_form(c, i);
     const int64_t around = form.padding.before + form.padding.after;
     const int64_t values = (source->h + around) * (source->w + around) * source->c;
-    struct operand made = {.buffer = compiler_buffer(c, values * (int64_t)sizeof(float))};
+    const int64_t bytes = values * (int64_t)tensor_type_size(form.type);
+    struct operand made = {.view.type = form.type,
+                           .buffer = compiler_buffer(c, bytes + CONV_SLACK_BYTES)};
     compiler_emit(c, (struct step){.kind = STEP_PACK,
                                    .layer = source,
                                    .src = compiler_nothing,
@@ -135,7 +137,7 @@ static struct value compile_norm(struct compiler *c, const struct layer *l)
     struct value v = c->values[l->input];
     struct step step = {
         .kind = STEP_NORM, .layer = l, .dst = compiler_nothing, .other = compiler_nothing};
-    if (!value_is_plain(&v))
+    if (!value_is_plain(&v) || v.at.view.type != TENSOR_F32)
         v = value_settle(c, l, &v);
     const struct layer *from = &c->network->layers[l->input];
     if (from->kind == LAYER_CONV && conv_takes_moments(c->plan->convs[l->input]))

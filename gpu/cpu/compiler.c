@@ -80,9 +80,10 @@ struct operand compiler_picture(struct compiler *c, int channels, int64_t h, int
         view.row = wide * channels;
         view.block = VIEW_BLOCK;
     }
+    const int64_t bytes = tall * wide * channels * (int64_t)tensor_type_size(form.type);
     return (struct operand){
         .view = view,
-        .buffer = compiler_buffer(c, tall * wide * channels * (int64_t)tensor_type_size(form.type)),
+        .buffer = compiler_buffer(c, bytes + (form.type == TENSOR_BF16 ? CONV_SLACK_BYTES : 0)),
         .origin = form.padding.before * (view.row + view.pixel),
     };
 }

@@ -66,7 +66,7 @@ struct value value_apply(struct compiler *c, const struct layer *layer, const st
                          const struct operand *other, struct form form);
 /* An unfinished picture seen doubled by nearest neighbour. */
 struct value value_double(struct compiler *c, const struct layer *layer, const struct value *v);
-/* A plain picture, doubled if it was to be. */
+/* A plain picture of f32, doubled if it was to be. */
 struct value value_settle(struct compiler *c, const struct layer *layer, const struct value *v);
 /* The values of `source` as padded planes; rows keep the slack that planes.h reads. */
 struct operand value_planes(struct compiler *c, const struct layer *source, const struct value *v,

@@ -3,6 +3,7 @@
 
 #include "gpu/cpu/isa.h"
 #include "gpu/cpu/onednn.h"
+#include "gpu/cpu/tiles/tiled.h"
 #include "gpu/cpu/winograd.h"
 
 /* Below this the transforms cost more than the multiplications they save: measured. */
@@ -10,13 +11,15 @@
 
 bool conv_winograd_pays(const struct conv_machine *machine, int inputs, int outputs)
 {
-    return machine->winograd && inputs >= WINOGRAD_MIN_CHANNELS &&
+    return machine->winograd && !machine->tiles && inputs >= WINOGRAD_MIN_CHANNELS &&
            outputs >= WINOGRAD_MIN_CHANNELS && isa_vectors() == ISA_AVX512;
 }
 
 int conv_create(const struct conv_machine *machine, const struct conv_spec *spec,
                 const float *weights, const float *bias, struct conv **out_conv, struct err *err)
 {
+    if (machine->tiles)
+        return tiled_create(machine->tiles, spec, weights, bias, out_conv);
     if (spec->kernel == 3 && spec->stride == 1 &&
         conv_winograd_pays(machine, spec->inputs, spec->outputs))
         return winograd_create(machine, spec, weights, bias, out_conv);

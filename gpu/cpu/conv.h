@@ -19,13 +19,15 @@
 
 struct err;
 struct moments;
+struct tile_functions;
 
 /* What convolutions are made on. */
 struct conv_machine {
-    dnnl_engine_t engine; /* borrowed */
-    dnnl_stream_t stream; /* borrowed */
-    int threads;          /* 1 or more */
-    bool winograd;        /* may be used, where it pays */
+    dnnl_engine_t engine;               /* borrowed */
+    dnnl_stream_t stream;               /* borrowed */
+    int threads;                        /* 1 or more */
+    bool winograd;                      /* may be used, where it pays */
+    const struct tile_functions *tiles; /* computes in bf16; NULL: in f32 */
 };
 
 struct conv_spec {
@@ -36,7 +38,11 @@ struct conv_spec {
     struct padding padding;
     bool nearest; /* the input is seen doubled by nearest neighbour: only for Winograd */
     bool relu;
+    bool doubled; /* the four phases of fold.h's 2x2 taps */
 };
+
+/* Behind a picture of bf16: a convolution may read it and write there. */
+#define CONV_SLACK_BYTES 64
 
 /* How a picture has to lie for whoever reads it. */
 struct form {

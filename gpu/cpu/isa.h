@@ -26,7 +26,8 @@ struct isa_registers {
 /* True where AMX is advertised and yet its tiles are not described: it must not be used. */
 bool isa_amx_is_a_trap(const struct isa_registers *registers);
 
-/* True where the machine has bf16 tiles and the system saves them: then it may be asked for them. */
+/* True where the machine has bf16 tiles and the system saves them: then it may be asked for them.
+ */
 bool isa_amx_may_be_asked_for(const struct isa_registers *registers);
 
 void isa_read_registers(struct isa_registers *out);

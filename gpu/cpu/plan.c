@@ -137,7 +137,8 @@ static int run_step(struct plan *plan, const struct step *s, const float *input,
     struct sweep sweep;
     switch (s->kind) {
     case STEP_PACK:
-        sweep_from_planes(input, (int)l->c, (int)l->h, (int)l->w, s->padding, s->dst.view.data);
+        sweep_from_planes(input, (int)l->c, (int)l->h, (int)l->w, s->padding, s->dst.view.type,
+                          s->dst.view.data);
         return 0;
     case STEP_CONV: return run_conv(plan, s, err);
     case STEP_NORM: return run_norm(plan, s, err);

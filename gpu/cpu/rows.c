@@ -13,28 +13,69 @@
 typedef float vec __attribute__((vector_size(64), may_alias));
 typedef int mask __attribute__((vector_size(64)));
 typedef uint32_t word __attribute__((vector_size(64)));
-typedef uint16_t half __attribute__((vector_size(32)));
+typedef uint16_t half __attribute__((vector_size(32), may_alias));
 typedef float loose __attribute__((vector_size(64), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 #define AT(pointer) (*(const vec *)(const void *)(pointer))
 
-static void apply(const struct row_apply *t)
+/* The 16 values of a block of a pixel. */
+INLINE void load(const void *from, const bool narrow, vec *out)
+{
+    if (narrow)
+        *out = (vec)(__builtin_convertvector(*(const half *)from, word) << 16);
+    else
+        *out = AT(from);
+}
+
+/* Narrow: to the nearest, of two equally near the even one; NaN stays NaN. */
+INLINE void store(const vec *value, void *to, const bool narrow)
+{
+    if (!narrow) {
+        *(vec *)to = *value;
+        return;
+    }
+    const word bits = (word)*value, not_a_number = (word)((bits & 0x7fffffff) > 0x7f800000);
+    const word nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16, quiet = bits >> 16 | 0x40;
+    *(half *)to = __builtin_convertvector((nearest & ~not_a_number) | (quiet & not_a_number), half);
+}
+
+INLINE void apply_as(const struct row_apply *t, const bool src_narrow, const bool other_narrow,
+                     const bool dst_narrow)
 {
     const vec scale = AT(t->scale), shift = AT(t->shift), zero = {0};
-    const float *src = t->src, *other = t->other;
-    float *dst = t->dst;
+    const char *src = t->src, *other = t->other;
+    char *dst = t->dst;
     for (int x = 0; x < t->n; x++) {
-        vec v = AT(src) * scale + shift;
+        vec v, added;
+        load(src, src_narrow, &v);
+        v = v * scale + shift;
         if (t->relu)
             v = (vec)((mask)v & (v > zero));
         if (other) {
-            v += AT(other);
-            other += t->other_pixel;
+            load(other, other_narrow, &added);
+            v += added;
+            other += t->other_pixel * (other_narrow ? 2 : 4);
         }
-        *(vec *)(void *)dst = v;
-        src += t->src_pixel;
-        dst += t->dst_pixel;
+        store(&v, dst, dst_narrow);
+        src += t->src_pixel * (src_narrow ? 2 : 4);
+        dst += t->dst_pixel * (dst_narrow ? 2 : 4);
+    }
+}
+
+static void apply(const struct row_apply *t)
+{
+    const bool other_narrow = t->other && t->other_type == TENSOR_BF16;
+    const bool src_narrow = t->src_type == TENSOR_BF16, dst_narrow = t->dst_type == TENSOR_BF16;
+    switch (src_narrow * 4 + other_narrow * 2 + dst_narrow) {
+    case 0: apply_as(t, false, false, false); break;
+    case 1: apply_as(t, false, false, true); break;
+    case 2: apply_as(t, false, true, false); break;
+    case 3: apply_as(t, false, true, true); break;
+    case 4: apply_as(t, true, false, false); break;
+    case 5: apply_as(t, true, false, true); break;
+    case 6: apply_as(t, true, true, false); break;
+    default: apply_as(t, true, true, true);
     }
 }
 

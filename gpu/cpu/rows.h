@@ -2,7 +2,7 @@
  *
  * The innermost loops: one row of one block of 16 channels. A table of functions, filled for the
  * machine that runs them; the same C for each, compiled for different vectors.
- * All pointers are borrowed; rows of pixels start at multiples of 64 bytes. */
+ * All pointers are borrowed; f32 pixels lie at multiples of 64 bytes, bf16 ones at those of 32. */
 #ifndef DARKROOM_GPU_CPU_ROWS_H
 #define DARKROOM_GPU_CPU_ROWS_H
 
@@ -12,11 +12,12 @@
 #include <stdint.h>
 
 struct row_apply {
-    const float *src, *other; /* other: NULL where nothing is added */
-    float *dst;
-    int64_t src_pixel, other_pixel, dst_pixel; /* floats from one pixel to the next */
-    const float *scale, *shift;                /* 16 each */
-    int n;                                     /* pixels */
+    const void *src, *other; /* other: NULL where nothing is added */
+    void *dst;
+    enum tensor_type src_type, other_type, dst_type; /* F32 or BF16, rounded to the nearest */
+    int64_t src_pixel, other_pixel, dst_pixel;       /* values from one pixel to the next */
+    const float *scale, *shift;                      /* 16 each */
+    int n;                                           /* pixels */
     bool relu;
 };
 

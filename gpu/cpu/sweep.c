@@ -83,14 +83,23 @@ static const float identity_scale[VIEW_BLOCK]
     __attribute__((aligned(64))) = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 static const float identity_shift[VIEW_BLOCK] __attribute__((aligned(64)));
 
+/* Bytes of this many values. */
+static int64_t bytes_of(enum tensor_type type, int64_t values)
+{
+    return values * (int64_t)tensor_type_size(type);
+}
+
 /* One row of one block from `y` of the source to `dst`, without padding. */
-static void apply_row(const struct sweep *s, int block, int y, float *dst, int64_t dst_pixel)
+static void apply_row(const struct sweep *s, int block, int y, void *dst, enum tensor_type type,
+                      int64_t dst_pixel)
 {
     const struct row_functions *f = rows_functions();
     struct row_apply task = {
         .src = view_row(&s->src, block, y),
+        .src_type = s->src.type,
         .src_pixel = s->src.pixel,
         .dst = dst,
+        .dst_type = type,
         .dst_pixel = dst_pixel,
         .scale = s->scale ? s->scale + block * VIEW_BLOCK : identity_scale,
         .shift = s->scale ? s->shift + block * VIEW_BLOCK : identity_shift,
@@ -99,6 +108,7 @@ static void apply_row(const struct sweep *s, int block, int y, float *dst, int64
     };
     if (s->other.data) {
         task.other = view_row(&s->other, block, y);
+        task.other_type = s->other.type;
         task.other_pixel = s->other.pixel;
     }
     if (!s->src.doubled) {
@@ -110,34 +120,37 @@ static void apply_row(const struct sweep *s, int block, int y, float *dst, int64
     task.other_pixel *= 2;
     f->apply(&task);
     task.n = s->src.w / 2;
-    task.src += s->src.phase_x;
-    task.dst += dst_pixel;
+    task.src = (const char *)task.src + bytes_of(s->src.type, s->src.phase_x);
+    task.dst = (char *)dst + bytes_of(type, dst_pixel);
     if (task.other)
-        task.other += s->other.pixel;
+        task.other = (const char *)task.other + bytes_of(s->other.type, s->other.pixel);
     f->apply(&task);
 }
 
 /* One pixel of the padding, from the row that it belongs to. */
-static void pad_pixel(const struct sweep *s, float *row, int x)
+static void pad_pixel(const struct sweep *s, char *row, int x)
 {
+    const int64_t pixel = bytes_of(s->dst.type, s->dst.pixel);
+    const size_t bytes = VIEW_BLOCK * tensor_type_size(s->dst.type);
     int from = padding_source(s->padding, x, s->src.w);
     if (from < 0)
-        memset(row + x * s->dst.pixel, 0, VIEW_BLOCK * sizeof *row);
+        memset(row + x * pixel, 0, bytes);
     else
-        memcpy(row + x * s->dst.pixel, row + from * s->dst.pixel, VIEW_BLOCK * sizeof *row);
+        memcpy(row + x * pixel, row + from * pixel, bytes);
 }
 
 static void apply_part(const struct sweep *s, int block, int first, int end)
 {
+    const int64_t pixel = bytes_of(s->dst.type, s->dst.pixel);
     const int w = s->src.w;
     for (int y = first; y < end; y++) {
-        float *row = view_row(&s->dst, block, y);
+        char *row = view_row(&s->dst, block, y);
         int from = padding_source(s->padding, y, s->src.h);
         if (from >= 0)
-            apply_row(s, block, from, row, s->dst.pixel);
+            apply_row(s, block, from, row, s->dst.type, s->dst.pixel);
         else
             for (int x = 0; x < w; x++)
-                memset(row + x * s->dst.pixel, 0, VIEW_BLOCK * sizeof *row);
+                memset(row + x * pixel, 0, VIEW_BLOCK * tensor_type_size(s->dst.type));
         for (int i = 0; i < s->padding.before + s->padding.after; i++)
             pad_pixel(s, row, i < s->padding.before ? -1 - i : w + i - s->padding.before);
     }
@@ -168,7 +181,7 @@ static void planes_row(const struct sweep *s, int block, int y, int channels, fl
         part.src.w = n;
         /* An even x keeps its phase. */
         part.src.data = view_at(&s->src, (s->src.doubled ? x / 2 : x) * s->src.pixel);
-        apply_row(&part, block, y, tile, VIEW_BLOCK);
+        apply_row(&part, block, y, tile, TENSOR_F32, VIEW_BLOCK);
         for (int c = 0; c < channels; c++)
             for (int i = 0; i < n; i++)
                 out[c * plane + x + i] = tile[i * VIEW_BLOCK + c];
@@ -211,7 +224,7 @@ void sweep_to_planes(const struct sweep *s, int channels, float *out, int64_t pl
 }
 
 void sweep_from_planes(const float *in, int channels, int h, int w, struct padding padding,
-                       float *out)
+                       enum tensor_type type, void *out)
 {
     const int64_t wide = w + padding.before + padding.after;
 #pragma omp parallel for schedule(static)
@@ -219,10 +232,15 @@ void sweep_from_planes(const float *in, int channels, int h, int w, struct paddi
         for (int c = 0; c < channels; c++) {
             const int from = padding_source(padding, y, h);
             const float *src = in + ((int64_t)c * h + from) * w;
-            float *dst = out + ((y + padding.before) * wide + padding.before) * channels + c;
+            const int64_t line = ((y + padding.before) * wide + padding.before) * channels + c;
             for (int x = -padding.before; x < w + padding.after; x++) {
                 const int column = padding_source(padding, x, w);
-                dst[(int64_t)x * channels] = from < 0 || column < 0 ? 0 : src[column];
+                const int64_t at = line + (int64_t)x * channels;
+                const float value = from < 0 || column < 0 ? 0 : src[column];
+                if (type == TENSOR_BF16)
+                    ((uint16_t *)out)[at] = tensor_f32_to_bf16(value);
+                else
+                    ((float *)out)[at] = value;
             }
         }
 }

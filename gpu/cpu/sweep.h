@@ -5,9 +5,10 @@
  *     sweep_moments(&raw, moments);                  // of each channel
  *     ... scale and shift of the norm from the moments ...
  *     sweep_apply(&(struct sweep){.src = raw, .dst = padded, .scale = s, .shift = t, .relu = true,
- *                                 .padding = {PADDING_REFLECT, 1, 1}});        // norm, ReLU and
- * padding in one pass
+ *                                 .padding = {PADDING_REFLECT, 1, 1}});
+ *                                                    // norm, ReLU and padding in one pass
  *
+ * What they read and write is f32 or bf16, as the views say; moments are taken of f32.
  * Work is cut by the shape alone, and each part is added up in a fixed order: the result depends
  * neither on the number of threads nor on what else runs. */
 #ifndef DARKROOM_GPU_CPU_SWEEP_H
@@ -43,8 +44,9 @@ void sweep_apply(const struct sweep *sweep);
 void sweep_to_planes(const struct sweep *sweep, int channels, float *out, int64_t plane,
                      int64_t row);
 
-/* Planes [channels][H][W] to channels-last with padding: [before+H+after][…W…][channels]. */
+/* Planes [channels][H][W] to channels-last with padding: [before+H+after][…W…][channels] of f32 or
+ * bf16. */
 void sweep_from_planes(const float *in, int channels, int h, int w, struct padding padding,
-                       float *out);
+                       enum tensor_type type, void *out);
 
 #endif

@@ -60,7 +60,7 @@ struct value value_settle(struct compiler *c, const struct layer *layer, const s
     }
     struct value low = *v;
     low.doubled = false;
-    if (!value_is_plain(&low))
+    if (!value_is_plain(&low) || low.at.view.type != TENSOR_F32)
         low = value_apply(c, layer, &low, NULL, value_loose_form());
     return v->doubled ? value_double(c, layer, &low) : low;
 }

@@ -79,6 +79,83 @@ static void apply_scales_shifts_cuts_off_and_adds(void)
     each_table(check_apply);
 }
 
+/* The same in bf16, in any mixture: rounded on the way in, computed in f32, rounded again. */
+static void check_narrow(const struct row_functions *f)
+{
+    static uint16_t narrow_a[COUNT] __attribute__((aligned(64)));
+    static uint16_t narrow_b[COUNT] __attribute__((aligned(64)));
+    static uint16_t narrow_out[COUNT] __attribute__((aligned(64)));
+    const int n = 21;
+    for (int i = 0; i < COUNT; i++) {
+        narrow_a[i] = tensor_f32_to_bf16(a[i]);
+        narrow_b[i] = tensor_f32_to_bf16(b[i]);
+    }
+    for (int variant = 0; variant < 8; variant++) {
+        const bool from = variant & 1, other = variant & 2, to = variant & 4;
+        memset(narrow_out, 0, sizeof narrow_out);
+        memset(out, 0, sizeof out);
+        f->apply(&(struct row_apply){.src = from ? (const void *)narrow_a : a,
+                                     .src_type = from ? TENSOR_BF16 : TENSOR_F32,
+                                     .src_pixel = 32,
+                                     .other = other ? (const void *)narrow_b : b,
+                                     .other_type = other ? TENSOR_BF16 : TENSOR_F32,
+                                     .other_pixel = 16,
+                                     .dst = to ? (void *)narrow_out : out,
+                                     .dst_type = to ? TENSOR_BF16 : TENSOR_F32,
+                                     .dst_pixel = 48,
+                                     .scale = b + 4096,
+                                     .shift = b + 4112,
+                                     .n = n});
+        for (int x = 0; x < n; x++)
+            for (int c = 0; c < VIEW_BLOCK; c++) {
+                const int i = x * 32 + c, j = x * 16 + c, k = x * 48 + c;
+                const float v = from ? tensor_bf16_to_f32(narrow_a[i]) : a[i];
+                const float w = other ? tensor_bf16_to_f32(narrow_b[j]) : b[j];
+                const float sum = v * b[4096 + c] + b[4112 + c] + w;
+                const float got = to ? tensor_bf16_to_f32(narrow_out[k]) : out[k];
+                CHECK(fabsf(got - sum) < (to ? fabsf(sum) / 256 + 1e-6f : 1e-6f));
+            }
+        for (int i = 0; i < COUNT; i++) /* between the pixels */
+            CHECK(i % 48 < VIEW_BLOCK || (narrow_out[i] == 0 && out[i] == 0));
+    }
+}
+
+static void apply_mixes_floats_and_bf16(void)
+{
+    each_table(check_narrow);
+}
+
+static void check_rounding(const struct row_functions *f)
+{
+    uint16_t narrow[VIEW_BLOCK] __attribute__((aligned(64)));
+    float one[VIEW_BLOCK] __attribute__((aligned(64)));
+    float zero[VIEW_BLOCK] __attribute__((aligned(64))) = {0};
+    uint32_t bits[VIEW_BLOCK] __attribute__((aligned(64))) = {
+        0x3f808000, 0x3f818000, 0x3f807fff, 0xbf808001, 0x7f7fffff, 0x7f800000, 0xff800000,
+        0x7f800001, 0x7fffffff, 0xffffffff, 0x00000000, 0x80000000, 0x47ffffff, 0x00800000};
+    float values[VIEW_BLOCK] __attribute__((aligned(64)));
+    memcpy(values, bits, sizeof values);
+    for (int c = 0; c < VIEW_BLOCK; c++)
+        one[c] = 1;
+    f->apply(&(struct row_apply){.src = values,
+                                 .dst = narrow,
+                                 .dst_type = TENSOR_BF16,
+                                 .scale = one,
+                                 .shift = zero,
+                                 .n = 1});
+    for (int c = 0; c < VIEW_BLOCK; c++) {
+        /* -0 plus 0 is 0; a NaN may keep other bits. */
+        const float nearest = tensor_bf16_to_f32(tensor_f32_to_bf16(values[c] + 0.0f));
+        const float got = tensor_bf16_to_f32(narrow[c]);
+        CHECK(isnan(nearest) ? isnan(got) : nearest == got);
+    }
+}
+
+static void apply_rounds_as_the_tensors_do(void)
+{
+    each_table(check_rounding);
+}
+
 static void check_moments(const struct row_functions *f)
 {
     for (int n = 1; n < 70; n += 17) {
@@ -198,6 +275,8 @@ static void tanh_is_exact_to_float_and_notices_nonsense(void)
 int main(void)
 {
     RUN(apply_scales_shifts_cuts_off_and_adds);
+    RUN(apply_mixes_floats_and_bf16);
+    RUN(apply_rounds_as_the_tensors_do);
     RUN(moments_add_to_what_is_there);
     RUN(a_convolution_of_three_outputs_sums_every_tap);
     RUN(a_dot_product_has_every_term_once);

@@ -21,6 +21,22 @@ static void half_precision_values_widen_exactly(void)
     CHECK(tensor_bf16_to_f32(0xc049) == -3.140625f);
 }
 
+static void a_float_becomes_the_nearest_bf16(void)
+{
+    CHECK_INT(tensor_f32_to_bf16(1.0f), 0x3f80);
+    CHECK_INT(tensor_f32_to_bf16(1.00390625f), 0x3f80); /* half way: the even one */
+    CHECK_INT(tensor_f32_to_bf16(1.01171875f), 0x3f82);
+    CHECK_INT(tensor_f32_to_bf16(-1.004f), 0xbf81);
+    CHECK_INT(tensor_f32_to_bf16(3.4e38f), 0x7f80); /* past the greatest */
+    CHECK_INT(tensor_f32_to_bf16(-INFINITY), 0xff80);
+    const uint32_t bits[] = {0x7f800001, 0x7fffffff, 0xffffffff};
+    for (int i = 0; i < 3; i++) {
+        float nan;
+        memcpy(&nan, &bits[i], sizeof nan);
+        CHECK(isnan(tensor_bf16_to_f32(tensor_f32_to_bf16(nan))));
+    }
+}
+
 static void every_type_converts_from_unaligned_bytes(void)
 {
     unsigned char half[1 + 4] = {0, 0x00, 0x3c, 0x00, 0xc0};
@@ -127,6 +143,7 @@ static void floats_round_half_to_even_or_truncate_and_saturate(void)
 int main(void)
 {
     RUN(half_precision_values_widen_exactly);
+    RUN(a_float_becomes_the_nearest_bf16);
     RUN(every_type_converts_from_unaligned_bytes);
     RUN(every_half_comes_back_from_a_float_and_others_go_to_the_nearest);
     RUN(integers_and_doubles_become_floats);

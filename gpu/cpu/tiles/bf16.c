@@ -33,7 +33,8 @@ INLINE void group(const struct tile_block *b, int first, const int pixels, const
     for (int row = 0; row < b->rows; row++, src += b->src_row) {
         const uint16_t *run = src;
         for (int step = 0; step < b->steps; step++, weights += step_weights - TILE_WEIGHTS)
-            for (int pair = 0; pair < TILE_DEPTH / 2; pair++, run += 2, weights += 2 * TILE_OUTPUTS) {
+            for (int pair = 0; pair < TILE_DEPTH / 2;
+                 pair++, run += 2, weights += 2 * TILE_OUTPUTS) {
                 __m512bh w[2];
 #pragma GCC unroll 2
                 for (int t = 0; t < tiles; t++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- *     bench-model WEIGHTS [--device cpu] [--threads 2] [--size 256] [--runs 10] [--input IN.bin]
- *                 [--output OUT.bin]
+ *     bench-model WEIGHTS [--device cpu] [--precision f32] [--threads 2] [--size 256] [--runs 10]
+ *                 [--input IN.bin] [--output OUT.bin]
  *
  * Opens a model as a worker does and times it: one line of JSON. IN and OUT are raw float32 NCHW.
  */
@@ -15,13 +15,13 @@
 #include <sys/resource.h>
 
 struct arguments {
-    const char *weights, *device, *input, *output;
+    const char *weights, *device, *precision, *input, *output;
     int threads, size, runs;
 };
 
 static int parse(int argc, char **argv, struct arguments *a)
 {
-    *a = (struct arguments){.device = "cpu", .threads = 2, .runs = 10};
+    *a = (struct arguments){.device = "cpu", .precision = "f32", .threads = 2, .runs = 10};
     for (int i = 1; i < argc; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : "";
         if (argv[i][0] != '-') {
@@ -31,6 +31,8 @@ static int parse(int argc, char **argv, struct arguments *a)
         i++;
         if (strcmp(argv[i - 1], "--device") == 0)
             a->device = next;
+        else if (strcmp(argv[i - 1], "--precision") == 0)
+            a->precision = next;
         else if (strcmp(argv[i - 1], "--threads") == 0)
             a->threads = (int)strtol(next, NULL, 10);
         else if (strcmp(argv[i - 1], "--size") == 0)
@@ -115,13 +117,15 @@ int main(int argc, char **argv)
     struct err err = {0};
     int64_t start = clock_us();
     if (parse(argc, argv, &a) < 0) {
-        fprintf(stderr, "usage: bench-model WEIGHTS [--device cpu] [--threads 2] [--size 256] "
-                        "[--runs 10] [--input IN] [--output OUT]\n");
+        fprintf(stderr, "usage: bench-model WEIGHTS [--device cpu] [--precision f32] [--threads 2] "
+                        "[--size 256] [--runs 10] [--input IN] [--output OUT]\n");
         return 64;
     }
     options.threads = a.threads;
     options.size = a.size;
     int rc = model_device_parse(a.device, &options.device, &err);
+    if (rc == 0)
+        rc = model_precision_parse(a.precision, &options.precision, &err);
     if (rc == 0)
         rc = model_open(a.weights, &options, &model, &err);
     if (rc == 0)

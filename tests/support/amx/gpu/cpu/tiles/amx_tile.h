@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The tile instructions of gpu/cpu/tiles/amx_tile.h in plain C, as Intel's manual defines them (SDM
- * volume 2, chapter on AMX; palette 1), so that amx.c's blocking runs on machines without them. What
- * the machine would answer with #UD or #GP ends the program. The tiles are the thread's, as they are
- * there.
+ * volume 2, chapter on AMX; palette 1), so that amx.c's blocking runs on machines without them.
+ * What the machine would answer with #UD or #GP ends the program. The tiles are the thread's, as
+ * they are there.
  *
  * Products of bf16 are exact in f32, so that a multiplication and an addition round once, as the
  * machine's FMA does; subnormals are zero on the way in and out. */

@@ -20,6 +20,7 @@ struct parity_case {
     int channels, blocks, size;
     bool full;
     const char *type; /* of the weights: "F32", "F16", "BF16" */
+    bool alone;       /* without PyTorch, which takes seconds to start */
 };
 
 struct parity {

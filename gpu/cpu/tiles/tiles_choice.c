@@ -5,6 +5,6 @@
 
 const struct tile_functions *tiles_functions(void)
 {
-    const struct tile_functions *all[TILES_MAX_FUNCTIONS];
+    const struct tile_functions *all[TILES_MAX_FUNCTIONS] = {0};
     return all[tiles_available(all) - 1];
 }

@@ -29,13 +29,13 @@ logs=()
 status=0
 failed=0 # outside meson: fuzzing
 
-# build NAME MESON-OPTION...
+# build NAME TARGET MESON-OPTION...
 build() {
-    local dir=build-$1
-    shift
+    local dir=build-$1 target=$2
+    shift 2
     local log=$dir.log
     if { [ -f "$dir/build.ninja" ] || meson setup "$dir" -Dwerror=true -Dweb=enabled "$@"; } >"$log" 2>&1 &&
-        ninja -C "$dir" >"$log" 2>&1; then
+        ninja -C "$dir" "$target" >"$log" 2>&1; then
         rm -f "$log"
         return
     fi
@@ -64,18 +64,18 @@ npm_install() {
 # One suite after the other where they start servers: two cores, and deadlines that are real.
 npm_install tests/browser
 npm_install tests/webhooks
-build test
+build test all
 suites test unit headers style model gpu fuzz-replay
 # Twice would take five minutes more: with sanitizers where there is time, else without.
 if [ -n "$quick" ]; then suites test integration; fi
 suites test chaos
 if [ -z "$quick" ]; then
     suites test browser
-    build asan -Db_sanitize=address,undefined -Db_lundef=false -Dcuda=disabled
+    build asan all -Db_sanitize=address,undefined -Db_lundef=false -Dcuda=disabled
     suites asan unit fuzz-replay
     suites asan integration
     # Without oneDNN: clang would bring an OpenMP of its own beside the one that Debian's links.
-    CC=clang CXX=clang++ build fuzz -Dfuzz=true -Dcuda=disabled -Donednn=disabled
+    CC=clang CXX=clang++ build fuzz fuzz-programs -Dfuzz=true -Dcuda=disabled -Donednn=disabled
     tests/fuzz/run.sh build-fuzz "$FUZZ_SECONDS" || failed=1
 fi
 

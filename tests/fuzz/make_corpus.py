@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes the seeds in the corpora of weights, pickle, torch, stylegan, multipart and submission. Files called crash-* were
-found by fuzzers and are not made here. (Seeds for pictures are tests/data/make_pictures.py's, copied.)"""
+"""Makes the seeds in the corpora of weights, pickle, torch, stylegan, tensorflow, multipart and submission. Files called
+crash-* were found by fuzzers and are not made here. (Seeds for pictures are tests/data/make_pictures.py's, copied.)"""
 import argparse
 import collections
 import io
@@ -10,11 +10,13 @@ import os
 import pickle
 import struct
 import sys
+import tempfile
 import zipfile
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 sys.path.insert(0, os.path.join(HERE, "..", "..", "support"))
 import stylegan_pickle  # noqa: E402
+import tensor_bundle  # noqa: E402
 
 
 def write(folder, name, data):
@@ -147,6 +149,30 @@ def make_stylegan():
     write("stylegan", "tensorflow", pickle.dumps((network(), network(), network()), 3))
 
 
+class RecordingBlocks(tensor_bundle.Blocks):
+    """Keeps the entries of the first block that is written."""
+
+    kept = b""
+
+    def emit(self):
+        RecordingBlocks.kept = RecordingBlocks.kept or bytes(self.entries)
+        return super().emit()
+
+
+def make_tensorflow():
+    """A first byte says what follows: 0 the whole index, 1 the entries of its one block."""
+    tensor_bundle.Blocks = RecordingBlocks
+    tensors = [("a/kernel", "F32", (1, 2, 3), bytes(24)), ("a/kernel/Adam", "F32", (1, 2, 3), bytes(24)),
+               ("global_step", "I64", (), bytes(8)), ("half", "BF16", (2,), bytes(4)), ("text", "TEXT", (), bytes(4))]
+    for name, more, block in (("index", [], 1 << 18), ("blocks", [], 40), ("complex", [("c", "C64", (1,), bytes(8))], 1 << 18)):
+        RecordingBlocks.kept = b""
+        with tempfile.TemporaryDirectory() as folder:
+            tensor_bundle.write(folder + "/x", tensors + more, 1, block)
+            with open(folder + "/x.index", "rb") as file:
+                write("tensorflow", name, b"\0" + file.read())
+        write("tensorflow", name + "_entries", b"\1" + RecordingBlocks.kept)
+
+
 def part(name, data, extra=""):
     return ("--XyZ\r\nContent-Disposition: form-data; name=%s%s\r\n\r\n" % (name, extra)).encode() \
         + data + b"\r\n"
@@ -189,10 +215,11 @@ def make_multipart():
 
 
 if __name__ == "__main__":
-    for corpus in ("weights", "multipart", "submission", "pickle", "torch", "stylegan"):
+    for corpus in ("weights", "multipart", "submission", "pickle", "torch", "stylegan", "tensorflow"):
         os.makedirs(os.path.join(HERE, corpus), exist_ok=True)
     make_weights()
     make_torch()
     make_stylegan()
+    make_tensorflow()
     make_multipart()
     make_submissions()

@@ -415,15 +415,15 @@ static void parameters_are_checked_and_filled_in(void)
     manifest_fini(&manifest);
 }
 
-static void the_shipped_manifests_are_sound(void)
+static void manifests_are_sound(const char *path, const char *among)
 {
     struct manifest_set set = {0};
     struct err err = {0};
-    int rc = manifest_set_load(getenv("DARKROOM_MODELS"), &set, &err);
+    int rc = manifest_set_load(path, &set, &err);
     if (rc < 0)
         printf("# %s\n", err.text);
     CHECK_INT(rc, 0);
-    CHECK(manifest_set_find(&set, "portrait-drawing") != NULL);
+    CHECK(manifest_set_find(&set, among) != NULL);
     static const char *const languages[] = {"nl", "ru", "zh"};
     for (size_t i = 0; i < set.count; i++)
         for (size_t l = 0; l < sizeof languages / sizeof languages[0]; l++) {
@@ -434,6 +434,14 @@ static void the_shipped_manifests_are_sound(void)
             CHECK(has);
         }
     manifest_set_fini(&set);
+}
+
+static void the_shipped_manifests_are_sound(void)
+{
+    char guests[512];
+    snprintf(guests, sizeof guests, "%s/guests", getenv("DARKROOM_MODELS"));
+    manifests_are_sound(getenv("DARKROOM_MODELS"), "portrait-drawing");
+    manifests_are_sound(guests, "enlarge");
 }
 
 int main(void)

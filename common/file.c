@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,29 +37,52 @@ int file_sync_folder(int root_fd, const char *path)
     return rc;
 }
 
-int file_write(const char *path, const void *data, size_t size, unsigned mode, struct err *err)
+int file_writer_open(struct file_writer *writer, const char *path, struct err *err)
 {
     const char *slash = strrchr(path, '/');
-    char folder[PATH_MAX], temporary[PATH_MAX];
+    *writer = (struct file_writer){.fd = -1};
     if (!slash)
-        snprintf(folder, sizeof folder, ".");
+        snprintf(writer->folder, sizeof writer->folder, ".");
     else
-        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s/.darkroom-XXXXXX", folder) >=
-        sizeof temporary)
-        return err_set(err, ERR_LIMIT, NULL, "a path longer than %d bytes", PATH_MAX);
+        snprintf(writer->folder, sizeof writer->folder, "%.*s",
+                 slash == path ? 1 : (int)(slash - path), path);
+    if ((size_t)snprintf(writer->path, sizeof writer->path, "%s", path) >= sizeof writer->path ||
+        (size_t)snprintf(writer->temporary, sizeof writer->temporary, "%s/.darkroom-XXXXXX",
+                         writer->folder) >= sizeof writer->temporary)
+        return err_set(err, ERR_LIMIT, NULL, "a path longer than %zu bytes", sizeof writer->path);
+    writer->fd = mkostemp(writer->temporary, O_CLOEXEC);
+    return writer->fd < 0 ? err_set_errno(err, NULL, "cannot write in %s", writer->folder) : 0;
+}
 
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0)
-        return err_set_errno(err, NULL, "cannot write in %s", folder);
-    int rc = 0;
-    if (fchmod(fd, mode) < 0 || write_all(fd, data, size) < 0 || fsync(fd) < 0)
-        rc = err_set_errno(err, NULL, "cannot write %s", path);
-    if (close(fd) < 0 && rc == 0)
-        rc = err_set_errno(err, NULL, "cannot write %s", path);
-    if (rc == 0 && (rename(temporary, path) < 0 || file_sync_folder(AT_FDCWD, folder) < 0))
-        rc = err_set_errno(err, NULL, "cannot write %s", path);
+int file_writer_append(struct file_writer *writer, const void *data, size_t size, struct err *err)
+{
+    return write_all(writer->fd, data, size) < 0
+               ? err_set_errno(err, NULL, "cannot write %s", writer->path)
+               : 0;
+}
+
+int file_writer_close(struct file_writer *writer, int rc, unsigned mode, struct err *err)
+{
+    if (writer->fd < 0)
+        return rc;
+    if (rc == 0 && (fchmod(writer->fd, mode) < 0 || fsync(writer->fd) < 0))
+        rc = err_set_errno(err, NULL, "cannot write %s", writer->path);
+    if (close(writer->fd) < 0 && rc == 0)
+        rc = err_set_errno(err, NULL, "cannot write %s", writer->path);
+    if (rc == 0 && (rename(writer->temporary, writer->path) < 0 ||
+                    file_sync_folder(AT_FDCWD, writer->folder) < 0))
+        rc = err_set_errno(err, NULL, "cannot write %s", writer->path);
     if (rc < 0)
-        unlink(temporary);
+        unlink(writer->temporary);
+    writer->fd = -1;
     return rc;
+}
+
+int file_write(const char *path, const void *data, size_t size, unsigned mode, struct err *err)
+{
+    struct file_writer writer;
+    int rc = file_writer_open(&writer, path, err);
+    if (rc == 0)
+        rc = file_writer_append(&writer, data, size, err);
+    return file_writer_close(&writer, rc, mode, err);
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * darkroom-worker: without a subcommand, jobs from the queue until a signal; `run`, one picture. */
+ * darkroom-worker: without a subcommand, jobs from the queue until a signal; `run`, one picture;
+ * `weights`, what is in a file of weights. */
 #include "common/err.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/stop.h"
 #include "worker/crash.h"
+#include "worker/inspect.h"
 #include "worker/loop.h"
 #include "worker/run.h"
 #include "worker/settings.h"
@@ -44,12 +46,21 @@ static int serve(int argc, char **argv)
     return status;
 }
 
-static int run_one(int argc, char **argv)
+/* `name` stands for the program and the subcommand in --help. */
+static const struct command {
+    const char *word;
+    char *name;
+    int (*run)(int argc, char **argv, struct err *err);
+} commands[] = {
+    {"run", (char[]){"darkroom-worker run"}, run_command},
+    {"weights", (char[]){"darkroom-worker weights"}, inspect_command},
+};
+
+static int run_subcommand(const struct command *command, int argc, char **argv)
 {
-    static char name[] = "darkroom-worker run";
     struct err err = {0};
-    argv[1] = name;
-    int rc = run_command(argc - 1, argv + 1, &err);
+    argv[1] = command->name;
+    int rc = command->run(argc - 1, argv + 1, &err);
     return report(rc, &err);
 }
 
@@ -57,7 +68,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], CRASH_COMMAND))
         return crash_mourn(argc, argv);
-    if (argc > 1 && !strcmp(argv[1], "run"))
-        return run_one(argc, argv);
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
+        if (!strcmp(argv[1], commands[i].word))
+            return run_subcommand(&commands[i], argc, argv);
     return serve(argc, argv);
 }

@@ -7,6 +7,7 @@
 #include "common/err.h"
 #include "common/json.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,17 +126,30 @@ static int check_overlap(struct reading *r, struct err *err)
     return 0;
 }
 
-/* What the writer says of the file: "format", "license" … */
-static int read_metadata(const json_t *metadata, struct table *table, struct err *err)
+/* What the writer says of the file: "format", "license" … All are texts there, so one that is
+ * a number and nothing else is taken for one, as another format may have had it. */
+static int read_attribute(const char *name, const json_t *value, struct table *table,
+                          struct err *err)
+{
+    const char *text = json_string_value(value);
+    char *end = NULL;
+    const double number = text ? strtod(text, &end) : 0;
+    if (!text)
+        return 0;
+    if (end > text && *end == 0 && (isdigit((unsigned char)*text) || *text == '-'))
+        return table_add_number(table, name, number, err);
+    return table_add_text(table, name, text, json_string_length(value), err);
+}
+
+static int read_metadata(json_t *metadata, struct table *table, struct err *err)
 {
     const char *name;
     json_t *value;
     int rc = 0;
-    json_object_foreach((json_t *)(uintptr_t)metadata, name, value)
+    json_object_foreach(metadata, name, value)
     {
-        if (rc == 0 && json_is_string(value))
-            rc = table_add_text(table, name, json_string_value(value), json_string_length(value),
-                                err);
+        if (rc == 0)
+            rc = read_attribute(name, value, table, err);
     }
     return rc;
 }

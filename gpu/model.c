@@ -214,7 +214,11 @@ static int open_backend(struct model *model, struct err *err)
 {
     if (model->state)
         return 0;
-    return model->backend->open(model->network, &model->backend_options, &model->state, err);
+    int rc = model->backend->open(model->network, &model->backend_options, &model->state, err);
+    /* What a backend packed it does not read again. */
+    if (rc == 0)
+        weights_release_pages(model->weights);
+    return rc;
 }
 
 int model_open(const char *path, const struct model_options *options, struct model **out_model,

@@ -181,6 +181,13 @@ int table_map(struct table *table, const char *path, const unsigned char **out_d
     return 0;
 }
 
+void table_release_pages(const struct table *table)
+{
+    for (size_t i = 0; i < table->block_count; i++)
+        if (table->blocks[i].mapped)
+            madvise(table->blocks[i].data, table->blocks[i].size, MADV_DONTNEED);
+}
+
 /* Entries and attributes both begin with their name. */
 static int by_name(const void *a, const void *b)
 {

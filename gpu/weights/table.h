@@ -77,6 +77,9 @@ void *table_alloc(struct table *table, uint64_t bytes, int *out_rc, struct err *
 int table_map(struct table *table, const char *path, const unsigned char **out_data,
               size_t *out_size, struct err *err);
 
+/* Lets the pages of all mappings go: weights_release_pages(). */
+void table_release_pages(const struct table *table);
+
 /* A derived view, filled by hand as a reader fills its table and then sealed: the network's own
  * names on another file's tensors, transposed where the layouts differ (memory of the view).
  *

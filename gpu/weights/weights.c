@@ -142,6 +142,11 @@ int weights_view(const struct weights *weights, const char *prefix, struct weigh
     return table_view_finish(&view, rc, out_view, err);
 }
 
+void weights_release_pages(const struct weights *weights)
+{
+    table_release_pages(&weights->table);
+}
+
 const char *weights_format(const struct weights *weights)
 {
     return weights->format;

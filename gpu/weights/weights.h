@@ -50,6 +50,11 @@ int weights_view(const struct weights *weights, const char *prefix, struct weigh
 /* Accepts NULL inside; sets it to NULL. Tensors handed out before are dead then. */
 void weights_close(struct weights **weights);
 
+/* Whoever needed the tensors has read them: pages of mapped files no longer count as this process's
+ * memory. They stay in the system's cache, and come back when somebody reads them. Of a view
+ * nothing: say it to what it looks at. */
+void weights_release_pages(const struct weights *weights);
+
 /* "safetensors", "torch-zip", "torch-legacy", "stylegan2-ada", "tensorflow-bundle", "keras-h5";
  * of a view what it looks at. Static storage. */
 const char *weights_format(const struct weights *weights);

@@ -246,6 +246,46 @@ static void a_file_is_mapped_and_a_missing_one_is_told_apart(void)
     CHECK_INT(weights_open("/tmp", &weights, &err), ERR_INVALID);
 }
 
+/* Pages of mapped files in this process's memory. */
+static long mapped_pages(void)
+{
+    long size, resident, shared = -1;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file && fscanf(file, "%ld %ld %ld", &size, &resident, &shared) != 3)
+        shared = -1;
+    if (file)
+        fclose(file);
+    return shared;
+}
+
+static void released_pages_leave_the_process_and_come_back_when_read(void)
+{
+    enum { BYTES = 8 << 20, HEADER = 8 + 80 };
+    char path[] = "/tmp/darkroom-weights-XXXXXX", header[81];
+    struct weights *weights = NULL;
+    struct tensor t;
+    unsigned char *file = malloc(HEADER + BYTES);
+    CHECK(file != NULL);
+    snprintf(header, sizeof header, "%-80s",
+             "{\"a\":{\"dtype\":\"U8\",\"shape\":[8388608],\"data_offsets\":[0,8388608]}}");
+    const size_t size = build(file, header, BYTES);
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    CHECK(write(fd, file, size) == (ssize_t)size);
+    close(fd);
+    CHECK_INT(weights_open(path, &weights, NULL), 0);
+    unlink(path);
+    CHECK_INT(weights_find(weights, "a", &t), 0);
+    CHECK(memcmp(t.data, file + HEADER, BYTES) == 0);
+    const long before = mapped_pages();
+    weights_release_pages(weights);
+    const long after = mapped_pages();
+    CHECK(before - after > BYTES / sysconf(_SC_PAGESIZE) / 2);
+    CHECK(memcmp(t.data, file + HEADER, BYTES) == 0);
+    weights_close(&weights);
+    free(file);
+}
+
 int main(void)
 {
     RUN(tensors_are_found_by_name_with_shape_and_data);
@@ -257,5 +297,6 @@ int main(void)
     RUN(transposed_tensors_have_every_value_in_its_place);
     RUN(a_header_of_absurd_length_is_not_read);
     RUN(a_file_is_mapped_and_a_missing_one_is_told_apart);
+    RUN(released_pages_leave_the_process_and_come_back_when_read);
     return check_report();
 }

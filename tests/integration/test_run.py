@@ -12,7 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from bare_png import bare_png  # noqa: E402
 from darkroom import ROOT, main  # noqa: E402
-from workbench import PICTURES, WORKER, Workbench, noise_png, read_npy, read_png, weights  # noqa: E402
+from workbench import PICTURES, WORKER, Workbench, noise_png, read_npy, read_png, rgb_png, weights  # noqa: E402
 
 # sysexits.h, as err_exit_status() maps them.
 USAGE, DATA, NO_INPUT, IO = 64, 65, 66, 74
@@ -89,6 +89,38 @@ class Run(unittest.TestCase):
             for i in range(64 * 64):
                 exact = (values[channel * 64 * 64 + i] * 0.5 + 0.5) * 255
                 self.assertLessEqual(abs(rgb[3 * i + channel] - exact), 0.5001)
+
+    def test_the_manifest_chooses_how_values_become_bytes(self):
+        self.bench.manifest("cut", 64, weights={"file": "quick.safetensors"},
+                            output={"kind": "image", "content_type": "image/png", "rounding": "truncate"})
+        raw = self.path / "out.npy"
+        self.assertEqual(self.run_photo("cut", "--raw", raw), (0, ""))
+        _, values = read_npy(raw.read_bytes())
+        _, _, rgb = read_png(self.out.read_bytes())
+        for channel in range(3):
+            for i in range(64 * 64):
+                above = values[channel * 64 * 64 + i] * 127.5 + 127.5 - rgb[3 * i + channel]
+                self.assertTrue(-1e-4 < above < 1.0001, above)
+
+    def test_the_manifest_chooses_how_a_picture_is_resized(self):
+        results = {}
+        for resize in ("antialias", "bilinear", None):
+            chosen = {"kind": "image", "max_bytes": 10000000, "max_megapixels": 50}
+            self.bench.manifest(f"by-{resize}".lower(), 64, weights={"file": "quick.safetensors"},
+                                input={**chosen, "resize": resize} if resize else chosen)
+            # Every third pixel of each row and column: all that the four nearest of 192 see of them.
+            for name, photo in (("photo", self.photo), ("fine", self.path / "fine.png")):
+                if name == "fine":
+                    rows = [bytes(255 if x % 3 == 1 else 0 for x in range(192) for _ in range(3))] * 192
+                    photo.write_bytes(rgb_png(192, 192, b"".join(rows)))
+                self.assertEqual(self.run_photo(f"by-{resize}".lower(), photo=photo), (0, ""))
+                results[resize, name] = bare_png(self.out.read_bytes())
+        self.assertEqual(results[None, "photo"], results["antialias", "photo"])
+        self.assertNotEqual(results["bilinear", "photo"], results["antialias", "photo"])
+        white = self.path / "white.png"
+        white.write_bytes(rgb_png(64, 64, b"\xff" * (3 * 64 * 64)))
+        self.assertEqual(results["bilinear", "fine"], self.bench.expected("quick", white))
+        self.assertNotEqual(results["antialias", "fine"], results["bilinear", "fine"])
 
     def test_every_kind_of_picture_is_taken_and_turned_as_its_exif_says(self):
         upright = self.bench.expected("quick", PICTURES / "turned1.jpg")

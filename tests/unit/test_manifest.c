@@ -142,6 +142,9 @@ static void every_member_is_demanded_and_checked(void)
     check_bad("input", "aspect", "[0, 1]", "input.aspect");
     check_bad("input", "aspect", "[1, 65]", "input.aspect");
     check_bad("input", "aspect", "\"1:1\"", "input.aspect");
+    check_bad("input", "resize", "\"lanczos\"", "input.resize");
+    check_bad("input", "resize", "1", "input.resize");
+    check_bad("output", "rounding", "\"up\"", "output.rounding");
     check_bad(NULL, "provenance", "[]", "provenance");
     check_bad(NULL, "provenance", "{\"params\":0}", "provenance.params");
     check_bad(NULL, "provenance", "{\"seed\":true}", "provenance.seed");
@@ -252,6 +255,25 @@ static void the_aspect_of_a_picture_is_a_square_or_what_the_manifest_says(void)
     CHECK_INT(manifest_parse(text, strlen(text), "models", &manifest, NULL), 0);
     CHECK_INT(manifest.aspect_width, 3);
     CHECK_INT(manifest.aspect_height, 4);
+    manifest_fini(&manifest);
+    free(text);
+    json_decref(document);
+}
+
+static void a_manifest_may_choose_the_resize_and_the_rounding(void)
+{
+    struct manifest manifest;
+    json_t *document = json_loads(sound, 0, NULL);
+    CHECK_INT(manifest_parse(sound, strlen(sound), "models", &manifest, NULL), 0);
+    CHECK(!manifest.resize);
+    CHECK(!manifest.rounding);
+    manifest_fini(&manifest);
+    json_object_set_new(json_object_get(document, "input"), "resize", json_string("bilinear"));
+    json_object_set_new(json_object_get(document, "output"), "rounding", json_string("truncate"));
+    char *text = json_dumps(document, 0);
+    CHECK_INT(manifest_parse(text, strlen(text), "models", &manifest, NULL), 0);
+    CHECK_TEXT(manifest.resize, "bilinear");
+    CHECK_TEXT(manifest.rounding, "truncate");
     manifest_fini(&manifest);
     free(text);
     json_decref(document);
@@ -454,6 +476,7 @@ int main(void)
     RUN(texts_are_shown_in_a_language_and_what_is_missing_as_it_is);
     RUN(translations_are_checked_as_strictly);
     RUN(the_aspect_of_a_picture_is_a_square_or_what_the_manifest_says);
+    RUN(a_manifest_may_choose_the_resize_and_the_rounding);
     RUN(a_model_may_take_no_input_at_all);
     RUN(a_name_is_lower_case_digits_and_dashes);
     RUN(weights_stay_below_the_manifest);

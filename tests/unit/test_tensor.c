@@ -140,6 +140,25 @@ static void floats_round_half_to_even_or_truncate_and_saturate(void)
     CHECK_INT(rgb[9], 255);
 }
 
+static void a_format_says_the_order_of_the_planes_and_the_range(void)
+{
+    const struct pixels_format format = {
+        .bgr = true, .in_scale = 1, .out_scale = 150, .out_shift = 127.5f};
+    const unsigned char rgb[3 * 2] = {10, 20, 30, 40, 50, 60};
+    unsigned char back[3 * 2];
+    float chw[3 * 2];
+    pixels_to_tensor(rgb, 2, 1, &format, chw);
+    const float want[3 * 2] = {30, 60, 20, 50, 10, 40};
+    CHECK(memcmp(chw, want, sizeof want) == 0);
+    /* blue, green and red of the first pixel: 127.5 + 150 x */
+    const float out[3 * 2] = {0.5f, 0, -0.25f, 0, -0.9f, 0};
+    pixels_from_tensor(out, 2, 1, &format, back);
+    CHECK_INT(back[0], 0);
+    CHECK_INT(back[1], 90);
+    CHECK_INT(back[2], 202);
+    CHECK_INT(back[3], 128);
+}
+
 int main(void)
 {
     RUN(half_precision_values_widen_exactly);
@@ -150,5 +169,6 @@ int main(void)
     RUN(a_shape_prints_as_people_write_it);
     RUN(every_byte_survives_the_way_to_floats_and_back);
     RUN(floats_round_half_to_even_or_truncate_and_saturate);
+    RUN(a_format_says_the_order_of_the_planes_and_the_range);
     return check_report();
 }

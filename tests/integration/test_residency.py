@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Several models on one worker: loaded when they are needed, closed when others need their room, left
+out when they cannot be served; and a device that breaks."""
+import pathlib
+import re
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import random_ugatit  # noqa: E402
+from bare_png import bare_png  # noqa: E402
+from darkroom import BUILD, Lab, main, wait_until  # noqa: E402
+from workbench import DEVICE, Workbench, noise_png, weights  # noqa: E402
+
+LEASE = ("--lease-ms", "1000")
+OPTIONS = (*LEASE, "--device", DEVICE)
+FAULTY = BUILD / "tests" / "integration" / "faulty-worker"
+
+
+class Residency(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="darkroom-residency-")
+        self.addCleanup(self.folder.cleanup)
+        self.bench = Workbench(self.folder.name, max_attempts=2)
+        for name in ("slow.json", "slow.safetensors"):
+            (self.bench.models / name).unlink()
+
+    def model(self, name, seed=1, size=64, **members):
+        weights(self.bench.models / f"{name}.safetensors", seed=seed)
+        self.bench.manifest(name, size, cost_ms=5, max_attempts=2, **members)
+
+    def lab(self, *options):
+        return Lab(models=self.bench.models, dispatcher_options=(*LEASE, *options))
+
+    def submit(self, lab, seed, model):
+        answer = lab.submit(noise_png(20, 20, seed), model)
+        self.assertEqual(answer.status, 202, answer)
+        return answer.json
+
+    def done(self, lab, job):
+        now = lab.wait_for_state(job, "succeeded", "failed")
+        self.assertEqual((now["state"], now["attempts"]), ("succeeded", 0), now)
+        answer = lab.get(f"/v1/jobs/{job['id']}/result", token=job["tokens"]["view"])
+        return bare_png(lab.get(answer.headers["Location"]).body)
+
+    def ended(self, lab, *options):
+        """Starts a worker that must not become ready; its exit status and its log."""
+        with self.assertRaises(AssertionError):
+            lab.worker_start(*options)
+        worker = lab.programs.pop("worker")
+        return worker.stop(), worker.log
+
+    # ---- models that come and go ----
+
+    def test_a_worker_is_ready_with_its_first_model_and_loads_the_others_for_their_jobs(self):
+        self.model("second", seed=2)
+        with self.lab() as lab:
+            worker = lab.worker_start(*OPTIONS)
+            self.assertEqual(re.findall(r"worker\.loaded model=(\S+)", worker.log), ["quick"])
+            self.done(lab, self.submit(lab, 1, "second"))
+            self.assertEqual(re.findall(r"worker\.loaded model=(\S+)", worker.log), ["quick", "second"])
+            self.assertNotIn("worker.evicted", worker.log)
+
+    def test_with_room_for_one_each_model_comes_for_its_jobs_with_the_same_bytes(self):
+        for seed, name in enumerate(("second", "third"), 2):
+            self.model(name, seed=seed)
+        names = ("quick", "second", "third")
+        with self.lab() as lab:
+            jobs = [(name, seed, self.submit(lab, seed, name)) for seed in range(4) for name in names]
+            worker = lab.worker_start(*OPTIONS, "--batch", "4", "--memory", str(self.estimate()))
+            for name, seed, job in jobs:
+                self.assertEqual(self.done(lab, job), self.bench.expected(name, noise_png(20, 20, seed)))
+            loaded = re.findall(r"worker\.loaded model=(\S+)", worker.log)
+            self.assertEqual(set(loaded), set(names))
+            self.assertEqual(len(re.findall("worker.evicted", worker.log)), len(loaded) - 1)
+            # Each had four jobs at once: no model came more often than that.
+            self.assertLessEqual(len(loaded), 12)
+
+    def estimate(self):
+        """Bytes that hold one of these models and not two, read off a refusal."""
+        with self.lab() as lab:
+            _, log = self.ended(lab, *OPTIONS, "--batch", "4", "--model", "quick", "--memory", "4096")
+        return int(re.search(r"needs (\d+) MB", log)[1]) * 1024 * 1024
+
+    def test_jobs_of_other_models_go_on_while_one_is_loaded(self):
+        self.model("wide", seed=2, size=96)
+        go = pathlib.Path(self.folder.name)
+        with self.lab() as lab:
+            worker = lab.start("worker", self.faulty(lab, "--depth", "1"),
+                               {"FAULTY_LOAD": f"96:{go}"})
+            worker.wait_for_log("worker.ready")
+            wait_until(lambda: lab.redis_cli("hlen", "{q:00}slots:wide") == "1", "the second model is served")
+            waits = [self.submit(lab, seed, "wide") for seed in range(2)]
+            wait_until(lambda: (go / "loading").exists(), "a load that hangs")
+            for seed in range(6):
+                self.done(lab, self.submit(lab, seed, "quick"))
+            self.assertNotIn("succeeded", [lab.job(job)["state"] for job in waits])
+            (go / "go").touch()
+            for job in waits:
+                self.done(lab, job)
+
+    def test_a_model_whose_jobs_waited_too_long_is_loaded_before_the_others_are_done(self):
+        self.model("rare", seed=2, past_due_ms=300)
+        memory = str(self.estimate())
+        with self.lab("--submits-burst", "1000") as lab:
+            lab.worker_start(*OPTIONS, "--memory", memory)
+            many = [self.submit(lab, seed, "quick") for seed in range(150)]
+            job = self.submit(lab, 1, "rare")
+            lab.wait_for_state(job, "succeeded")
+            self.assertIn("queued", {lab.job(other)["state"] for other in many[-5:]})
+
+    # ---- models that cannot be served ----
+
+    def test_what_cannot_be_served_is_left_out_and_the_rest_is_served(self):
+        models = self.bench.models
+        whole = (models / "quick.safetensors").read_bytes()
+        for name in ("cut", "foreign", "gone", "numbers", "shape"):
+            self.bench.manifest(name, 64)
+        (models / "cut.safetensors").write_bytes(whole[:-1])
+        random_ugatit.write(models / "foreign.safetensors", [("w", "F32", (1,), bytes(4))])
+        random_ugatit.write(models / "numbers.safetensors", [
+            (name, "I32", shape, bytes(4 * count_of(shape))) for name, shape in random_ugatit.shapes(4, 2, 0)])
+        weights(models / "shape.safetensors", change={"DownBlock.5.weight": (8, 5, 3, 3)})
+        with self.lab() as lab:
+            worker = lab.worker_start(*OPTIONS)
+            self.done(lab, self.submit(lab, 1, "quick"))
+            for name in ("cut", "foreign", "gone", "numbers", "shape"):
+                worker.wait_for_log(f"worker.model_left_out model={name}")
+            self.assertEqual(len(re.findall("worker.model_left_out", worker.log)), 5)
+            # Nobody claims their jobs.
+            job = self.submit(lab, 1, "cut")
+            self.done(lab, self.submit(lab, 2, "quick"))
+            now = lab.job(job)
+            self.assertEqual((now["state"], now["attempts"]), ("queued", 0))
+
+    def test_a_bad_model_that_was_named_ends_the_start(self):
+        (self.bench.models / "quick.safetensors").write_bytes(b"nothing of the kind")
+        self.model("second")
+        with self.lab() as lab:
+            status, log = self.ended(lab, *OPTIONS, "--model", "second", "--model", "quick")
+            self.assertEqual(status, 65, log)
+            self.assertRegex(log, r"darkroom-worker: \S+: .*safetensors|darkroom-worker: weights")
+            (self.bench.models / "quick.safetensors").unlink()
+            status, log = self.ended(lab, *OPTIONS, "--model", "quick")
+            self.assertEqual(status, 66, log)
+
+    def test_without_any_model_left_it_ends_and_says_why(self):
+        (self.bench.models / "quick.safetensors").write_bytes(b"")
+        with self.lab() as lab:
+            status, log = self.ended(lab, *OPTIONS)
+            self.assertEqual(status, 65, log)
+            self.assertIn("worker.model_left_out model=quick", log)
+            self.assertRegex(log.splitlines()[-1], r"^darkroom-worker: \S+")
+
+    def test_a_model_that_needs_more_memory_than_there_may_be_is_left_out(self):
+        self.model("second")
+        self.bench.manifest("second", 1024)
+        with self.lab() as lab:
+            worker = lab.worker_start(*OPTIONS, "--memory", str(self.estimate()))
+            worker.wait_for_log("worker.model_left_out model=second code=limit")
+            self.assertRegex(worker.log, r"model second needs \d+ MB, and models may take \d+ MB")
+            self.done(lab, self.submit(lab, 1, "quick"))
+
+    def test_weights_that_break_while_it_runs_give_their_jobs_back(self):
+        self.model("second", seed=2)
+        with self.lab() as lab:
+            worker = lab.worker_start(*OPTIONS, "--memory", str(self.estimate()))
+            self.done(lab, self.submit(lab, 1, "second"))
+            self.done(lab, self.submit(lab, 1, "quick"))
+            weights(self.bench.models / "second.safetensors", seed=3)
+            job = self.submit(lab, 2, "second")
+            worker.wait_for_log("worker.model_left_out model=second")
+            self.assertIn("was replaced while the worker ran", worker.log)
+            lab.wait_for_state(job, "queued")
+            self.assertEqual(lab.job(job)["attempts"], 0)
+            self.done(lab, self.submit(lab, 3, "quick"))
+            wait_until(lambda: lab.redis_cli("hlen", "{q:00}slots:second") == "0", "it is served no more")
+            # One that starts anew serves it.
+            lab.worker_start(*OPTIONS, "--model", "second", name="next")
+            self.done(lab, job)
+
+    def test_a_device_with_less_memory_than_it_said_makes_room(self):
+        self.model("second", seed=2)
+        with self.lab() as lab:
+            worker = lab.start("worker", self.faulty(lab), {"FAULTY_MEMORY": "2"})
+            worker.wait_for_log("worker.ready")
+            self.done(lab, self.submit(lab, 1, "second"))
+            self.assertIn("worker.evicted model=quick", worker.log)
+            self.done(lab, self.submit(lab, 1, "quick"))
+
+    # ---- a device that breaks ----
+
+    def faulty(self, lab, *options):
+        return [FAULTY, "--redis", lab.redis_url, "--dispatcher", lab.url, "--models", lab.models,
+                "--worker-token-file", lab.worker_token_file, *OPTIONS, *options]
+
+    def test_a_broken_device_ends_the_worker_and_the_lease_brings_the_job_back(self):
+        with self.lab() as lab:
+            worker = lab.start("worker", self.faulty(lab), {"FAULTY_DEVICE": "2"})
+            worker.wait_for_log("worker.ready")
+            self.done(lab, self.submit(lab, 1, "quick"))
+            job = self.submit(lab, 2, "quick")
+            wait_until(lambda: not worker.running(), "the worker's end")
+            self.assertEqual(lab.programs.pop("worker").stop(), 80)
+            self.assertIn("worker.fatal code=device", worker.log)
+            self.assertIn("darkroom-worker: device: running the network", worker.log)
+            # Nothing was settled: the lease runs out by itself.
+            self.assertEqual(lab.job(job)["state"], "running")
+            lab.wait_for_state(job, "queued")
+            lab.worker_start(*OPTIONS, name="next")
+            self.assertEqual(self.done(lab, job), self.bench.expected("quick", noise_png(20, 20, 2)))
+
+
+def count_of(shape):
+    count = 1
+    for side in shape:
+        count *= side
+    return count
+
+
+if __name__ == "__main__":
+    main()

@@ -117,11 +117,68 @@ static void the_cpu_s_peak_and_memory_are_known(void)
     CHECK(total > 0 && unused <= total);
 }
 
-int main(void)
+static void *run_once(void *argument)
 {
+    struct handover *h = argument;
+    h->wrong += model_run(h->model, 1, h->input, (float *)(uintptr_t)h->want, NULL) < 0;
+    return NULL;
+}
+
+/* One life of a model as a worker has it: this thread opens and prepares, another one runs, this
+ * one closes and cleans up. */
+static bool live_once(int size, struct handover *h)
+{
+    struct model_options options = model_options_default();
+    pthread_t runner;
+    options.size = size;
+    options.threads = 1;
+    if (model_open(golden_path("light"), &options, &h->model, NULL) < 0 ||
+        model_prepare(h->model, 1, NULL) < 0)
+        return false;
+    h->values = model_info(h->model)->in_values;
+    bool ran = pthread_create(&runner, NULL, run_once, h) == 0 && pthread_join(runner, NULL) == 0;
+    model_close(&h->model);
+    memory_give_back();
+    return ran && h->wrong == 0;
+}
+
+static int cycles = 16;
+
+/* Of many sizes in turns, so that what is kept of
+ * one is of no use to the next. */
+static void models_that_came_and_went_leave_no_memory_behind(void)
+{
+    enum { SIZES = 8, STEP = 16, WARM_UP = 2, LIMIT = 1024 * 1024 };
+    const size_t values = 3 * (SIZES + 1) * STEP * (SIZES + 1) * STEP;
+    float *input = calloc(values, sizeof *input), *output = malloc(values * sizeof *output);
+    struct handover h = {.input = input, .want = output};
+    uint64_t before = 0, after = 0;
+    int lived = 0;
+    for (int i = 0; i < WARM_UP + cycles; i++) {
+        if (i == WARM_UP)
+            before = memory_resident();
+        lived += live_once(STEP * (2 + i % SIZES), &h);
+    }
+    after = memory_resident();
+    printf("# %d cycles: %.0f KB before, %.0f KB after\n", cycles, (double)before / 1024,
+           (double)after / 1024);
+    free(input);
+    free(output);
+    CHECK_INT(lived, WARM_UP + cycles);
+    CHECK(after < before + LIMIT);
+}
+
+/* test_load [CYCLES]: 1,000 in the slow suite. */
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cycles = (int)strtol(argv[1], NULL, 10);
     memory_keep_tidy();
     RUN(a_model_holds_what_was_estimated_or_less);
     RUN(models_are_loaded_in_one_thread_while_another_runs_its_own);
+#if !defined __SANITIZE_ADDRESS__ /* whose allocator keeps what was freed */
+    RUN(models_that_came_and_went_leave_no_memory_behind);
+#endif
     RUN(the_cpu_s_peak_and_memory_are_known);
     return check_report();
 }

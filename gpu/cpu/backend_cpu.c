@@ -3,7 +3,6 @@
 
 #include "common/err.h"
 #include "common/memory.h"
-#include "gpu/cpu/chain.h"
 #include "gpu/cpu/isa.h"
 #include "gpu/cpu/peak.h"
 #include "gpu/cpu/plan.h"
@@ -14,8 +13,7 @@
 #include <stdlib.h>
 
 struct cpu_state {
-    struct plan plan;             /* its machine in any case */
-    struct chain *chain;          /* NULL: the plan it is */
+    struct plan plan;
     size_t in_values, out_values; /* of one picture */
 };
 
@@ -41,7 +39,6 @@ static void close_cpu(void *state)
     struct cpu_state *s = state;
     if (!s)
         return;
-    chain_destroy(&s->chain);
     plan_fini(&s->plan);
     dnnl_stream_destroy(s->plan.machine.stream);
     dnnl_engine_destroy(s->plan.machine.engine);
@@ -49,46 +46,16 @@ static void close_cpu(void *state)
     free(s);
 }
 
-/* What neither a plan nor a chain computes. */
-static bool is_missing(const struct network *network, const struct layer *l)
-{
-    switch (l->kind) {
-    case LAYER_PRELU:
-    case LAYER_SHUFFLE: return true;
-    case LAYER_CONV: return l->zeros || l->pad_end != l->pad || chain_fits(network);
-    case LAYER_NORM: return l->norm == NORM_INSTANCE && l->gamma.data;
-    case LAYER_DECONV: return !l->bias.data;
-    case LAYER_INPUT:
-    case LAYER_UPSAMPLE:
-    case LAYER_RELU:
-    case LAYER_TANH:
-    case LAYER_ADD:
-    case LAYER_CAM:
-    case LAYER_MEAN:
-    case LAYER_CONNECTED:
-    case LAYER_RESHAPE:
-    case LAYER_SIGMOID:
-    case LAYER_KIND_COUNT: break;
-    }
-    return false;
-}
-
 static int check_cpu(const struct network *network, const struct backend_options *options,
                      struct err *err)
 {
-    if (options->precision == MODEL_F16 ||
-        (options->precision == MODEL_BF16 && chain_fits(network)))
+    if (options->precision == MODEL_F16)
         return err_set(err, ERR_UNSUPPORTED, "precision",
-                       "precision %s is not available for this network on the CPU; f32 is",
+                       "precision %s is not available on the CPU; f32 and bf16 are",
                        model_precision_name(options->precision));
     if (network->heat_map)
         return err_set(err, ERR_UNSUPPORTED, "device",
                        "the heat map is not computed on the CPU yet: use device ref");
-    for (int i = 0; i < network->count; i++)
-        if (is_missing(network, &network->layers[i]))
-            return err_set(err, ERR_UNSUPPORTED, "device",
-                           "layer %s (%s) is not computed on the CPU yet: use device ref",
-                           network->layers[i].name, layer_kind_name(network->layers[i].kind));
     return 0;
 }
 
@@ -103,7 +70,7 @@ static int open_cpu(const struct network *network, const struct backend_options 
     /* oneDNN fixes the split of its work when a primitive is made. */
     omp_set_num_threads(options->threads);
     s->plan.threads = s->plan.machine.threads = options->threads;
-    s->plan.machine.winograd = !chain_fits(network); /* chains read channels last */
+    s->plan.machine.winograd = true;
     s->plan.machine.tiles = options->precision == MODEL_BF16 ? tiles_functions() : NULL;
     s->in_values = layer_values(&network->layers[0]);
     s->out_values = layer_values(&network->layers[network->count - 1]);
@@ -112,8 +79,7 @@ static int open_cpu(const struct network *network, const struct backend_options 
                            dnnl_stream_default_flags) != dnnl_success)
         rc = err_set(err, ERR_INTERNAL, "device", "oneDNN has no CPU engine");
     if (rc == 0)
-        rc = chain_fits(network) ? chain_create(&s->plan.machine, network, &s->chain, err)
-                                 : plan_compile(&s->plan, network, err);
+        rc = plan_compile(&s->plan, network, err);
     end_threads();
     if (rc < 0)
         close_cpu(s);
@@ -125,7 +91,7 @@ static int open_cpu(const struct network *network, const struct backend_options 
 static int prepare(void *state, int batch, struct err *err)
 {
     struct cpu_state *s = state;
-    return s->chain ? 0 : plan_prepare(&s->plan, err);
+    return plan_prepare(&s->plan, err);
 }
 
 static int run(void *state, int batch, const float *input, float *output, struct err *err)
@@ -133,11 +99,8 @@ static int run(void *state, int batch, const float *input, float *output, struct
     struct cpu_state *s = state;
     int rc = 0;
     omp_set_num_threads(s->plan.threads);
-    for (size_t n = 0; rc == 0 && n < (size_t)batch; n++) {
-        const float *in = input + n * s->in_values;
-        float *out = output + n * s->out_values;
-        rc = s->chain ? chain_run(s->chain, in, out, err) : plan_run(&s->plan, in, out, err);
-    }
+    for (size_t n = 0; rc == 0 && n < (size_t)batch; n++)
+        rc = plan_run(&s->plan, input + n * s->in_values, output + n * s->out_values, err);
     end_threads();
     return rc;
 }
@@ -145,8 +108,7 @@ static int run(void *state, int batch, const float *input, float *output, struct
 static struct model_bytes bytes_held(const void *state)
 {
     const struct cpu_state *s = state;
-    return (struct model_bytes){.host = sizeof *s +
-                                        (s->chain ? chain_bytes(s->chain) : plan_bytes(&s->plan))};
+    return (struct model_bytes){.host = sizeof *s + plan_bytes(&s->plan)};
 }
 
 /* Weights of convolutions as floats, fourfold where Winograd's transform may be chosen; and of the

@@ -6,6 +6,7 @@
 #include "gpu/cpu/planes.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 static struct value compile_planes_conv(struct compiler *c, int i)
@@ -21,7 +22,7 @@ static struct value compile_planes_conv(struct compiler *c, int i)
         return made;
     }
     c->plan->owned[c->plan->owned_count++] = weight;
-    struct operand src = value_planes(c, source, &settled, ahead_padding(c->network, i));
+    struct operand src = value_planes(c, source, &settled, ahead_form(c, i).padding);
     src.origin = 0; /* the convolution starts in the corner of the padding */
     made.at =
         (struct operand){.buffer = compiler_buffer(c, (int64_t)(layer_values(l) * sizeof(float)))};
@@ -30,22 +31,22 @@ static struct value compile_planes_conv(struct compiler *c, int i)
                                    .src = src,
                                    .dst = made.at,
                                    .other = compiler_nothing,
-                                   .weight = weight});
+                                   .weight = weight,
+                                   .bias = l->bias.data ? compiler_widen(c, &l->bias) : NULL});
     return made;
 }
 
-/* The raw result of a convolution with folded upsampling: its four phases, seen as one picture, of
- * which phase 1 starts a pixel later. */
-static void show_phases(int channels, struct operand *at)
+/* The raw result of a convolution that computes four phases: see them as one picture of this size.
+ * `apart`: pixels between where phases 0 and 1 begin. */
+static void show_phases(const struct layer *shown, int apart, struct operand *at)
 {
     struct view *v = &at->view;
-    const int blocks = channels / VIEW_BLOCK;
-    v->phase_x = blocks * v->block + v->pixel;
-    v->phase_y = 2 * blocks * v->block + v->row;
+    v->blocks /= 4;
+    v->phase_x = v->blocks * v->block + apart * v->pixel;
+    v->phase_y = 2 * v->blocks * v->block + apart * v->row;
     v->doubled = true;
-    v->blocks = blocks;
-    v->h *= 2;
-    v->w *= 2;
+    v->h = (int)shown->h;
+    v->w = (int)shown->w;
 }
 
 /* The picture from outside, as convolution `i` wants it. */
@@ -56,7 +57,7 @@ static struct operand pack(struct compiler *c, int i)
     const int64_t around = form.padding.before + form.padding.after;
     const int64_t values = (source->h + around) * (source->w + around) * source->c;
     const int64_t bytes = values * (int64_t)tensor_type_size(form.type);
-    struct operand made = {.view.type = form.type,
+    struct operand made = {.view = {.type = form.type, .pixel = source->c},
                            .buffer = compiler_buffer(c, bytes + CONV_SLACK_BYTES)};
     compiler_emit(c, (struct step){.kind = STEP_PACK,
                                    .layer = source,
@@ -67,15 +68,12 @@ static struct operand pack(struct compiler *c, int i)
     return made;
 }
 
-/* The input of convolution `i` in the form that it wants. */
-static struct operand finish(struct compiler *c, int i)
+/* The input of convolution `i` in the form that it wants; `v`: without what was folded. */
+static struct operand finish(struct compiler *c, int i, struct value v)
 {
     const struct layer *l = &c->network->layers[i];
     const struct layer *source = &c->network->layers[l->input];
     const struct form form = ahead_form(c, i);
-    struct value v = c->values[l->input];
-    v.doubled = false; /* folded into the weights, as the attention is */
-    v.cam = NULL;
     if (!value_has_form(&v, form)) {
         v = value_apply(c, l, &v, NULL, form);
         /* Whoever reads the same layer later finds it computed. */
@@ -86,77 +84,130 @@ static struct operand finish(struct compiler *c, int i)
     return v.at;
 }
 
+/* Emits the step of a convolution, transposed or not; what it gives, as it lies. */
+static struct operand convolve(struct compiler *c, int i, const struct value *v)
+{
+    const struct conv *conv = c->plan->convs[i];
+    struct step step = {
+        .kind = STEP_CONV,
+        .layer = &c->network->layers[i],
+        .other = compiler_nothing,
+        .conv = conv,
+    };
+    if (v->kind == VALUE_INPUT) {
+        step.src = pack(c, i);
+    } else if (conv->unfinished) {
+        step.src = v->at;
+        step.scale = v->scale;
+        step.shift = v->shift;
+        step.slope = v->slope;
+    } else {
+        step.src = finish(c, i, *v);
+    }
+    step.dst = compiler_picture(c, conv->outputs, conv->out_h, conv->out_w,
+                                (struct form){.layout = conv->layout});
+    compiler_emit(c, step);
+    return step.dst;
+}
+
+static bool is_picture(struct compiler *c, const struct layer *l, const struct value *v)
+{
+    if (v->kind != VALUE_PICTURE && v->kind != VALUE_INPUT)
+        compiler_refuse(c, l);
+    return c->rc == 0;
+}
+
 static struct value compile_conv(struct compiler *c, int i)
 {
     const struct layer *l = &c->network->layers[i];
-    const struct conv *conv = c->plan->convs[i];
     struct value v = c->values[l->input];
-    struct value made = {.kind = VALUE_PICTURE};
+    if (!is_picture(c, l, &v))
+        return v;
     if (ahead_is_planes_conv(c->network, i))
         return compile_planes_conv(c, i);
-    struct step step = {.kind = STEP_CONV, .layer = l, .other = compiler_nothing, .conv = conv};
-    const bool folded = v.doubled && !conv->unfinished;
-    if (v.kind == VALUE_INPUT) {
-        step.src = pack(c, i);
-    } else if (conv->unfinished) {
-        if (v.doubled)
-            v = value_double(c, l, &v);
-        step.src = v.at;
-        step.scale = v.scale;
-        step.shift = v.shift;
-        step.slope = v.slope;
-    } else {
-        step.src = finish(c, i);
-    }
+    const struct conv *conv = c->plan->convs[i];
+    const bool folded = v.doubled && !conv->unfinished && conv->outputs > view_round_up(l->c);
+    if (v.doubled && !folded)
+        v = value_double(c, l, &v);
+    v.doubled = false; /* folded into the weights, as the attention is */
+    v.cam = NULL;
+    struct value made = {.kind = VALUE_PICTURE, .at = convolve(c, i, &v)};
     made.form = (struct form){.layout = conv->layout};
-    made.at = compiler_picture(c, view_round_up(l->c) * (folded ? 4 : 1), conv->out_h, conv->out_w,
-                               made.form);
-    step.dst = made.at;
-    compiler_emit(c, step);
-    if (folded) {
-        made.at.view.h = (int)(l->h / 2);
-        made.at.view.w = (int)(l->w / 2);
-        show_phases(view_round_up(l->c), &made.at);
-    }
+    if (folded)
+        show_phases(l, 1, &made.at);
+    else if (ahead_is_shuffled(c->network, i))
+        show_phases(&c->network->layers[i + 1], 0, &made.at);
     return made;
 }
 
-/* Reserves what sweep_moments() needs for this view. */
-static void reserve_moments(struct plan *plan, const struct view *view)
+static struct value compile_deconv(struct compiler *c, int i)
 {
-    size_t sums = (size_t)sweep_scratch(view);
-    size_t channels = (size_t)view->blocks * VIEW_BLOCK;
-    if (sums > plan->sums_count)
-        plan->sums_count = sums;
-    if (channels > plan->moments_count)
-        plan->moments_count = channels;
+    const struct layer *l = &c->network->layers[i];
+    struct value v = c->values[l->input];
+    if (v.kind != VALUE_PICTURE || l->stride > 2) {
+        compiler_refuse(c, l);
+        return v;
+    }
+    if (v.doubled || v.cam)
+        v = value_settle(c, l, &v);
+    struct value made = {.kind = VALUE_PICTURE, .at = convolve(c, i, &v)};
+    made.form = (struct form){.layout = c->plan->convs[i]->layout};
+    if (l->stride == 2)
+        show_phases(l, 0, &made.at);
+    made.at.view.h = (int)l->h;
+    made.at.view.w = (int)l->w;
+    return made;
+}
+
+/* The convolution before has put its phases where they belong. */
+static struct value compile_shuffle(struct compiler *c, const struct layer *l)
+{
+    if (!ahead_is_shuffled(c->network, l->input))
+        compiler_refuse(c, l);
+    return c->values[l->input];
+}
+
+/* Trained means and variances: scale and shift are known now. */
+static void batch_norm(struct compiler *c, const struct layer *l, struct value *v)
+{
+    float *gamma = compiler_widen(c, &l->gamma), *beta = compiler_widen(c, &l->beta);
+    float *mean = compiler_widen(c, &l->mean), *variance = compiler_widen(c, &l->variance);
+    for (int64_t i = 0; c->rc == 0 && i < l->c; i++) {
+        double rate = (double)gamma[i] / sqrt((double)variance[i] + (double)l->epsilon);
+        v->scale[i] = (float)rate;
+        v->shift[i] = (float)((double)beta[i] - (double)mean[i] * rate);
+    }
 }
 
 static struct value compile_norm(struct compiler *c, const struct layer *l)
 {
     struct value v = c->values[l->input];
+    const struct layer *from = &c->network->layers[l->input];
     struct step step = {
         .kind = STEP_NORM, .layer = l, .dst = compiler_nothing, .other = compiler_nothing};
     if (!value_is_plain(&v) || v.at.view.type != TENSOR_F32)
         v = value_settle(c, l, &v);
-    const struct layer *from = &c->network->layers[l->input];
-    if (from->kind == LAYER_CONV && conv_takes_moments(c->plan->convs[l->input]))
-        step.conv = c->plan->convs[l->input];
     v.scale = compiler_floats(c, view_round_up(l->c));
     v.shift = compiler_floats(c, view_round_up(l->c));
+    if (l->norm == NORM_BATCH) {
+        batch_norm(c, l, &v);
+        return v;
+    }
+    if (from->kind == LAYER_CONV && conv_takes_moments(c->plan->convs[l->input]))
+        step.conv = c->plan->convs[l->input];
     step.src = v.at;
     step.scale = v.scale;
     step.shift = v.shift;
-    if (l->norm != NORM_INSTANCE)
+    if (l->rho.data)
         step.rho = compiler_widen(c, &l->rho);
-    if (l->norm == NORM_LAYER_INSTANCE) {
-        step.gamma = compiler_widen(c, &l->gamma);
-        step.beta = compiler_widen(c, &l->beta);
-    } else if (l->norm == NORM_ADAPTIVE) {
+    if (l->norm == NORM_ADAPTIVE) {
         step.gamma = c->values[l->gamma_from].vector;
         step.beta = c->values[l->beta_from].vector;
+    } else if (l->gamma.data) {
+        step.gamma = compiler_widen(c, &l->gamma);
+        step.beta = compiler_widen(c, &l->beta);
     }
-    reserve_moments(c->plan, &v.at.view);
+    compiler_reserve_moments(c, &v.at.view);
     compiler_emit(c, step);
     return v;
 }
@@ -176,63 +227,32 @@ static struct value compile_add(struct compiler *c, int i)
     return value_apply(c, l, &a, &b.at, form);
 }
 
-static struct value compile_relu(struct compiler *c, int i)
+/* Whether the convolution before has applied the ReLU that reads it. */
+static bool relu_is_done(const struct compiler *c, const struct layer *l)
 {
-    const struct layer *l = &c->network->layers[i];
+    const enum layer_kind from = c->network->layers[l->input].kind;
+    return (from == LAYER_CONV || from == LAYER_DECONV) && ahead_only_relu(c->network, l->input);
+}
+
+/* ReLU is a slope of zero. */
+static struct value compile_slope(struct compiler *c, const struct layer *l)
+{
     struct value v = c->values[l->input];
-    if (v.kind == VALUE_VECTOR) {
-        struct value made = {.kind = VALUE_VECTOR,
-                             .vector = compiler_floats(c, view_round_up(l->c))};
-        compiler_emit(c, (struct step){.kind = STEP_RELU,
-                                       .layer = l,
-                                       .src = compiler_nothing,
-                                       .dst = compiler_nothing,
-                                       .other = compiler_nothing,
-                                       .in_vector = v.vector,
-                                       .out_vector = made.vector,
-                                       .count = l->c});
-        return made;
-    }
-    const struct layer *from = &c->network->layers[l->input];
-    bool done = from->kind == LAYER_CONV && ahead_only_relu(c->network, l->input);
-    if (done)
+    if (v.kind == VALUE_VECTOR && l->kind == LAYER_RELU)
+        return vectors_relu(c, l);
+    if (l->kind == LAYER_RELU && relu_is_done(c, l))
         return v;
-    v.relu = true;
-    v.slope = compiler_floats(c, view_round_up(l->c));
-    return v;
-}
-
-static struct value compile_mean(struct compiler *c, const struct layer *l)
-{
-    struct value v = value_settle(c, l, &c->values[l->input]);
-    struct value made = {.kind = VALUE_VECTOR, .vector = compiler_floats(c, view_round_up(l->c))};
-    reserve_moments(c->plan, &v.at.view);
-    compiler_emit(c, (struct step){.kind = STEP_MEAN,
-                                   .layer = l,
-                                   .src = v.at,
-                                   .dst = compiler_nothing,
-                                   .other = compiler_nothing,
-                                   .out_vector = made.vector});
-    return made;
-}
-
-static struct value compile_connected(struct compiler *c, const struct layer *l)
-{
-    struct value v = c->values[l->input];
-    struct value made = {.kind = VALUE_VECTOR, .vector = compiler_floats(c, view_round_up(l->c))};
-    struct step step = {.kind = STEP_CONNECTED,
-                        .layer = l,
-                        .src = compiler_nothing,
-                        .dst = compiler_nothing,
-                        .other = compiler_nothing,
-                        .in_vector = v.vector,
-                        .out_vector = made.vector};
-    if (v.kind == VALUE_PICTURE) {
-        struct value settled = v.doubled || v.cam ? value_settle(c, l, &v) : v;
-        step.src = value_planes(c, &c->network->layers[l->input], &settled, (struct padding){0});
+    if (v.kind != VALUE_PICTURE || v.slope || v.doubled || v.cam)
+        v = value_settle(c, l, &v);
+    float *slope = compiler_floats(c, view_round_up(l->c));
+    if (l->kind == LAYER_PRELU && slope) {
+        const int64_t count = tensor_count(&l->weight);
+        float *own = compiler_widen(c, &l->weight);
+        for (int64_t i = 0; own && i < l->c; i++)
+            slope[i] = own[count == 1 ? 0 : i];
     }
-    compiler_emit(c, step);
-    return made;
+    v.slope = slope;
+    return v;
 }
 
 static void compile_output(struct compiler *c)
@@ -240,7 +260,7 @@ static void compile_output(struct compiler *c)
     const int last = c->network->count - 1;
     const struct layer *l = &c->network->layers[last];
     struct value v = c->values[last];
-    const bool hyperbolic = v.tanh;
+    const enum activation activation = v.activation;
     if (v.kind == VALUE_PICTURE) {
         if (v.doubled || v.cam)
             v = value_settle(c, l, &v);
@@ -253,7 +273,7 @@ static void compile_output(struct compiler *c)
                                    .other = compiler_nothing,
                                    .in_vector = v.vector,
                                    .count = (int64_t)layer_values(l),
-                                   .tanh = hyperbolic});
+                                   .activation = activation});
 }
 
 static struct value compile_layer(struct compiler *c, int i)
@@ -263,19 +283,19 @@ static struct value compile_layer(struct compiler *c, int i)
     switch (l->kind) {
     case LAYER_INPUT: return (struct value){.kind = VALUE_INPUT, .at = compiler_nothing};
     case LAYER_CONV: return compile_conv(c, i);
+    case LAYER_DECONV: return compile_deconv(c, i);
+    case LAYER_SHUFFLE: return compile_shuffle(c, l);
     case LAYER_NORM: return compile_norm(c, l);
-    case LAYER_RELU: return compile_relu(c, i);
+    case LAYER_RELU:
+    case LAYER_PRELU: return compile_slope(c, l);
     case LAYER_ADD: return compile_add(c, i);
-    case LAYER_MEAN: return compile_mean(c, l);
-    case LAYER_CONNECTED: return compile_connected(c, l);
+    case LAYER_MEAN: return vectors_mean(c, l);
+    case LAYER_CONNECTED: return vectors_connected(c, l);
+    case LAYER_RESHAPE: return vectors_reshape(c, l);
     case LAYER_UPSAMPLE: v.doubled = true; return v;
     case LAYER_CAM: v.cam = l; return v;
-    case LAYER_TANH: v.tanh = true; return v;
-    case LAYER_RESHAPE:
-    case LAYER_DECONV:
-    case LAYER_SIGMOID: /* chain.c's */
-    case LAYER_PRELU:   /* refused by check_cpu() */
-    case LAYER_SHUFFLE:
+    case LAYER_TANH: v.activation = ACTIVATION_TANH; return v;
+    case LAYER_SIGMOID: v.activation = ACTIVATION_SIGMOID; return v;
     case LAYER_KIND_COUNT: break;
     }
     assert(!"a kind of layer");
@@ -290,11 +310,10 @@ static void check_list(struct compiler *c)
     for (int i = 1; i < net->count; i++) {
         const struct layer *l = &net->layers[i];
         const struct layer *from = &net->layers[l->input];
-        bool fits = from->kind != LAYER_INPUT || l->kind == LAYER_CONV;
-        if (l->kind == LAYER_TANH)
+        bool fits =
+            from->kind != LAYER_INPUT || l->kind == LAYER_CONV || l->kind == LAYER_CONNECTED;
+        if (l->kind == LAYER_TANH || l->kind == LAYER_SIGMOID)
             fits = l == last;
-        if (l->kind >= LAYER_RESHAPE || l->norm == NORM_BATCH)
-            fits = false; /* chain.c's */
         if (from->kind == LAYER_CAM)
             fits = l->kind == LAYER_CONV && l->kernel == 1;
         if (!fits)
@@ -314,7 +333,7 @@ int plan_compile(struct plan *plan, const struct network *network, struct err *e
     plan->sums_count = plan->moments_count = VIEW_BLOCK;
     check_list(c);
     for (int i = 0; c->rc == 0 && i < network->count; i++)
-        if (network->layers[i].kind == LAYER_CONV && !ahead_is_planes_conv(network, i))
+        if (network->layers[i].kind == LAYER_CONV || network->layers[i].kind == LAYER_DECONV)
             ahead_make_conv(c, i);
     for (int i = 0; c->rc == 0 && i < network->count; i++)
         c->values[i] = compile_layer(c, i);

@@ -87,3 +87,13 @@ struct operand compiler_picture(struct compiler *c, int channels, int64_t h, int
         .origin = form.padding.before * (view.row + view.pixel),
     };
 }
+
+void compiler_reserve_moments(struct compiler *c, const struct view *view)
+{
+    const size_t sums = (size_t)sweep_scratch(view);
+    const size_t channels = (size_t)view->blocks * VIEW_BLOCK;
+    if (sums > c->plan->sums_count)
+        c->plan->sums_count = sums;
+    if (channels > c->plan->moments_count)
+        c->plan->moments_count = channels;
+}

@@ -3,6 +3,7 @@
  * What the files that compile a network into a plan share; nobody else includes it.
  *
  *     compile.c   layer by layer: what each makes of its input
+ *     vectors.c   the same for layers that read or give vectors
  *     ahead.c     what will read a layer's result, and the convolutions with their weights
  *     value.c     a result that is not finished yet, and how to finish it
  *     compiler.c  steps, buffers, the sticky error
@@ -18,16 +19,17 @@
 enum value_kind { VALUE_INPUT, VALUE_PICTURE, VALUE_PLANES, VALUE_VECTOR };
 
 /* What is known of a layer's output while compiling. A picture's true values are
- * relu(at * scale + shift), perhaps doubled, perhaps times the attention's weights. */
+ * at * scale + shift, times slope where negative, perhaps doubled, perhaps times the attention's
+ * weights. */
 struct value {
     enum value_kind kind;
     struct operand at;
-    float *scale, *shift; /* NULL: nothing to apply */
-    float *slope;         /* of what is negative then; NULL: 1 */
-    bool relu, tanh;
-    bool doubled;            /* by an upsample layer, not by the view */
-    const struct layer *cam; /* the attention layer on top, or NULL */
-    struct form form;        /* PICTURE: how `at` is padded */
+    float *scale, *shift;       /* NULL: nothing to apply */
+    float *slope;               /* of what is negative then; NULL: 1 */
+    enum activation activation; /* the network's last layer */
+    bool doubled;               /* by an upsample layer, not by the view */
+    const struct layer *cam;    /* the attention layer on top, or NULL */
+    struct form form;           /* PICTURE: how `at` is padded */
     float *vector;
 };
 
@@ -49,6 +51,8 @@ void compiler_refuse(struct compiler *c, const struct layer *layer);
 float *compiler_floats(struct compiler *c, int64_t count);
 /* A tensor's values, with zeros up to whole blocks. */
 float *compiler_widen(struct compiler *c, const struct tensor *tensor);
+/* Reserves what sweep_moments() needs for this view. */
+void compiler_reserve_moments(struct compiler *c, const struct view *view);
 int compiler_buffer(struct compiler *c, int64_t bytes);
 void compiler_emit(struct compiler *c, struct step step);
 /* A new picture of `channels` (whole blocks) in this form; its view shows the inside. */
@@ -72,18 +76,25 @@ struct value value_settle(struct compiler *c, const struct layer *layer, const s
 struct operand value_planes(struct compiler *c, const struct layer *source, const struct value *v,
                             struct padding padding);
 
+/* ---- vectors.c ---- */
+struct value vectors_relu(struct compiler *c, const struct layer *l);
+struct value vectors_mean(struct compiler *c, const struct layer *l);
+struct value vectors_connected(struct compiler *c, const struct layer *l);
+/* A vector as a picture. */
+struct value vectors_reshape(struct compiler *c, const struct layer *l);
+
 /* ---- ahead.c ---- */
 /* The first convolution that reads layer `i`, through upsampling and attention; -1: none. */
 int ahead_reader(const struct network *net, int i);
-/* The network's last convolution, where it has few outputs and nothing but tanh behind it. */
+/* The network's last convolution, where it has few outputs and at most an activation behind it. */
 bool ahead_is_planes_conv(const struct network *net, int i);
 /* Whether nothing but a ReLU reads layer `i`. */
 bool ahead_only_relu(const struct network *net, int i);
-/* The padding that convolution layer `i` puts around its input. */
-struct padding ahead_padding(const struct network *net, int i);
-/* The form that convolution layer `i` wants its input in, once it is made. */
+/* Whether nothing but a pixel shuffle reads convolution `i`: it then gives the shuffle's result. */
+bool ahead_is_shuffled(const struct network *net, int i);
+/* The form that convolution `i`, transposed or not, wants its input in, once it is made. */
 struct form ahead_form(const struct compiler *c, int i);
-/* Makes the convolution of layer `i`, weights and all. */
+/* Makes convolution `i`, transposed or not, weights and all. */
 void ahead_make_conv(struct compiler *c, int i);
 
 #endif

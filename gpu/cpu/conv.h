@@ -56,7 +56,7 @@ struct conv {
     struct form form;        /* of the input */
     bool unfinished;         /* the input may lie anyhow, and with a norm still to be applied */
     enum view_layout layout; /* of the output: blocked or channels-last, without padding, f32 */
-    int out_h, out_w;
+    int outputs, out_h, out_w;
     size_t scratch_bytes; /* of the memory that conv_run() needs beside */
     size_t weight_bytes;  /* as the kernel wants them */
 };

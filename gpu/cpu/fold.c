@@ -5,6 +5,7 @@
 #include "gpu/network.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static float *widen(const struct tensor *tensor)
 {
@@ -48,20 +49,49 @@ static void phase_taps(const float *taps, int py, int px, float *out)
 static void spread(const struct layer *layer, int64_t inputs, const float *own,
                    const struct fold *fold, struct folded *out)
 {
-    const int phases = fold->doubled ? 4 : 1;
+    const int64_t phases = fold->doubled || fold->shuffled ? 4 : 1;
+    const int64_t channels = fold->shuffled ? layer->c / 4 : layer->c;
     const int64_t from = layer->kernel * layer->kernel, to = out->kernel * out->kernel;
-    for (int phase = 0; phase < phases; phase++)
-        for (int64_t o = 0; o < layer->c; o++)
+    for (int64_t phase = 0; phase < phases; phase++)
+        for (int64_t o = 0; o < channels; o++)
             for (int64_t i = 0; i < inputs; i++) {
-                const float *taps = own + (o * inputs + i) * from;
-                float *dst =
-                    out->weights + ((phase * (int64_t)fold->outputs + o) * fold->inputs + i) * to;
+                const int64_t row = fold->shuffled ? 4 * o + phase : o;
+                const float *taps = own + (row * inputs + i) * from;
+                float *dst = out->weights + ((phase * fold->outputs + o) * fold->inputs + i) * to;
                 if (fold->doubled)
-                    phase_taps(taps, phase / 2, phase % 2, dst);
+                    phase_taps(taps, (int)phase / 2, (int)phase % 2, dst);
                 else
-                    for (int64_t t = 0; t < from; t++)
-                        dst[t] = taps[t];
+                    memcpy(dst, taps, (size_t)from * sizeof *taps);
             }
+}
+
+/* Each phase has the bias of its channel. */
+static void spread_bias(const struct layer *layer, const struct fold *fold, const float *own,
+                        struct folded *out)
+{
+    for (int o = 0; o < out->outputs; o++) {
+        const int64_t phase = o / fold->outputs, channel = o % fold->outputs;
+        const int64_t from = fold->shuffled ? 4 * channel + phase : channel;
+        out->bias[o] = channel < (fold->shuffled ? layer->c / 4 : layer->c) ? own[from] : 0;
+    }
+}
+
+/* Zeroed room for what is folded, the bias set. */
+static int make_room(const struct layer *layer, const struct fold *fold, struct folded *out)
+{
+    const size_t taps = (size_t)out->kernel * (size_t)out->kernel;
+    out->weights = calloc((size_t)out->outputs * (size_t)fold->inputs * taps, sizeof(float));
+    if (!out->weights)
+        return ERR_NOMEM;
+    if (!layer->bias.data)
+        return 0;
+    float *own = widen(&layer->bias);
+    out->bias = malloc((size_t)out->outputs * sizeof *out->bias);
+    int rc = own && out->bias ? 0 : ERR_NOMEM;
+    if (rc == 0)
+        spread_bias(layer, fold, own, out);
+    free(own);
+    return rc;
 }
 
 int fold_conv(const struct layer *layer, const struct layer *cam, const struct fold *fold,
@@ -70,7 +100,7 @@ int fold_conv(const struct layer *layer, const struct layer *cam, const struct f
     int64_t inputs = layer->weight.dim[1];
     float *own = widen(&layer->weight);
     *out = (struct folded){
-        .outputs = fold->outputs * (fold->doubled ? 4 : 1),
+        .outputs = fold->outputs * (fold->doubled || fold->shuffled ? 4 : 1),
         .kernel = fold->doubled ? 2 : layer->kernel,
     };
     int rc = own ? 0 : ERR_NOMEM;
@@ -78,19 +108,66 @@ int fold_conv(const struct layer *layer, const struct layer *cam, const struct f
         inputs /= 2;
         rc = fold_attention(cam, layer->c, inputs, &own);
     }
-    size_t count =
-        (size_t)out->outputs * (size_t)fold->inputs * (size_t)out->kernel * (size_t)out->kernel;
-    if (rc == 0 && !(out->weights = calloc(count, sizeof *out->weights)))
-        rc = ERR_NOMEM;
+    if (rc == 0)
+        rc = make_room(layer, fold, out);
     if (rc == 0)
         spread(layer, inputs, own, fold, out);
-    if (rc == 0 && layer->bias.data) {
-        out->bias = calloc((size_t)out->outputs, sizeof *out->bias);
-        if (!out->bias)
-            rc = ERR_NOMEM;
-        for (int group = 0; rc == 0 && group < out->outputs; group += fold->outputs)
-            tensor_to_f32(&layer->bias, out->bias + group);
-    }
+    free(own);
+    if (rc < 0)
+        fold_fini(out);
+    return rc;
+}
+
+/* Row s * y + p of the result takes row y + d of the input through row k of the kernel, where
+ * p + pad - k = s * d; so d goes from -before to taps - 1 - before over all p and k. */
+static void measure(const struct layer *l, struct folded *out)
+{
+    int least = 0, most = 0;
+    for (int p = 0; p < l->stride; p++)
+        for (int k = 0; k < l->kernel; k++) {
+            int far = p + l->pad - k;
+            if (far % l->stride != 0)
+                continue;
+            least = far / l->stride < least ? far / l->stride : least;
+            most = far / l->stride > most ? far / l->stride : most;
+        }
+    out->before = -least;
+    out->kernel = most - least + 1;
+}
+
+/* Which row of the transposed kernel that is; -1: none. */
+static int64_t row_of(const struct layer *l, const struct folded *out, int64_t phase, int64_t tap)
+{
+    int64_t k = phase + l->pad - l->stride * (tap - out->before);
+    return k >= 0 && k < l->kernel ? k : -1;
+}
+
+/* [I][O][K][K] to [phase, phase, O][I][taps][taps] */
+static void spread_deconv(const struct layer *l, const float *own, const struct fold *fold,
+                          struct folded *out)
+{
+    const int64_t inputs = l->weight.dim[0], k = l->kernel, taps = out->kernel, s = l->stride;
+    for (int64_t phase = 0; phase < s * s; phase++)
+        for (int64_t o = 0; o < l->c; o++)
+            for (int64_t i = 0; i < inputs; i++)
+                for (int64_t tap = 0; tap < taps * taps; tap++) {
+                    const int64_t row = row_of(l, out, phase / s, tap / taps);
+                    const int64_t column = row_of(l, out, phase % s, tap % taps);
+                    const int64_t at = (phase * fold->outputs + o) * fold->inputs + i;
+                    if (row >= 0 && column >= 0)
+                        out->weights[at * taps * taps + tap] =
+                            own[((i * l->c + o) * k + row) * k + column];
+                }
+}
+
+int fold_deconv(const struct layer *layer, const struct fold *fold, struct folded *out)
+{
+    float *own = widen(&layer->weight);
+    *out = (struct folded){.outputs = fold->outputs * layer->stride * layer->stride};
+    measure(layer, out);
+    int rc = own ? make_room(layer, fold, out) : ERR_NOMEM;
+    if (rc == 0)
+        spread_deconv(layer, own, fold, out);
     free(own);
     if (rc < 0)
         fold_fini(out);

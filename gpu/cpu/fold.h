@@ -24,19 +24,25 @@
 struct layer;
 
 struct fold {
-    int inputs, outputs; /* channels in memory: at least the layer's own */
+    int inputs, outputs; /* channels in memory, outputs of one phase: at least the layer's own */
     bool doubled;        /* the input is an upsampled picture */
+    bool shuffled;       /* a pixel shuffle follows: outputs 4c + 2i + j are phase (i, j) of c */
 };
 
 struct folded {
-    int outputs, kernel; /* doubled: outputs are four groups of fold.outputs, py the slower */
+    int outputs, kernel; /* with phases: outputs are groups of fold.outputs, py the slower */
+    int before;          /* of a transposed convolution: rows and columns of zeros in front */
     float *weights;      /* owned; [outputs][inputs][K][K] */
     float *bias;         /* owned; [outputs]; NULL without */
 };
 
-/* `cam`: the attention layer between, or NULL. ERR_NOMEM. */
+/* `cam`: the attention layer between, or NULL. A layer that upsamples and shuffles at once is not
+ * for this. ERR_NOMEM. */
 int fold_conv(const struct layer *layer, const struct layer *cam, const struct fold *fold,
               struct folded *out);
+/* A transposed convolution of stride s as an ordinary one whose outputs are the s x s phases of
+ * each pixel (the sub-pixel convolution of Shi et al., 2016). ERR_NOMEM. */
+int fold_deconv(const struct layer *layer, const struct fold *fold, struct folded *out);
 void fold_fini(struct folded *folded);
 
 /* For rows.h' conv3: [inputs][kernel x][kernel y][3]; owned by the caller, NULL without memory. */

@@ -194,6 +194,7 @@ int onednn_create(const struct conv_machine *machine, const struct conv_spec *sp
         conv->conv.kind = &onednn_kind;
         conv->conv.form = (struct form){TENSOR_F32, VIEW_CHANNELS_LAST, spec->padding};
         conv->conv.layout = VIEW_CHANNELS_LAST;
+        conv->conv.outputs = spec->outputs;
         conv->conv.out_h = out_h;
         conv->conv.out_w = out_w;
         rc = fill(conv, machine->engine, machine->stream, spec, desc, weights, bias, err);

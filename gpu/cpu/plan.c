@@ -60,10 +60,13 @@ static int run_norm(struct plan *plan, const struct step *s, struct err *err)
         double rate = 1 / sqrt(m[c].squares / (l->unbiased ? n - 1 : n) + eps);
         double scale = rate, shift = -m[c].mean * rate;
         if (s->rho) {
-            double rho = (double)s->rho[c], gamma = (double)s->gamma[c];
-            scale = gamma * (rho * rate + (1 - rho) * layer_rate);
-            shift = (double)s->beta[c] -
-                    gamma * (rho * m[c].mean * rate + (1 - rho) * mean * layer_rate);
+            double rho = (double)s->rho[c];
+            scale = rho * rate + (1 - rho) * layer_rate;
+            shift = -rho * m[c].mean * rate - (1 - rho) * mean * layer_rate;
+        }
+        if (s->gamma) {
+            scale *= (double)s->gamma[c];
+            shift = (double)s->beta[c] + (double)s->gamma[c] * shift;
         }
         s->scale[c] = (float)scale;
         s->shift[c] = (float)shift;
@@ -98,6 +101,20 @@ static int run_mean(struct plan *plan, const struct step *s, struct err *err)
     return 0;
 }
 
+/* False where `from` holds NaN or infinity. */
+static bool activate(enum activation activation, const float *from, float *to, int64_t n)
+{
+    bool finite = true;
+    if (activation == ACTIVATION_TANH)
+        return rows_functions()->tanh(from, to, n);
+    for (int64_t i = 0; i < n; i++) {
+        finite &= isfinite(from[i]) != 0;
+        to[i] =
+            activation == ACTIVATION_SIGMOID ? (float)(1 / (1 + exp(-(double)from[i]))) : from[i];
+    }
+    return finite;
+}
+
 static int run_output(const struct step *s, float *output, struct err *err)
 {
     enum { PIECE = 4096 };
@@ -106,15 +123,15 @@ static int run_output(const struct step *s, float *output, struct err *err)
 #pragma omp parallel for schedule(static) reduction(| : bad)
     for (int64_t i = 0; i < s->count; i += PIECE) {
         int64_t n = s->count - i < PIECE ? s->count - i : PIECE;
-        if (s->tanh)
-            bad |= !rows_functions()->tanh(from + i, output + i, n);
-        else
-            for (int64_t j = i; j < i + n; j++) {
-                bad |= !isfinite(from[j]);
-                output[j] = from[j];
-            }
+        bad |= !activate(s->activation, from + i, output + i, n);
     }
     return bad ? not_finite(s->layer, err) : 0;
+}
+
+static void run_connected(const struct step *s, const float *input)
+{
+    const float *from = s->in_vector ? s->in_vector : s->src.buffer >= 0 ? s->src.view.data : input;
+    connected_run(&s->layer->weight, &s->layer->bias, from, s->out_vector);
 }
 
 static struct sweep sweep_of(const struct step *s)
@@ -125,7 +142,7 @@ static struct sweep sweep_of(const struct step *s)
         .other = s->other.view,
         .scale = s->scale,
         .shift = s->shift,
-        .relu = s->relu,
+        .slope = s->slope,
         .padding = s->padding,
     };
 }
@@ -137,8 +154,7 @@ static int run_step(struct plan *plan, const struct step *s, const float *input,
     struct sweep sweep;
     switch (s->kind) {
     case STEP_PACK:
-        sweep_from_planes(input, (int)l->c, (int)l->h, (int)l->w, s->padding, s->dst.view.type,
-                          s->dst.view.data);
+        sweep_from_planes(s->in_vector ? s->in_vector : input, l, s->padding, &s->dst.view);
         return 0;
     case STEP_CONV: return run_conv(plan, s, err);
     case STEP_NORM: return run_norm(plan, s, err);
@@ -150,12 +166,11 @@ static int run_step(struct plan *plan, const struct step *s, const float *input,
         sweep = sweep_of(s);
         sweep_to_planes(&sweep, (int)l->c, s->dst.view.data, s->dst.view.block, s->dst.view.row);
         return 0;
-    case STEP_PLANES_CONV: planes_conv(l, &s->src.view, s->weight, s->dst.view.data); return 0;
-    case STEP_MEAN: return run_mean(plan, s, err);
-    case STEP_CONNECTED:
-        connected_run(&l->weight, &l->bias, s->in_vector ? s->in_vector : s->src.view.data,
-                      s->out_vector);
+    case STEP_PLANES_CONV:
+        planes_conv(l, &s->src.view, s->weight, s->bias, s->dst.view.data);
         return 0;
+    case STEP_MEAN: return run_mean(plan, s, err);
+    case STEP_CONNECTED: run_connected(s, input); return 0;
     case STEP_RELU:
         for (int64_t i = 0; i < s->count; i++)
             s->out_vector[i] = s->in_vector[i] > 0 ? s->in_vector[i] : 0;

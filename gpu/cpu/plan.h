@@ -22,17 +22,19 @@ struct operand {
     int64_t origin;   /* values from the buffer's start to the view's first pixel */
 };
 
+enum activation { ACTIVATION_NONE, ACTIVATION_TANH, ACTIVATION_SIGMOID };
+
 enum step_kind {
-    STEP_PACK,        /* input planes -> padded channels-last */
+    STEP_PACK,        /* input or vector, as planes -> padded channels-last */
     STEP_CONV,        /* src -> dst, perhaps with its moments */
     STEP_NORM,        /* moments of src -> scale and shift */
-    STEP_APPLY,       /* scale, shift, ReLU, add, padding: src -> dst */
+    STEP_APPLY,       /* scale, shift, slope, add, padding: src -> dst */
     STEP_PLANES,      /* the same -> planes */
     STEP_PLANES_CONV, /* few outputs: planes -> planes */
     STEP_MEAN,        /* src -> vector */
-    STEP_CONNECTED,   /* vector or planes -> vector */
+    STEP_CONNECTED,   /* vector, planes or input -> vector */
     STEP_RELU,        /* vector -> vector */
-    STEP_OUTPUT       /* planes or vector -> the caller's output, perhaps through tanh */
+    STEP_OUTPUT       /* planes or vector -> the caller's output, perhaps through an activation */
 };
 
 struct step {
@@ -42,12 +44,13 @@ struct step {
     const struct conv *conv;         /* CONV, NORM: that took src's moments; borrowed */
     const float *weight;             /* PLANES_CONV; borrowed */
     float *scale, *shift;            /* NORM writes, the others read; nullable there */
-    const float *slope;              /* CONV; nullable */
+    const float *slope;              /* CONV, APPLY, PLANES; nullable */
+    const float *bias;               /* PLANES_CONV; nullable */
     const float *gamma, *beta, *rho; /* NORM: [C rounded up]; NULL for an instance norm */
-    const float *in_vector;          /* CONNECTED, RELU, OUTPUT */
+    const float *in_vector;          /* PACK, CONNECTED, RELU, OUTPUT; nullable */
     float *out_vector;               /* MEAN, CONNECTED, RELU */
     int64_t count;                   /* values of in_vector or planes; OUTPUT: of the output */
-    bool relu, tanh;
+    enum activation activation;      /* OUTPUT */
     struct padding padding;
 };
 

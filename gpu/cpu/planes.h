@@ -11,13 +11,15 @@
 struct layer;
 
 #define PLANES_MAX_OUTPUTS 3
+#define PLANES_MAX_KERNEL 9
 
 /* Floats that may be read behind a row: rows of padded planes keep that much room. */
 #define PLANES_SLACK 16
 
 /* Padded input planes (`src->block` from plane to plane, `src->row` from row to row; its first
- * pixel is the padding's corner) to [outputs][H][W]. `weight` is fold_conv3()'s. */
+ * pixel is the padding's corner) to [outputs][H][W]. `weight` is fold_conv3()'s, `bias` [outputs]
+ * or NULL. */
 void planes_conv(const struct layer *layer, const struct view *src, const float *weight,
-                 float *out);
+                 const float *bias, float *out);
 
 #endif

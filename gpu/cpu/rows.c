@@ -50,8 +50,11 @@ INLINE void apply_as(const struct row_apply *t, const bool src_narrow, const boo
         vec v, added;
         load(src, src_narrow, &v);
         v = v * scale + shift;
-        if (t->relu)
-            v = (vec)((mask)v & (v > zero));
+        if (t->slope) {
+            const mask positive = v > zero;
+            const vec negative = v * AT(t->slope);
+            v = (vec)(((mask)v & positive) | ((mask)negative & ~positive));
+        }
         if (other) {
             load(other, other_narrow, &added);
             v += added;

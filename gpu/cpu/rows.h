@@ -18,7 +18,7 @@ struct row_apply {
     int64_t src_pixel, other_pixel, dst_pixel;       /* values from one pixel to the next */
     const float *scale, *shift;                      /* 16 each */
     int n;                                           /* pixels */
-    bool relu;
+    const float *slope;                              /* 16, of what is negative; NULL: 1 */
 };
 
 /* A part of a small convolution's output: see planes.h. */
@@ -34,7 +34,7 @@ struct row_conv {
 
 #define ROWS_CONV_ROWS 6 /* rows of output at once */
 #define ROWS_CONV_PIXELS 16
-#define ROWS_CONV_KERNEL 7 /* the size that is unrolled; others work, slower */
+#define ROWS_CONV_KERNEL 7 /* the size that is unrolled; others up to 12 work, slower */
 
 struct row_functions {
     void (*apply)(const struct row_apply *task);

@@ -2,6 +2,7 @@
 #include "gpu/cpu/sweep.h"
 
 #include "gpu/cpu/rows.h"
+#include "gpu/network.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -104,7 +105,7 @@ static void apply_row(const struct sweep *s, int block, int y, void *dst, enum t
         .scale = s->scale ? s->scale + block * VIEW_BLOCK : identity_scale,
         .shift = s->scale ? s->shift + block * VIEW_BLOCK : identity_shift,
         .n = s->src.w,
-        .relu = s->relu,
+        .slope = s->slope ? s->slope + block * VIEW_BLOCK : NULL,
     };
     if (s->other.data) {
         task.other = view_row(&s->other, block, y);
@@ -223,24 +224,25 @@ void sweep_to_planes(const struct sweep *s, int channels, float *out, int64_t pl
     }
 }
 
-void sweep_from_planes(const float *in, int channels, int h, int w, struct padding padding,
-                       enum tensor_type type, void *out)
+void sweep_from_planes(const float *in, const struct layer *layer, struct padding padding,
+                       const struct view *dst)
 {
+    const int h = (int)layer->h, w = (int)layer->w;
     const int64_t wide = w + padding.before + padding.after;
 #pragma omp parallel for schedule(static)
     for (int y = -padding.before; y < h + padding.after; y++)
-        for (int c = 0; c < channels; c++) {
-            const int from = padding_source(padding, y, h);
-            const float *src = in + ((int64_t)c * h + from) * w;
-            const int64_t line = ((y + padding.before) * wide + padding.before) * channels + c;
+        for (int64_t c = 0; c < dst->pixel; c++) {
+            const int from = c < layer->c ? padding_source(padding, y, h) : -1;
+            const float *src = in + (c * h + from) * w;
+            const int64_t line = ((y + padding.before) * wide + padding.before) * dst->pixel + c;
             for (int x = -padding.before; x < w + padding.after; x++) {
                 const int column = padding_source(padding, x, w);
-                const int64_t at = line + (int64_t)x * channels;
+                const int64_t at = line + x * dst->pixel;
                 const float value = from < 0 || column < 0 ? 0 : src[column];
-                if (type == TENSOR_BF16)
-                    ((uint16_t *)out)[at] = tensor_f32_to_bf16(value);
+                if (dst->type == TENSOR_BF16)
+                    ((uint16_t *)dst->data)[at] = tensor_f32_to_bf16(value);
                 else
-                    ((float *)out)[at] = value;
+                    ((float *)dst->data)[at] = value;
             }
         }
 }

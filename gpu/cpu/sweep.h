@@ -4,8 +4,8 @@
  *
  *     sweep_moments(&raw, moments);                  // of each channel
  *     ... scale and shift of the norm from the moments ...
- *     sweep_apply(&(struct sweep){.src = raw, .dst = padded, .scale = s, .shift = t, .relu = true,
- *                                 .padding = {PADDING_REFLECT, 1, 1}});
+ *     sweep_apply(&(struct sweep){.src = raw, .dst = padded, .scale = s, .shift = t, .slope =
+ * zeros, .padding = {PADDING_REFLECT, 1, 1}});
  *                                                    // norm, ReLU and padding in one pass
  *
  * What they read and write is f32 or bf16, as the views say; moments are taken of f32.
@@ -15,6 +15,8 @@
 #define DARKROOM_GPU_CPU_SWEEP_H
 
 #include "gpu/cpu/view.h"
+
+struct layer;
 
 /* Of one channel over H,W. */
 struct moments {
@@ -32,11 +34,11 @@ struct sweep {
     struct view src, dst;       /* dst.data is its pixel (0,0): the padding lies around it */
     struct view other;          /* added at the end; data NULL: nothing is */
     const float *scale, *shift; /* [blocks * 16]; NULL: x stays as it is */
-    bool relu;                  /* after scale and shift, before `other` is added */
+    const float *slope;         /* then, of what is negative, before `other` is added; NULL: 1 */
     struct padding padding;     /* pixels around dst that are written as well */
 };
 
-/* dst = relu(src * scale + shift) + other, and dst's padding. dst is not a doubled view. */
+/* dst = slope(src * scale + shift) + other, and dst's padding. dst is not a doubled view. */
 void sweep_apply(const struct sweep *sweep);
 
 /* The same without `other` into planes: value (c, y, x) goes to out[c*plane + y*row + x], for
@@ -44,9 +46,9 @@ void sweep_apply(const struct sweep *sweep);
 void sweep_to_planes(const struct sweep *sweep, int channels, float *out, int64_t plane,
                      int64_t row);
 
-/* Planes [channels][H][W] to channels-last with padding: [before+H+after][…W…][channels] of f32 or
- * bf16. */
-void sweep_from_planes(const float *in, int channels, int h, int w, struct padding padding,
-                       enum tensor_type type, void *out);
+/* Planes [C][H][W] of this layer to channels-last with padding, [before+H+after][…W…][dst->pixel]
+ * of dst's type, zeros in channels from C on. dst->data is the padding's corner. */
+void sweep_from_planes(const float *in, const struct layer *layer, struct padding padding,
+                       const struct view *dst);
 
 #endif

@@ -9,7 +9,7 @@ struct form value_loose_form(void)
 
 bool value_is_plain(const struct value *v)
 {
-    return v->kind == VALUE_PICTURE && !v->scale && !v->relu && !v->doubled && !v->cam;
+    return v->kind == VALUE_PICTURE && !v->scale && !v->slope && !v->doubled && !v->cam;
 }
 
 bool value_has_form(const struct value *v, struct form form)
@@ -33,7 +33,7 @@ struct value value_apply(struct compiler *c, const struct layer *layer, const st
                                    .other = other ? *other : compiler_nothing,
                                    .scale = v->scale,
                                    .shift = v->shift,
-                                   .relu = v->relu,
+                                   .slope = v->slope,
                                    .padding = form.padding});
     return made;
 }
@@ -84,7 +84,7 @@ struct operand value_planes(struct compiler *c, const struct layer *source, cons
                                    .other = compiler_nothing,
                                    .scale = v->scale,
                                    .shift = v->shift,
-                                   .relu = v->relu,
+                                   .slope = v->slope,
                                    .padding = padding});
     return made;
 }

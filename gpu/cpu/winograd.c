@@ -222,6 +222,7 @@ int winograd_create(const struct conv_machine *machine, const struct conv_spec *
         .unfinished = true,
         .form = {TENSOR_F32, VIEW_BLOCKED, {0}},
         .layout = VIEW_BLOCKED,
+        .outputs = spec->outputs,
         .out_h = spec->h + around,
         .out_w = spec->w + around,
     };

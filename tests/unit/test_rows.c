@@ -51,7 +51,7 @@ static void check_apply(const struct row_functions *f)
     const int64_t in_pixel = 32, out_pixel = 48, other_pixel = 16;
     const int n = 37;
     for (int variant = 0; variant < 4; variant++) {
-        const bool relu = variant & 1, other = variant & 2;
+        const bool sloped = variant & 1, other = variant & 2;
         memset(out, 0, sizeof out);
         memset(want, 0, sizeof want);
         f->apply(&(struct row_apply){.src = a,
@@ -63,18 +63,18 @@ static void check_apply(const struct row_functions *f)
                                      .scale = b + 4096,
                                      .shift = b + 4112,
                                      .n = n,
-                                     .relu = relu});
+                                     .slope = sloped ? b + 4128 : NULL});
         for (int x = 0; x < n; x++)
             for (int c = 0; c < VIEW_BLOCK; c++) {
                 float v = a[x * in_pixel + c] * b[4096 + c] + b[4112 + c];
-                v = relu && v < 0 ? 0 : v;
+                v = sloped && v < 0 ? v * b[4128 + c] : v;
                 want[x * out_pixel + c] = v + (other ? b[x * other_pixel + c] : 0);
             }
         CHECK(distance(out, want, COUNT) < 1e-6);
     }
 }
 
-static void apply_scales_shifts_cuts_off_and_adds(void)
+static void apply_scales_shifts_slopes_and_adds(void)
 {
     each_table(check_apply);
 }
@@ -274,7 +274,7 @@ static void tanh_is_exact_to_float_and_notices_nonsense(void)
 
 int main(void)
 {
-    RUN(apply_scales_shifts_cuts_off_and_adds);
+    RUN(apply_scales_shifts_slopes_and_adds);
     RUN(apply_mixes_floats_and_bf16);
     RUN(apply_rounds_as_the_tensors_do);
     RUN(moments_add_to_what_is_there);

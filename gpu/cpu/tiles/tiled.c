@@ -67,6 +67,7 @@ int tiled_create(const struct tile_functions *functions, const struct conv_spec 
         .kind = &tiled_kind,
         .form = {TENSOR_BF16, VIEW_CHANNELS_LAST, spec->padding},
         .layout = VIEW_BLOCKED,
+        .outputs = spec->outputs,
         .out_h = t->tiles->out_h,
         .out_w = t->tiles->out_w,
         .weight_bytes = tile_conv_bytes(t->tiles),

@@ -53,9 +53,6 @@ static int check_cpu(const struct network *network, const struct backend_options
         return err_set(err, ERR_UNSUPPORTED, "precision",
                        "precision %s is not available on the CPU; f32 and bf16 are",
                        model_precision_name(options->precision));
-    if (network->heat_map)
-        return err_set(err, ERR_UNSUPPORTED, "device",
-                       "the heat map is not computed on the CPU yet: use device ref");
     return 0;
 }
 
@@ -73,7 +70,7 @@ static int open_cpu(const struct network *network, const struct backend_options 
     s->plan.machine.winograd = true;
     s->plan.machine.tiles = options->precision == MODEL_BF16 ? tiles_functions() : NULL;
     s->in_values = layer_values(&network->layers[0]);
-    s->out_values = layer_values(&network->layers[network->count - 1]);
+    s->out_values = network_out_values(network);
     if (dnnl_engine_create(&s->plan.machine.engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&s->plan.machine.stream, s->plan.machine.engine,
                            dnnl_stream_default_flags) != dnnl_success)

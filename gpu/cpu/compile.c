@@ -276,6 +276,20 @@ static void compile_output(struct compiler *c)
                                    .activation = activation});
 }
 
+/* While the attention's values are there. */
+static void compile_heat_map(struct compiler *c)
+{
+    const struct network *net = c->network;
+    const struct layer *l = &net->layers[net->attention];
+    compiler_emit(
+        c, (struct step){.kind = STEP_HEAT_MAP,
+                         .layer = l,
+                         .src = value_planes(c, l, &c->values[net->attention], (struct padding){0}),
+                         .dst = compiler_nothing,
+                         .other = compiler_nothing,
+                         .count = (int64_t)layer_values(&net->layers[net->count - 1])});
+}
+
 static struct value compile_layer(struct compiler *c, int i)
 {
     const struct layer *l = &c->network->layers[i];
@@ -335,8 +349,11 @@ int plan_compile(struct plan *plan, const struct network *network, struct err *e
     for (int i = 0; c->rc == 0 && i < network->count; i++)
         if (network->layers[i].kind == LAYER_CONV || network->layers[i].kind == LAYER_DECONV)
             ahead_make_conv(c, i);
-    for (int i = 0; c->rc == 0 && i < network->count; i++)
+    for (int i = 0; c->rc == 0 && i < network->count; i++) {
         c->values[i] = compile_layer(c, i);
+        if (network->heat_map && i == network->attention)
+            compile_heat_map(c);
+    }
     if (c->rc == 0)
         compile_output(c);
     int rc = c->rc;

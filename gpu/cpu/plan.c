@@ -134,6 +134,23 @@ static void run_connected(const struct step *s, const float *input)
     connected_run(&s->layer->weight, &s->layer->bias, from, s->out_vector);
 }
 
+static int run_heat_map(const struct step *s, float *output, struct err *err)
+{
+    const struct layer *l = s->layer;
+    const int64_t plane = l->h * l->w;
+    const float *from = s->src.view.data;
+    int bad = 0;
+#pragma omp parallel for schedule(static) reduction(| : bad)
+    for (int64_t i = 0; i < plane; i++) {
+        double sum = 0;
+        for (int64_t c = 0; c < l->c; c++)
+            sum += (double)from[c * plane + i];
+        bad |= !isfinite(sum);
+        output[s->count + i] = (float)sum;
+    }
+    return bad ? not_finite(l, err) : 0;
+}
+
 static struct sweep sweep_of(const struct step *s)
 {
     return (struct sweep){
@@ -176,6 +193,7 @@ static int run_step(struct plan *plan, const struct step *s, const float *input,
             s->out_vector[i] = s->in_vector[i] > 0 ? s->in_vector[i] : 0;
         return 0;
     case STEP_OUTPUT: return run_output(s, output, err);
+    case STEP_HEAT_MAP: return run_heat_map(s, output, err);
     }
     return ERR_INTERNAL;
 }

@@ -34,7 +34,8 @@ enum step_kind {
     STEP_MEAN,        /* src -> vector */
     STEP_CONNECTED,   /* vector, planes or input -> vector */
     STEP_RELU,        /* vector -> vector */
-    STEP_OUTPUT       /* planes or vector -> the caller's output, perhaps through an activation */
+    STEP_OUTPUT,      /* planes or vector -> the caller's output, perhaps through an activation */
+    STEP_HEAT_MAP     /* planes -> the sums over them, `count` values behind the output's begin */
 };
 
 struct step {

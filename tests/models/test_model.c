@@ -111,6 +111,60 @@ static void a_picture_has_the_same_bytes_in_any_batch_and_slot(void)
     CHECK_INT(different, 0);
 }
 
+/* What the model gives for two pictures, [2][out_values]; owned by the caller. */
+static float *run_two(enum model_device device, enum model_precision precision, bool heat_map,
+                      const float *in, size_t *out_values)
+{
+    struct model_options options = model_options_default();
+    struct model *model = NULL;
+    options.device = device;
+    options.precision = precision;
+    options.heat_map = heat_map;
+    options.size = 32;
+    CHECK_INT(model_open(golden_path("light"), &options, &model, NULL), 0);
+    const struct model_info *info = model_info(model);
+    CHECK_INT(info->heat_side, heat_map ? 8 : 0);
+    float *out = malloc(2 * info->out_values * sizeof *out);
+    CHECK_INT(model_run(model, 2, in, out, NULL), 0);
+    *out_values = info->out_values;
+    model_close(&model);
+    return out;
+}
+
+static void the_heat_map_lies_behind_each_picture_and_changes_none(void)
+{
+    enum { PICTURE = 3 * 32 * 32, HEAT = 8 * 8 };
+    static const struct {
+        enum model_precision precision;
+        float limit; /* of the greatest value */
+    } rows[] = {{MODEL_F32, 1e-5f}, {MODEL_BF16, 0.03f}};
+    static float in[2 * PICTURE];
+    size_t with, without;
+    for (int i = 0; i < 2 * PICTURE; i++)
+        in[i] = sinf((float)i * 0.37f);
+    float *want = run_two(MODEL_REF, MODEL_F32, true, in, &with);
+    CHECK_INT(with, PICTURE + HEAT);
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        float worst = 0, greatest = 0;
+        float *out = run_two(MODEL_CPU, rows[r].precision, true, in, &with);
+        float *bare = run_two(MODEL_CPU, rows[r].precision, false, in, &without);
+        CHECK_INT(without, PICTURE);
+        for (size_t n = 0; n < 2; n++) {
+            CHECK(memcmp(out + n * with, bare + n * without, PICTURE * sizeof *out) == 0);
+            for (size_t i = n * with + PICTURE; i < (n + 1) * with; i++) {
+                worst = fmaxf(worst, fabsf(out[i] - want[i]));
+                greatest = fmaxf(greatest, want[i]);
+            }
+        }
+        printf("# heat map in %s: %.2g\n", model_precision_name(rows[r].precision),
+               (double)(worst / greatest));
+        CHECK(worst < rows[r].limit * greatest);
+        free(bare);
+        free(out);
+    }
+    free(want);
+}
+
 static void the_number_of_threads_changes_no_byte(void)
 {
     struct model_options options = model_options_default();
@@ -287,6 +341,7 @@ int main(void)
     RUN(full_equals_the_recorded_pytorch);
     RUN(kind_channels_and_size_come_from_the_tensors);
     RUN(a_picture_has_the_same_bytes_in_any_batch_and_slot);
+    RUN(the_heat_map_lies_behind_each_picture_and_changes_none);
     RUN(the_number_of_threads_changes_no_byte);
     RUN(sizes_that_do_not_fit_are_refused_in_words);
     RUN(what_the_build_or_machine_lacks_is_said);

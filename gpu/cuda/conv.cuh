@@ -3,10 +3,10 @@
  * What the three kernels of convolutions share: where a tile's pixels are read and written, the
  * walk along the sum, and what happens to a finished tile.
  *
- *     conv_tile tile = conv_tile_of(plan);
- *     conv_tables_fill<PIXELS>(plan, tile, tables);   __syncthreads();
- *     conv_walk walk; walk.start(plan, tile.phase, piece);
- *     for each slice { … conv_source<PIXELS>(tables, tile.phase, walk, row) …; walk.next(…); }
+ *     conv_block<PIXELS> *block = …;                  // in shared memory
+ *     conv_block_fill(plan, block);                   __syncthreads();
+ *     conv_walk walk; walk.start(plan, block->tile.phase, piece);
+ *     for each slice { … block->source(walk, row) …; walk.next(plan, block->tile.phase); }
  *     staging.put(row, output, sums…);                __syncthreads();
  *     staging.finish(out, partials);
  *
@@ -15,6 +15,7 @@
 #define DARKROOM_GPU_CUDA_CONV_CUH
 
 #include "gpu/cuda/conv_plan.h"
+#include "gpu/cuda/ptx.cuh"
 #include "gpu/cuda/value.cuh"
 
 #define CONV_THREADS 256
@@ -58,73 +59,6 @@ static __device__ __forceinline__ struct conv_tile conv_tile_of(const struct con
         t.stored = t.computed - (plan.head - 1);
     }
     return t;
-}
-
-/* In shared memory: y [taps_y][PIXELS] and x [taps_x][PIXELS], whose sum is the input's piece of
- * channel 0, and pixel [PIXELS], the place in the stored picture. */
-struct conv_tables {
-    int *y, *x, *pixel;
-};
-
-template <int PIXELS>
-static __device__ __forceinline__ struct conv_tables conv_tables_at(void *shared,
-                                                                    const struct conv_tile &t)
-{
-    struct conv_tables tables;
-    tables.pixel = (int *)shared;
-    tables.y = tables.pixel + PIXELS;
-    tables.x = tables.y + t.phase.taps_y * PIXELS;
-    return tables;
-}
-
-static inline size_t conv_tables_bytes(const struct conv_plan *plan)
-{
-    int taps = 0;
-    for (int i = 0; i < plan->phases; i++) {
-        const int own = plan->phase[i].taps_y + plan->phase[i].taps_x;
-        taps = own > taps ? own : taps;
-    }
-    return (size_t)(taps + 1) * (size_t)plan->tile_pixels * sizeof(int);
-}
-
-/* The row (or column) of the input that row i of what the convolution sees is; -1: zeros. */
-static __device__ __forceinline__ int conv_inside(const struct conv_plan &plan, int i, int size)
-{
-    const int seen = plan.doubled ? 2 * size : size;
-    if (plan.outside == CONV_ZEROS) {
-        if (i < 0 || i >= seen)
-            return -1;
-    } else if (plan.outside == CONV_EDGE) {
-        i = min(max(i, 0), seen - 1);
-    } else {
-        i = i < 0 ? -i : i;
-        i = i < seen ? i : 2 * (seen - 1) - i;
-    }
-    return plan.doubled ? i >> 1 : i;
-}
-
-template <int PIXELS>
-static __device__ void conv_tables_fill(const struct conv_plan &plan, const struct conv_tile &t,
-                                        const struct conv_tables &tables)
-{
-    const int size = plan.shuffled ? 2 : 1;
-    for (int row = (int)threadIdx.x; row < PIXELS; row += CONV_THREADS) {
-        const bool is_pixel = row < t.computed;
-        const int y = plan.head ? t.row : (t.first + row) / t.phase.columns;
-        const int x = plan.head ? t.first + row : (t.first + row) % t.phase.columns;
-        for (int tap = 0; tap < t.phase.taps_y; tap++) {
-            int from = conv_inside(plan, y * plan.stride + t.phase.first_y + tap, plan.in_h);
-            tables.y[tap * PIXELS + row] =
-                is_pixel && from >= 0 ? from * plan.in_w * plan.in_pieces : CONV_NOWHERE;
-        }
-        for (int tap = 0; tap < t.phase.taps_x; tap++) {
-            int from = conv_inside(plan, x * plan.stride + t.phase.first_x + tap, plan.in_w);
-            tables.x[tap * PIXELS + row] =
-                is_pixel && from >= 0 ? from * plan.in_pieces : CONV_NOWHERE;
-        }
-        tables.pixel[row] = size * ((y * plan.step + t.phase.out_y) * size * plan.out_w +
-                                    x * plan.step + t.phase.out_x);
-    }
 }
 
 /* One piece of each slice, as conv_pack.c orders them. */
@@ -173,15 +107,80 @@ struct conv_walk {
     }
 };
 
-/* The piece of the picture that row `row` of this slice reads; negative: zeros. */
-template <int PIXELS>
-static __device__ __forceinline__ int conv_source(const struct conv_tables &tables,
-                                                  const struct conv_phase &f,
-                                                  const struct conv_walk &walk, int row)
+/* What a block knows of its tile, in shared memory rather than in everybody's registers. */
+template <int PIXELS> struct conv_block {
+    struct conv_tile tile;
+    int pixel[PIXELS];     /* where in the stored picture */
+    int offset[1][PIXELS]; /* [taps_y] of rows, then [taps_x] of columns: their sum is the input's
+                              piece of channel 0 */
+
+    /* The piece of the picture that row `row` of this slice reads; negative: zeros. */
+    __device__ __forceinline__ int source(const struct conv_walk &walk, int row) const
+    {
+        const int taps_y = tile.phase.taps_y;
+        if (walk.tap_y >= taps_y)
+            return -1;
+        return offset[walk.tap_y][row] + offset[taps_y + walk.tap_x][row] + walk.piece;
+    }
+};
+
+static inline size_t conv_block_bytes(const struct conv_plan *plan)
 {
-    if (walk.tap_y >= f.taps_y)
-        return -1;
-    return tables.y[walk.tap_y * PIXELS + row] + tables.x[walk.tap_x * PIXELS + row] + walk.piece;
+    int taps = 0;
+    for (int i = 0; i < plan->phases; i++) {
+        const int own = plan->phase[i].taps_y + plan->phase[i].taps_x;
+        taps = own > taps ? own : taps;
+    }
+    return sizeof(struct conv_tile) + (size_t)(taps + 1) * (size_t)plan->tile_pixels * sizeof(int);
+}
+
+/* The row (or column) of the input that row i of what the convolution sees is; -1: zeros. */
+static __device__ __forceinline__ int conv_inside(const struct conv_plan &plan, int i, int size)
+{
+    const int seen = plan.doubled ? 2 * size : size;
+    if (plan.outside == CONV_ZEROS) {
+        if (i < 0 || i >= seen)
+            return -1;
+    } else if (plan.outside == CONV_EDGE) {
+        i = min(max(i, 0), seen - 1);
+    } else {
+        i = i < 0 ? -i : i;
+        i = i < seen ? i : 2 * (seen - 1) - i;
+    }
+    return plan.doubled ? i >> 1 : i;
+}
+
+template <int PIXELS>
+static __device__ __forceinline__ void conv_block_fill(const struct conv_plan &plan,
+                                                       struct conv_block<PIXELS> *block)
+{
+    const struct conv_tile t = conv_tile_of(plan);
+    const int size = plan.shuffled ? 2 : 1;
+    if (threadIdx.x == 0)
+        block->tile = t;
+    for (int row = (int)threadIdx.x; row < PIXELS; row += CONV_THREADS) {
+        const bool is_pixel = row < t.computed;
+        const int y = plan.head ? t.row : (t.first + row) / t.phase.columns;
+        const int x = plan.head ? t.first + row : (t.first + row) % t.phase.columns;
+        for (int tap = 0; tap < t.phase.taps_y; tap++) {
+            int from = conv_inside(plan, y * plan.stride + t.phase.first_y + tap, plan.in_h);
+            block->offset[tap][row] =
+                is_pixel && from >= 0 ? from * plan.in_w * plan.in_pieces : CONV_NOWHERE;
+        }
+        for (int tap = 0; tap < t.phase.taps_x; tap++) {
+            int from = conv_inside(plan, x * plan.stride + t.phase.first_x + tap, plan.in_w);
+            block->offset[t.phase.taps_y + tap][row] =
+                is_pixel && from >= 0 ? from * plan.in_pieces : CONV_NOWHERE;
+        }
+        block->pixel[row] = size * ((y * plan.step + t.phase.out_y) * size * plan.out_w +
+                                    x * plan.step + t.phase.out_x);
+    }
+}
+
+/* Stages of packed weights before this tile's. */
+static __device__ __forceinline__ size_t conv_first_stage(const struct conv_tile &t)
+{
+    return (size_t)t.phase.first_stage + (size_t)t.output_tile * t.phase.slices;
 }
 
 /* Bias and slopes behind the packed weights. */
@@ -261,8 +260,8 @@ static __device__ void conv_statistics(const struct conv_plan &plan, const struc
  * its moments to `partials` unless that is NULL. Behind a barrier. */
 template <typename T, int PIXELS, int OUTPUTS>
 static __device__ void conv_finish(const struct conv_plan &plan, const struct conv_tile &t,
-                                   const struct conv_tables &tables, const T *staged,
-                                   float *scratch, T *out, float *partials)
+                                   const int *pixels, const T *staged, float *scratch, T *out,
+                                   float *partials)
 {
     constexpr int PIECES = OUTPUTS / CONV_PIECE;
     const int quarter = plan.shuffled ? plan.out_pieces / 4 : plan.out_pieces;
@@ -272,7 +271,7 @@ static __device__ void conv_finish(const struct conv_plan &plan, const struct co
         if (row >= t.stored || piece >= plan.out_pieces)
             continue;
         const int place = plan.shuffled ? piece / quarter : 0; /* 2 dy + dx */
-        const int pixel = tables.pixel[row] + (place >> 1) * 2 * plan.out_w + (place & 1);
+        const int pixel = pixels[row] + (place >> 1) * 2 * plan.out_w + (place & 1);
         *(value_piece<T> *)(picture + ((size_t)pixel * quarter + piece % quarter) * CONV_PIECE) =
             *(const value_piece<T> *)(staged + row * conv_pitch<T>(OUTPUTS) +
                                       i % PIECES * CONV_PIECE);
@@ -285,10 +284,9 @@ static __device__ void conv_finish(const struct conv_plan &plan, const struct co
  * x - tap. Sums them up in the order of the taps and finishes a tile of 8 outputs. */
 template <typename T, int PIXELS>
 static __device__ void conv_finish_head(const struct conv_plan &plan, const struct conv_tile &t,
-                                        const struct conv_tables &tables,
-                                        const struct conv_vectors &vectors, const float *products,
-                                        int pitch, T *staged, float *scratch, T *out,
-                                        float *partials)
+                                        const int *pixels, const struct conv_vectors &vectors,
+                                        const float *products, int pitch, T *staged, float *scratch,
+                                        T *out, float *partials)
 {
     for (int i = (int)threadIdx.x; i < PIXELS * CONV_PIECE; i += CONV_THREADS) {
         const int row = i / CONV_PIECE, o = i % CONV_PIECE;
@@ -301,13 +299,13 @@ static __device__ void conv_finish_head(const struct conv_plan &plan, const stru
         value_store(staged + row * conv_pitch<T>(CONV_PIECE) + o, sum);
     }
     __syncthreads();
-    conv_finish<T, PIXELS, CONV_PIECE>(plan, t, tables, staged, scratch, out, partials);
+    conv_finish<T, PIXELS, CONV_PIECE>(plan, t, pixels, staged, scratch, out, partials);
 }
 
-/* Bytes of shared memory before the tables: stages of `pieces` pieces while multiplying, then the
- * finished tile. */
+/* Bytes of shared memory before the conv_block: stages of `pieces` pieces while multiplying, then
+ * the finished tile. */
 template <typename T, int PIXELS, int OUTPUTS>
-__host__ __device__ constexpr size_t conv_tables_offset(int pieces)
+__host__ __device__ constexpr size_t conv_block_offset(int pieces)
 {
     constexpr size_t plain = (size_t)PIXELS * conv_pitch<T>(OUTPUTS) * sizeof(T);
     constexpr size_t head = (size_t)PIXELS * (conv_pitch<float>(OUTPUTS) * sizeof(float) +
@@ -320,8 +318,7 @@ __host__ __device__ constexpr size_t conv_tables_offset(int pieces)
 /* The finished tile in shared memory, on its way from registers to the picture. */
 template <typename T, int PIXELS, int OUTPUTS> struct conv_staging {
     const struct conv_plan &plan;
-    const struct conv_tile &tile;
-    const struct conv_tables &tables;
+    const struct conv_block<PIXELS> *block;
     struct conv_vectors vectors;
     unsigned char *shared; /* of which nobody uses the stages any more */
 
@@ -333,7 +330,7 @@ template <typename T, int PIXELS, int OUTPUTS> struct conv_staging {
                              second);
             return;
         }
-        const int n = tile.output_tile * OUTPUTS + output;
+        const int n = block->tile.output_tile * OUTPUTS + output;
         first = value_act(plan.act, first + vectors.bias[n], vectors.slope[n]);
         second = value_act(plan.act, second + vectors.bias[n + 1], vectors.slope[n + 1]);
         value_store_pair((T *)shared + row * conv_pitch<T>(OUTPUTS) + output, first, second);
@@ -346,24 +343,82 @@ template <typename T, int PIXELS, int OUTPUTS> struct conv_staging {
             float *products = (float *)shared;
             T *staged = (T *)(products + PIXELS * conv_pitch<float>(OUTPUTS));
             conv_finish_head<T, PIXELS>(
-                plan, tile, tables, vectors, products, conv_pitch<float>(OUTPUTS), staged,
-                (float *)(staged + PIXELS * conv_pitch<T>(CONV_PIECE)), out, partials);
+                plan, block->tile, block->pixel, vectors, products, conv_pitch<float>(OUTPUTS),
+                staged, (float *)(staged + PIXELS * conv_pitch<T>(CONV_PIECE)), out, partials);
             return;
         }
         T *staged = (T *)shared;
-        conv_finish<T, PIXELS, OUTPUTS>(plan, tile, tables, staged,
+        conv_finish<T, PIXELS, OUTPUTS>(plan, block->tile, block->pixel, staged,
                                         (float *)(staged + PIXELS * conv_pitch<T>(OUTPUTS)), out,
                                         partials);
     }
 };
 
+/* A stage of the tensor cores' kernels, in pieces of 16 bytes: A [PIXELS][PIECES] and then
+ * B [OUTPUTS][PIECES], whose rows' pieces are exchanged (conv_pack.c does it to the weights) so
+ * that eight rows' pieces of one number lie in eight different groups of banks. */
+template <int PIXELS, int PIECES, int OUTPUTS> struct conv_stage {
+    static const int b = PIXELS * PIECES;
+    static const int all = b + OUTPUTS * PIECES;
+
+    static __device__ __forceinline__ int at(int row, int piece)
+    {
+        return row * PIECES + (piece ^ (PIECES == 8 ? row & 7 : row >> 1 & 3));
+    }
+
+    /* Starts the copies of the slice that `walk` is at, and moves it on. Each thread has the same
+     * piece of several rows. */
+    template <typename T>
+    static __device__ __forceinline__ void
+    load(const struct conv_plan &plan, const struct conv_block<PIXELS> *block,
+         struct conv_walk &walk, const T *picture, const value_piece<T> *weight, value_piece<T> *to)
+    {
+        const int piece = (int)threadIdx.x % PIECES, first = (int)threadIdx.x / PIECES;
+#pragma unroll
+        for (int row = first; row < PIXELS; row += CONV_THREADS / PIECES) {
+            const int from = block->source(walk, row);
+            ptx_cp_async_16_cached(to + at(row, piece), picture + (size_t)max(from, 0) * CONV_PIECE,
+                                   from >= 0);
+        }
+#pragma unroll
+        for (int i = (int)threadIdx.x; i < OUTPUTS * PIECES; i += CONV_THREADS)
+            ptx_cp_async_16(to + b + i, weight + i, true);
+        walk.next(plan, block->tile.phase);
+    }
+};
+
+/* Kernel<T, OUTPUTS>::run() of the half type and the tile's outputs. */
+template <template <typename, int> class Kernel, typename T>
+static cudaError_t conv_run_outputs(const struct conv_plan *plan, const dim3 &grid, const void *in,
+                                    const void *weight, void *out, float *partials,
+                                    cudaStream_t stream)
+{
+    const T *from = (const T *)in, *weights = (const T *)weight;
+    switch (plan->tile_outputs) {
+    case 32: return Kernel<T, 32>::run(plan, grid, from, weights, (T *)out, partials, stream);
+    case 64: return Kernel<T, 64>::run(plan, grid, from, weights, (T *)out, partials, stream);
+    case 128: return Kernel<T, 128>::run(plan, grid, from, weights, (T *)out, partials, stream);
+    }
+    return cudaErrorInvalidValue;
+}
+
+template <template <typename, int> class Kernel>
+static cudaError_t conv_run_halves(enum kernel_type type, const struct conv_plan *plan,
+                                   const dim3 &grid, const void *in, const void *weight, void *out,
+                                   float *partials, cudaStream_t stream)
+{
+    if (type == KERNEL_F16)
+        return conv_run_outputs<Kernel, __half>(plan, grid, in, weight, out, partials, stream);
+    return conv_run_outputs<Kernel, __nv_bfloat16>(plan, grid, in, weight, out, partials, stream);
+}
+
 /* The three kernels; `partials` is NULL without statistics. */
-cudaError_t conv_run_fma(const struct conv_plan *plan, int pictures, const void *in,
+cudaError_t conv_run_fma(const struct conv_plan *plan, const dim3 &grid, const void *in,
                          const void *weight, void *out, float *partials, cudaStream_t stream);
-cudaError_t conv_run_mma(enum kernel_type type, const struct conv_plan *plan, int pictures,
+cudaError_t conv_run_mma(enum kernel_type type, const struct conv_plan *plan, const dim3 &grid,
                          const void *in, const void *weight, void *out, float *partials,
                          cudaStream_t stream);
-cudaError_t conv_run_wgmma(enum kernel_type type, const struct conv_plan *plan, int pictures,
+cudaError_t conv_run_wgmma(enum kernel_type type, const struct conv_plan *plan, const dim3 &grid,
                            const void *in, const void *weight, void *out, float *partials,
                            cudaStream_t stream);
 

@@ -30,17 +30,23 @@
 extern "C" {
 #endif
 
+#ifdef __CUDACC__
+#define KERNEL_INLINE static __host__ __device__ inline
+#else
+#define KERNEL_INLINE static inline
+#endif
+
 enum kernel_type { KERNEL_F32, KERNEL_F16, KERNEL_BF16 };
 enum kernel_act { KERNEL_ACT_NONE, KERNEL_RELU, KERNEL_PRELU, KERNEL_SIGMOID, KERNEL_TANH };
 
 /* Channels as they are stored. */
-static inline int kernel_channels(int channels)
+KERNEL_INLINE int kernel_channels(int channels)
 {
     return (channels + 7) / 8 * 8;
 }
 
 /* Does this architecture (10 * major + minor) compute in this type? bfloat16 needs 80. */
-static inline bool kernel_type_runs(enum kernel_type type, int arch)
+KERNEL_INLINE bool kernel_type_runs(enum kernel_type type, int arch)
 {
     return arch >= (type == KERNEL_BF16 ? 80 : 75);
 }
@@ -89,7 +95,7 @@ cudaError_t kernel_conv(const struct kernel_conv *shape, int pictures, const voi
 /* Partials of one picture: [tiles][2][stored channels] means and sums of squared distances from
  * them, then [tiles] numbers of pixels. Of what is stored, so that what is normalised has exactly
  * these moments; distances from the tile's own mean, so that nothing cancels. */
-static inline size_t kernel_partial_floats(int tiles, int channels)
+KERNEL_INLINE size_t kernel_partial_floats(int tiles, int channels)
 {
     return (size_t)tiles * (2 * (size_t)kernel_channels(channels) + 1);
 }

@@ -454,7 +454,7 @@ static struct model_bytes bytes_held(const void *state)
 {
     const struct cuda_state *s = state;
     const struct backend_options options = {.precision =
-                                                s->type == KERNEL_F32 ? MODEL_F32 : MODEL_F16};
+                                                s->type == PLAIN_F32 ? MODEL_F32 : MODEL_F16};
     return estimate(s->network, &options, s->batch);
 }
 

@@ -110,17 +110,22 @@ struct conv_walk {
 /* What a block knows of its tile, in shared memory rather than in everybody's registers. */
 template <int PIXELS> struct conv_block {
     struct conv_tile tile;
-    int pixel[PIXELS];     /* where in the stored picture */
-    int offset[1][PIXELS]; /* [taps_y] of rows, then [taps_x] of columns: their sum is the input's
-                              piece of channel 0 */
+    int pixel[PIXELS]; /* where in the stored picture */
+
+    /* Behind it [taps_y][PIXELS] of rows, then [taps_x][PIXELS] of columns: their sum is the
+     * input's piece of channel 0. */
+    __device__ __forceinline__ int *offsets(int tap)
+    {
+        return (int *)(this + 1) + tap * PIXELS;
+    }
 
     /* The piece of the picture that row `row` of this slice reads; negative: zeros. */
-    __device__ __forceinline__ int source(const struct conv_walk &walk, int row) const
+    __device__ __forceinline__ int source(const struct conv_walk &walk, int row)
     {
         const int taps_y = tile.phase.taps_y;
         if (walk.tap_y >= taps_y)
             return -1;
-        return offset[walk.tap_y][row] + offset[taps_y + walk.tap_x][row] + walk.piece;
+        return offsets(walk.tap_y)[row] + offsets(taps_y + walk.tap_x)[row] + walk.piece;
     }
 };
 
@@ -164,12 +169,12 @@ static __device__ __forceinline__ void conv_block_fill(const struct conv_plan &p
         const int x = plan.head ? t.first + row : (t.first + row) % t.phase.columns;
         for (int tap = 0; tap < t.phase.taps_y; tap++) {
             int from = conv_inside(plan, y * plan.stride + t.phase.first_y + tap, plan.in_h);
-            block->offset[tap][row] =
+            block->offsets(tap)[row] =
                 is_pixel && from >= 0 ? from * plan.in_w * plan.in_pieces : CONV_NOWHERE;
         }
         for (int tap = 0; tap < t.phase.taps_x; tap++) {
             int from = conv_inside(plan, x * plan.stride + t.phase.first_x + tap, plan.in_w);
-            block->offset[t.phase.taps_y + tap][row] =
+            block->offsets(t.phase.taps_y + tap)[row] =
                 is_pixel && from >= 0 ? from * plan.in_pieces : CONV_NOWHERE;
         }
         block->pixel[row] = size * ((y * plan.step + t.phase.out_y) * size * plan.out_w +
@@ -370,8 +375,8 @@ template <int PIXELS, int PIECES, int OUTPUTS> struct conv_stage {
      * piece of several rows. */
     template <typename T>
     static __device__ __forceinline__ void
-    load(const struct conv_plan &plan, const struct conv_block<PIXELS> *block,
-         struct conv_walk &walk, const T *picture, const value_piece<T> *weight, value_piece<T> *to)
+    load(const struct conv_plan &plan, struct conv_block<PIXELS> *block, struct conv_walk &walk,
+         const T *picture, const value_piece<T> *weight, value_piece<T> *to)
     {
         const int piece = (int)threadIdx.x % PIECES, first = (int)threadIdx.x / PIECES;
 #pragma unroll

@@ -36,7 +36,7 @@ template <int OUTPUTS> struct carried {
 };
 
 template <int OUTPUTS>
-__device__ __forceinline__ void fetch(const struct conv_block<PIXELS> *block,
+__device__ __forceinline__ void fetch(struct conv_block<PIXELS> *block,
                                       const struct conv_walk &walk, const float *picture,
                                       const float *weight, struct carried<OUTPUTS> &c)
 {

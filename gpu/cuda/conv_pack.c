@@ -38,7 +38,7 @@ static float weight_at(const struct kernel_conv *s, const float *weight, int out
 
 /* Sum of the kernel's rows first_y … last_y and columns: more than one where they are folded. */
 static float weights_at(const struct kernel_conv *s, const float *weight, int output, int input,
-                        const int (*range)[2])
+                        int (*range)[2])
 {
     float sum = 0.0f;
     for (int y = range[0][0]; y <= range[0][1]; y++)

@@ -15,7 +15,7 @@ static int up(int a, int b)
 static bool is_head(const struct kernel_conv *s)
 {
     return s->stride == 1 && !s->doubled && !s->transposed && !s->shuffled && s->kernel > 1 &&
-           s->outputs * s->kernel <= CONV_HEAD_OUTPUTS;
+           s->outputs <= CONV_PIECE && s->outputs * s->kernel <= CONV_HEAD_OUTPUTS;
 }
 
 /* Of a doubled input, a 3×3 sees only 2×2 different pixels: rows 2q - 1, 2q, 2q + 1 are q - 1, q, q

@@ -58,8 +58,8 @@ static inline std::vector<char> as_type(kernel_type type, const std::vector<floa
 {
     std::vector<char> bytes(values.size() * size_of(type));
     for (size_t i = 0; i < values.size(); i++) {
-        uint16_t bits = type == KERNEL_F16 ? tensor_f16_from_f32(values[i])
-                                           : tensor_f32_to_bf16(values[i]);
+        uint16_t bits =
+            type == KERNEL_F16 ? tensor_f16_from_f32(values[i]) : tensor_f32_to_bf16(values[i]);
         if (type == KERNEL_F32)
             memcpy(&bytes[i * 4], &values[i], 4);
         else
@@ -132,8 +132,8 @@ struct device {
 };
 
 // [picture][c][pixel] to [picture][pixel][stored channels].
-static inline std::vector<float> stored(const std::vector<float> &planes, int pictures, int channels,
-                                        int pixels)
+static inline std::vector<float> stored(const std::vector<float> &planes, int pictures,
+                                        int channels, int pixels)
 {
     const int wide = kernel_channels(channels);
     std::vector<float> to((size_t)pictures * pixels * wide, 0.0f);

@@ -7,51 +7,61 @@
 namespace
 {
 
+enum { ZEROS = 1, DOUBLED = 2, TRANSPOSED = 4, SHUFFLED = 8, MOMENTS = 16 };
+
 struct conv_case {
     const char *name;
-    kernel_conv shape; // without type and arch
+    int in[3], out[3]; // channels, rows, columns
+    int kernel, stride, pad;
+    int flags;
+    kernel_act act;
     int slopes;
 };
 
+const kernel_act NONE = KERNEL_ACT_NONE, RELU = KERNEL_RELU, PRELU = KERNEL_PRELU;
+
 const conv_case cases[] = {
-    {"three channels 7x7", {.inputs = 3, .in_h = 11, .in_w = 13, .outputs = 24, .out_h = 11,
-      .out_w = 13, .kernel = 7, .stride = 1, .pad = 3, .statistics = true}, 0},
-    {"whole slices 3x3", {.inputs = 64, .in_h = 9, .in_w = 17, .outputs = 72, .out_h = 9,
-      .out_w = 17, .kernel = 3, .stride = 1, .pad = 1, .statistics = true}, 0},
-    {"slices across taps, two tiles of outputs", {.inputs = 40, .in_h = 6, .in_w = 5,
-      .outputs = 136, .out_h = 6, .out_w = 5, .kernel = 3, .stride = 1, .pad = 1,
-      .statistics = true, .act = KERNEL_RELU}, 0},
-    {"stride 2, reflected", {.inputs = 16, .in_h = 12, .in_w = 14, .outputs = 33, .out_h = 6,
-      .out_w = 7, .kernel = 3, .stride = 2, .pad = 1}, 0},
-    {"stride 2, zeros after the end only", {.inputs = 16, .in_h = 12, .in_w = 14, .outputs = 16,
-      .out_h = 6, .out_w = 7, .kernel = 3, .stride = 2, .pad = 0, .zeros = true}, 0},
-    {"doubled 3x3", {.inputs = 16, .in_h = 5, .in_w = 7, .outputs = 40, .out_h = 10, .out_w = 14,
-      .kernel = 3, .stride = 1, .pad = 1, .doubled = true, .statistics = true}, 0},
-    {"doubled 3x3 with zeros", {.inputs = 8, .in_h = 4, .in_w = 5, .outputs = 8, .out_h = 8,
-      .out_w = 10, .kernel = 3, .stride = 1, .pad = 1, .zeros = true, .doubled = true}, 0},
-    {"doubled 5x5", {.inputs = 8, .in_h = 4, .in_w = 5, .outputs = 40, .out_h = 8, .out_w = 10,
-      .kernel = 5, .stride = 1, .pad = 2, .doubled = true}, 0},
-    {"transposed 3x3 by 2", {.inputs = 64, .in_h = 5, .in_w = 4, .outputs = 40, .out_h = 10,
-      .out_w = 8, .kernel = 3, .stride = 2, .pad = 1, .transposed = true, .statistics = true}, 0},
-    {"transposed 5x5 by 2 to an odd size", {.inputs = 12, .in_h = 4, .in_w = 6, .outputs = 9,
-      .out_h = 9, .out_w = 11, .kernel = 5, .stride = 2, .pad = 1, .transposed = true,
-      .statistics = true}, 0},
-    {"transposed 5x5 by 1", {.inputs = 8, .in_h = 4, .in_w = 6, .outputs = 1, .out_h = 4,
-      .out_w = 6, .kernel = 5, .stride = 1, .pad = 2, .transposed = true}, 0},
-    {"head of 7x7, rows of two tiles", {.inputs = 16, .in_h = 4, .in_w = 130, .outputs = 3,
-      .out_h = 4, .out_w = 130, .kernel = 7, .stride = 1, .pad = 3, .statistics = true}, 0},
-    {"head of 9x9 with zeros", {.inputs = 8, .in_h = 5, .in_w = 6, .outputs = 3, .out_h = 5,
-      .out_w = 6, .kernel = 9, .stride = 1, .pad = 4, .zeros = true}, 0},
-    {"one pixel", {.inputs = 8, .in_h = 1, .in_w = 1, .outputs = 8, .out_h = 1, .out_w = 1,
-      .kernel = 1, .stride = 1, .pad = 0, .statistics = true}, 0},
-    {"1x1", {.inputs = 128, .in_h = 12, .in_w = 12, .outputs = 64, .out_h = 12, .out_w = 12,
-      .kernel = 1, .stride = 1, .pad = 0, .statistics = true, .act = KERNEL_RELU}, 0},
-    {"shuffled", {.inputs = 16, .in_h = 5, .in_w = 6, .outputs = 64, .out_h = 5, .out_w = 6,
-      .kernel = 3, .stride = 1, .pad = 1, .zeros = true, .shuffled = true, .act = KERNEL_PRELU},
-     16},
-    {"a slope for all", {.inputs = 8, .in_h = 5, .in_w = 6, .outputs = 10, .out_h = 5, .out_w = 6,
-      .kernel = 3, .stride = 1, .pad = 1, .zeros = true, .act = KERNEL_PRELU}, 1},
+    {"three channels", {3, 11, 13}, {24, 11, 13}, 7, 1, 3, MOMENTS, NONE, 0},
+    {"whole slices", {64, 9, 17}, {72, 9, 17}, 3, 1, 1, MOMENTS, NONE, 0},
+    {"slices across taps, two tiles", {40, 6, 5}, {136, 6, 5}, 3, 1, 1, MOMENTS, RELU, 0},
+    {"every second, reflected", {16, 12, 14}, {33, 6, 7}, 3, 2, 1, 0, NONE, 0},
+    {"every second, zeros at the end", {16, 12, 14}, {16, 6, 7}, 3, 2, 0, ZEROS, NONE, 0},
+    {"doubled", {16, 5, 7}, {40, 10, 14}, 3, 1, 1, DOUBLED | MOMENTS, NONE, 0},
+    {"doubled with zeros", {8, 4, 5}, {8, 8, 10}, 3, 1, 1, DOUBLED | ZEROS, NONE, 0},
+    {"doubled 5x5", {8, 4, 5}, {40, 8, 10}, 5, 1, 2, DOUBLED, NONE, 0},
+    {"transposed", {64, 5, 4}, {40, 10, 8}, 3, 2, 1, TRANSPOSED | MOMENTS, NONE, 0},
+    {"transposed to an odd size", {12, 4, 6}, {9, 9, 11}, 5, 2, 1, TRANSPOSED | MOMENTS, NONE, 0},
+    {"transposed one by one", {8, 4, 6}, {1, 4, 6}, 5, 1, 2, TRANSPOSED, NONE, 0},
+    {"head with rows of two tiles", {16, 4, 130}, {3, 4, 130}, 7, 1, 3, MOMENTS, NONE, 0},
+    {"head with zeros", {8, 5, 6}, {3, 5, 6}, 9, 1, 4, ZEROS, NONE, 0},
+    {"one pixel", {8, 1, 1}, {8, 1, 1}, 1, 1, 0, MOMENTS, NONE, 0},
+    {"1x1", {128, 12, 12}, {64, 12, 12}, 1, 1, 0, MOMENTS, RELU, 0},
+    {"shuffled", {16, 5, 6}, {64, 5, 6}, 3, 1, 1, ZEROS | SHUFFLED, PRELU, 16},
+    {"one slope for all", {8, 5, 6}, {10, 5, 6}, 3, 1, 1, ZEROS, PRELU, 1},
 };
+
+struct kernel_conv shape_of(const conv_case &c, kernel_type type)
+{
+    struct kernel_conv s = {};
+    s.type = type;
+    s.arch = ARCH;
+    s.inputs = c.in[0];
+    s.in_h = c.in[1];
+    s.in_w = c.in[2];
+    s.outputs = c.out[0];
+    s.out_h = c.out[1];
+    s.out_w = c.out[2];
+    s.kernel = c.kernel;
+    s.stride = c.stride;
+    s.pad = c.pad;
+    s.zeros = c.flags & ZEROS;
+    s.doubled = c.flags & DOUBLED;
+    s.transposed = c.flags & TRANSPOSED;
+    s.shuffled = c.flags & SHUFFLED;
+    s.statistics = c.flags & MOMENTS;
+    s.act = c.act;
+    return s;
+}
 
 struct conv_data {
     std::vector<float> in, weight, bias, slope;
@@ -61,7 +71,7 @@ const int PICTURES = 3;
 
 conv_data data_of(const conv_case &c)
 {
-    const kernel_conv &s = c.shape;
+    const struct kernel_conv s = shape_of(c, KERNEL_F32);
     numbers random = {(uint32_t)(&c - cases) + 1};
     conv_data d;
     d.in = random.whole((size_t)PICTURES * s.inputs * s.in_h * s.in_w, 2);
@@ -72,7 +82,7 @@ conv_data data_of(const conv_case &c)
 }
 
 // The row of the picture that row i of what the convolution sees is; -1: zero.
-int inside(int i, int size, const kernel_conv &s)
+int inside(int i, int size, const struct kernel_conv &s)
 {
     const int seen = s.doubled ? 2 * size : size;
     if (s.zeros && (i < 0 || i >= seen))
@@ -82,7 +92,7 @@ int inside(int i, int size, const kernel_conv &s)
 }
 
 // Row of the input that meets row k of the kernel for output row y; -1: none does.
-int source(int y, int k, int size, const kernel_conv &s)
+int source(int y, int k, int size, const struct kernel_conv &s)
 {
     if (!s.transposed)
         return inside(y * s.stride - s.pad + k, size, s);
@@ -90,7 +100,7 @@ int source(int y, int k, int size, const kernel_conv &s)
     return from < 0 || from % s.stride || from / s.stride >= size ? -1 : from / s.stride;
 }
 
-float sum_at(const kernel_conv &s, const conv_data &d, int n, int o, int y, int x)
+float sum_at(const struct kernel_conv &s, const conv_data &d, int n, int o, int y, int x)
 {
     const float *picture = &d.in[(size_t)n * s.inputs * s.in_h * s.in_w];
     float sum = d.bias[(size_t)o];
@@ -111,7 +121,7 @@ float sum_at(const kernel_conv &s, const conv_data &d, int n, int o, int y, int 
 // What is stored of one picture: [out_h][out_w][stored channels], or shuffled.
 std::vector<float> expected(const conv_case &c, kernel_type type, const conv_data &d, int n)
 {
-    const kernel_conv &s = c.shape;
+    const struct kernel_conv s = shape_of(c, type);
     const int size = s.shuffled ? 2 : 1, channels = s.outputs / (size * size);
     const int wide = kernel_channels(channels);
     std::vector<float> out((size_t)s.out_h * s.out_w * size * size * wide, 0.0f);
@@ -138,9 +148,7 @@ struct conv_result {
 
 conv_result run(const conv_case &c, kernel_type type, const conv_data &d, int first, int pictures)
 {
-    kernel_conv shape = c.shape;
-    shape.type = type;
-    shape.arch = ARCH;
+    const struct kernel_conv shape = shape_of(c, type);
     CHECK_TEXT(kernel_conv_refuses(&shape) ? kernel_conv_refuses(&shape) : "", "");
     const size_t values = (size_t)shape.inputs * shape.in_h * shape.in_w;
     const std::vector<float> planes(d.in.begin() + (long)(first * values),
@@ -171,9 +179,7 @@ conv_result run(const conv_case &c, kernel_type type, const conv_data &d, int fi
 void check_moments(const conv_case &c, kernel_type type, const std::vector<float> &out,
                    const float *partials)
 {
-    kernel_conv s = c.shape;
-    s.type = type;
-    s.arch = ARCH;
+    const struct kernel_conv s = shape_of(c, type);
     const int tiles = kernel_conv_tiles(&s), wide = kernel_channels(s.outputs);
     const int pixels = s.out_h * s.out_w;
     for (int o = 0; o < s.outputs; o++) {
@@ -209,7 +215,7 @@ void check_case(const conv_case &c, kernel_type type)
                 printf("# %s %s: picture %d, value %zu is %g, not %g\n", c.name, name_of(type), n,
                        i, half_at(type, all.out, n * bytes / size_of(type) + i), want[i]);
         CHECK_INT(wrong, 0);
-        if (c.shape.statistics)
+        if ((c.flags & MOMENTS))
             check_moments(c, type, want, &all.partials[n * floats]);
         const conv_result alone = run(c, type, d, n, 1);
         CHECK(memcmp(alone.out.data(), &all.out[n * bytes], bytes) == 0);
@@ -242,10 +248,10 @@ void convolutions_are_exact_in_bf16_at_any_batch()
 
 void what_cannot_be_computed_is_refused_in_words()
 {
-    const kernel_conv good = {.type = KERNEL_F16, .arch = 80, .inputs = 8, .in_h = 4, .in_w = 4,
-                              .outputs = 32, .out_h = 4, .out_w = 4, .kernel = 3, .stride = 1,
-                              .pad = 1};
-    kernel_conv s = good;
+    const conv_case plain = {"", {8, 4, 4}, {32, 4, 4}, 3, 1, 1, 0, NONE, 0};
+    struct kernel_conv good = shape_of(plain, KERNEL_F16);
+    good.arch = 80;
+    struct kernel_conv s = good;
     CHECK(!kernel_conv_refuses(&s));
     s.arch = 70;
     CHECK_HAS(kernel_conv_refuses(&s), "too old");

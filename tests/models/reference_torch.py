@@ -77,6 +77,16 @@ def ugatit():
     return {key: small_network().state_dict() for key in ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")}
 
 
+def rosinality():
+    """The layout of stylegan2-pytorch's files, with what training leaves in them."""
+    network = small_network()
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.ones(2, 1, 5, 5)).sum().backward()
+    optimizer.step()
+    return {"g": network.state_dict(), "g_ema": small_network().state_dict(), "g_optim": optimizer.state_dict(),
+            "args": types.SimpleNamespace(size=256), "ada_aug_p": 0, "latent_avg": torch.randn(1, 16)}
+
+
 def snapshot(folder, protocol):
     """torch's own tensors in a pickle of StyleGAN2-ADA's, with a stand-in for its loader."""
     def rebuild(meta):
@@ -106,7 +116,7 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     torch.manual_seed(1)
     network = small_network()
-    for name, value in (("everything", everything()), ("ugatit", ugatit()), ("tensor", torch.randn(3, 2)),
+    for name, value in (("everything", everything()), ("ugatit", ugatit()), ("rosinality", rosinality()), ("tensor", torch.randn(3, 2)),
                         ("list", [torch.ones(2), {"a": torch.zeros(1)}])):
         torch.save(value, folder / (name + ".pt"))
         torch.save(value, folder / (name + "_legacy.pt"), _use_new_zipfile_serialization=False)

@@ -65,6 +65,7 @@ static void zip_files_hold_what_torch_reads_from_them(void)
 {
     compare(folder, "everything.pt", "torch-zip");
     compare(folder, "ugatit.pt", "torch-zip");
+    compare(folder, "rosinality.pt", "torch-zip");
     compare(folder, "tensor.pt", "torch-zip");
     compare(folder, "list.pt", "torch-zip");
     compare(folder, "protocol4.pt", "torch-zip");
@@ -74,6 +75,7 @@ static void the_older_stream_holds_what_torch_reads_from_it(void)
 {
     compare(folder, "everything_legacy.pt", "torch-legacy");
     compare(folder, "ugatit_legacy.pt", "torch-legacy");
+    compare(folder, "rosinality_legacy.pt", "torch-legacy");
     compare(folder, "tensor_legacy.pt", "torch-legacy");
     compare(folder, "list_legacy.pt", "torch-legacy");
 }

@@ -14,6 +14,7 @@
 #include "common/store.h"
 #include "common/template.h"
 #include "common/token.h"
+#include "gpu/weights/weights.h"
 #include "tests/unit/check.h"
 
 #include <unistd.h>
@@ -292,6 +293,26 @@ static void manifests_survive_every_failed_allocation(void)
     buf_fini(&input);
 }
 
+static int open_weights(const struct buf *input, struct err *err)
+{
+    struct weights *weights = NULL;
+    int rc = weights_open_memory(input->data, input->size, &weights, err);
+    weights_close(&weights);
+    return rc;
+}
+
+static void weights_survive_every_failed_allocation(void)
+{
+    static const char *const files[] = {"torch/zip", "torch/legacy", "stylegan/protocol_4"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct buf input;
+        load("DARKROOM_TEST_CORPUS", files[i], &input);
+        fail_each_allocation(open_weights, &input, ERR_CORRUPT); /* jansson does not tell why */
+        CHECK_INT(open_weights(&input, NULL), 0);
+        buf_fini(&input);
+    }
+}
+
 static void templates_survive_every_failed_allocation(void)
 {
     fail_each_allocation(render_template, NULL, ERR_NOMEM);
@@ -324,6 +345,7 @@ int main(void)
     RUN(encoders_survive_every_failed_allocation);
     RUN(provenance_survives_every_failed_allocation);
     RUN(manifests_survive_every_failed_allocation);
+    RUN(weights_survive_every_failed_allocation);
     RUN(templates_survive_every_failed_allocation);
     RUN(secrets_survive_every_failed_allocation);
     RUN(objects_survive_every_failed_allocation);

@@ -17,8 +17,8 @@ struct options {
 
 static void put(struct made *m, int width, uint64_t value)
 {
-    for (int i = 0; i < width; i++)
-        m->bytes[m->size++] = (unsigned char)(value >> 8 * i);
+    for (int i = 0; i < width; i++, value >>= 8)
+        m->bytes[m->size++] = (unsigned char)value;
 }
 
 static void put_text(struct made *m, const char *text)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * darkroom-worker: without a subcommand, jobs from the queue until a signal; `run`, one picture;
- * `weights`, what is in a file of weights. */
+ * `bench`, how fast; `weights`, what is in a file of weights. */
 #include "common/err.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/stop.h"
+#include "worker/bench.h"
 #include "worker/crash.h"
 #include "worker/inspect.h"
 #include "worker/loop.h"
@@ -33,7 +34,6 @@ static int serve(int argc, char **argv)
     int rc = settings_load(argc, argv, &settings, &next, &err);
     if (rc < 0 || next == CONFIG_EXIT)
         return report(rc, &err);
-    memory_keep_tidy();
     log_init("worker", settings.texts.debug ? LOG_DEBUG : LOG_INFO);
     stop_init();
     crash_init(argc, argv);
@@ -53,6 +53,7 @@ static const struct command {
     int (*run)(int argc, char **argv, struct err *err);
 } commands[] = {
     {"run", (char[]){"darkroom-worker run"}, run_command},
+    {"bench", (char[]){"darkroom-worker bench"}, bench_command},
     {"weights", (char[]){"darkroom-worker weights"}, inspect_command},
 };
 
@@ -66,6 +67,7 @@ static int run_subcommand(const struct command *command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    memory_keep_tidy();
     if (argc > 1 && !strcmp(argv[1], CRASH_COMMAND))
         return crash_mourn(argc, argv);
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)

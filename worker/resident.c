@@ -2,6 +2,7 @@
 #include "worker/resident.h"
 
 #include "common/err.h"
+#include "worker/choice.h"
 #include "worker/develop.h"
 #include "worker/settings.h"
 
@@ -54,13 +55,11 @@ static struct model_options options_of(const struct settings *settings,
                                        const struct manifest *manifest)
 {
     struct model_options options = model_options_default();
-    options.architecture = manifest->architecture;
-    options.variant = manifest->variant;
     options.device = settings->device;
     options.precision = settings->precision;
     options.threads = (int)settings->threads;
-    options.size = manifest->size;
     options.heat_map = manifest->heat_map;
+    choice_apply(manifest, &options);
     return options;
 }
 

@@ -7,9 +7,9 @@
 #include "common/file.h"
 #include "common/job.h"
 #include "common/json.h"
-#include "common/manifest.h"
 #include "gpu/model.h"
 #include "gpu/pixels.h"
+#include "worker/choice.h"
 #include "worker/develop.h"
 #include "worker/digits.h"
 #include "worker/npy.h"
@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 struct run_settings {
     char *input, *params, *output, *raw, *heat_map;
@@ -61,7 +60,8 @@ static const struct picture_limits plain_limits = {
 
 struct run {
     struct run_settings settings;
-    struct manifest manifest; /* only where MODEL names one */
+    struct choice choice;
+    const struct manifest *manifest; /* of the choice; NULL where it has none */
     struct model_options options;
     struct picture_limits limits;
     char weights_sha256[PICTURE_HASH_SIZE];
@@ -74,41 +74,12 @@ struct run {
     size_t rows;
 };
 
-static bool ends_with(const char *text, const char *end)
+static int find_model(struct run *run, const char *name, struct err *err)
 {
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && !strcmp(text + length - tail, end);
-}
-
-/* `out_path` gets the manifest that `name` stands for; false where it stands for none. */
-static bool manifest_path(const char *folder, const char *name, char *out_path, size_t size)
-{
-    if (ends_with(name, ".json"))
-        return snprintf(out_path, size, "%s", name) < (int)size;
-    if (!manifest_name_is_valid(name) ||
-        snprintf(out_path, size, "%s/%s.json", folder, name) >= (int)size)
-        return false;
-    /* A bare word that is no manifest may still be a weights file without an extension. */
-    return access(out_path, F_OK) == 0 || access(name, F_OK) != 0;
-}
-
-static int find_model(struct run *run, const char *name, const char **out_weights, struct err *err)
-{
-    char path[4096];
-    run->limits = plain_limits;
-    *out_weights = name;
-    if (!manifest_path(run->settings.models, name, path, sizeof path))
-        return manifest_hash_weights(name, run->weights_sha256, err);
-    int rc = manifest_load(path, &run->manifest, err);
-    if (rc < 0)
-        return rc;
-    run->limits = run->manifest.limits;
-    run->options.architecture = run->manifest.architecture;
-    run->options.variant = run->manifest.variant;
-    if (run->options.size == 0)
-        run->options.size = run->manifest.size;
-    *out_weights = run->manifest.weights_path;
-    return manifest_check_weights(&run->manifest, run->weights_sha256, err);
+    int rc = choice_find(run->settings.models, name, &run->options, &run->choice, err);
+    run->manifest = run->choice.has_manifest ? &run->choice.manifest : NULL;
+    run->limits = run->manifest ? run->manifest->limits : plain_limits;
+    return rc == 0 ? choice_identify(&run->choice, run->weights_sha256, err) : rc;
 }
 
 static int read_options(struct run *run, struct err *err)
@@ -136,8 +107,8 @@ static int read_params(struct run *run, struct err *err)
     int rc = text ? json_parse(text, strlen(text), limits, &given, &inner) : 0;
     if (rc < 0)
         return err_set(err, rc, "params", "%s", inner.text);
-    if (run->manifest.name[0])
-        rc = manifest_check_params(&run->manifest, given, &params, err);
+    if (run->manifest)
+        rc = manifest_check_params(run->manifest, given, &params, err);
     else if (given)
         params = json_incref(given);
     if (rc == 0 && params)
@@ -217,7 +188,7 @@ static int write_pictures(const struct run *run, struct err *err)
     const struct run_settings *settings = &run->settings;
     const struct model_info *info = model_info(run->model);
     const struct develop_subject subject = {
-        .manifest = run->manifest.name[0] ? &run->manifest : NULL,
+        .manifest = run->manifest,
         .info = info,
         .weights_sha256 = run->weights_sha256,
         .params = run->params.size ? buf_text(&run->params) : NULL,
@@ -249,17 +220,15 @@ static int write_outputs(const struct run *run, struct err *err)
 
 static int run_model(struct run *run, const char *name, struct err *err)
 {
-    const char *weights;
     int rc = read_options(run, err);
     if (rc == 0)
-        rc = find_model(run, name, &weights, err);
+        rc = find_model(run, name, err);
     if (rc == 0)
-        rc = model_open(weights, &run->options, &run->model, err);
-    if (rc == 0 && run->manifest.name[0])
-        rc = resident_check(&run->manifest, model_info(run->model), err);
+        rc = model_open(run->choice.weights, &run->options, &run->model, err);
+    if (rc == 0 && run->manifest)
+        rc = resident_check(run->manifest, model_info(run->model), err);
     if (rc == 0)
-        run->format =
-            develop_format(run->manifest.name[0] ? &run->manifest : NULL, model_info(run->model));
+        run->format = develop_format(run->manifest, model_info(run->model));
     if (rc == 0)
         rc = read_params(run, err);
     if (rc == 0)
@@ -288,7 +257,7 @@ int run_command(int argc, char **argv, struct err *err)
     picture_fini(&run.square);
     buf_fini(&run.params);
     model_close(&run.model);
-    manifest_fini(&run.manifest);
+    choice_fini(&run.choice);
     config_fini(&spec, &run.settings);
     return rc;
 }

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/choice.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && !strcmp(text + length - tail, end);
+}
+
+/* `out_path` gets the manifest that `name` stands for; false where it stands for none. */
+static bool manifest_path(const char *folder, const char *name, char *out_path, size_t size)
+{
+    if (ends_with(name, ".json"))
+        return snprintf(out_path, size, "%s", name) < (int)size;
+    if (!manifest_name_is_valid(name) ||
+        snprintf(out_path, size, "%s/%s.json", folder, name) >= (int)size)
+        return false;
+    /* A bare word that is no manifest may still be a weights file without an extension. */
+    return access(out_path, F_OK) == 0 || access(name, F_OK) != 0;
+}
+
+void choice_apply(const struct manifest *manifest, struct model_options *options)
+{
+    options->architecture = manifest->architecture;
+    options->variant = manifest->variant;
+    if (options->size == 0)
+        options->size = manifest->size;
+}
+
+int choice_find(const char *folder, const char *name, struct model_options *options,
+                struct choice *out_choice, struct err *err)
+{
+    char path[4096];
+    *out_choice = (struct choice){.weights = name};
+    if (!manifest_path(folder, name, path, sizeof path))
+        return 0;
+    int rc = manifest_load(path, &out_choice->manifest, err);
+    if (rc < 0)
+        return rc;
+    out_choice->has_manifest = true;
+    out_choice->weights = out_choice->manifest.weights_path;
+    choice_apply(&out_choice->manifest, options);
+    return 0;
+}
+
+int choice_identify(const struct choice *choice, char out_sha256[PICTURE_HASH_SIZE],
+                    struct err *err)
+{
+    return choice->has_manifest ? manifest_check_weights(&choice->manifest, out_sha256, err)
+                                : manifest_hash_weights(choice->weights, out_sha256, err);
+}
+
+void choice_fini(struct choice *choice)
+{
+    manifest_fini(&choice->manifest);
+    *choice = (struct choice){0};
+}

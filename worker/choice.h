@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What MODEL means on the command line of `run` and `bench`: a manifest's name or path, or a file
+ * of weights.
+ *
+ *     rc = choice_find("models", "portrait-drawing", &options, &choice, &err);
+ *     rc = choice_identify(&choice, sha256, &err);                // reads the whole file
+ *     rc = model_open(choice.weights, &options, &model, &err);
+ *     choice_fini(&choice);
+ *
+ * A value; main thread. */
+#ifndef DARKROOM_WORKER_CHOICE_H
+#define DARKROOM_WORKER_CHOICE_H
+
+#include "common/manifest.h"
+#include "gpu/model.h"
+
+struct choice {
+    bool has_manifest;
+    struct manifest manifest;
+    const char *weights; /* borrowed: from the manifest, or the command line */
+};
+
+/* `name` is borrowed until choice_fini(). A manifest is applied to the options. Codes as
+ * manifest_load(). */
+int choice_find(const char *folder, const char *name, struct model_options *options,
+                struct choice *out_choice, struct err *err);
+
+/* The weights' sha256; codes as manifest_check_weights(). */
+int choice_identify(const struct choice *choice, char out_sha256[PICTURE_HASH_SIZE],
+                    struct err *err);
+
+/* What a manifest says of how its network is to be built goes into the options; the size only where
+ * they have none yet. */
+void choice_apply(const struct manifest *manifest, struct model_options *options);
+
+void choice_fini(struct choice *choice); /* harmless on {0} */
+
+#endif

@@ -63,8 +63,13 @@ static struct picture make(const struct shape *s, const struct tile_functions *f
     p.weights = allocate(count * sizeof *p.weights);
     p.bias = allocate((size_t)s->outputs * sizeof *p.bias);
     p.src = allocate((pixels + TILE_CONV_SLACK) * sizeof *p.src);
-    for (size_t i = 0; i < count; i++)
-        p.weights[i] = noise();
+    /* Taps of nothing, as a transposed convolution has them, and an output without any weights. */
+    for (size_t i = 0; i < count; i++) {
+        const size_t tap = i % (size_t)(s->kernel * s->kernel);
+        p.weights[i] = s->phases && tap % 4 == 3 ? 0 : noise();
+    }
+    if (s->outputs > 64)
+        memset(p.weights, 0, count / (size_t)s->outputs * 32 * sizeof *p.weights);
     for (int i = 0; i < s->outputs; i++)
         p.bias[i] = noise();
     for (size_t i = 0; i < pixels; i++)

@@ -46,26 +46,22 @@ INLINE void product(const struct tile_block *b, const bool two_high, const bool 
         AMX_LOAD(2, b->bias, 0);
     if (two_high && two_wide)
         AMX_LOAD(3, b->bias + TILE_OUTPUTS, 0);
-    for (int row = 0; row < b->rows; row++, src += b->src_row) {
-        const uint16_t *run = src, *below = src + TILE_PIXELS * b->src_pixel;
-        for (int step = 0; step < b->steps; step++) {
-            AMX_LOAD(6, weights, ROW_BYTES);
-            AMX_LOAD(4, run, src_stride);
-            AMX_MULTIPLY(0, 4, 6);
-            if (two_wide) {
-                AMX_LOAD(7, weights + TILE_WEIGHTS, ROW_BYTES);
-                AMX_MULTIPLY(1, 4, 7);
-            }
-            if (two_high) {
-                AMX_LOAD(5, below, src_stride);
-                AMX_MULTIPLY(2, 5, 6);
-            }
-            if (two_high && two_wide)
-                AMX_MULTIPLY(3, 5, 7);
-            weights += (two_wide ? 2 : 1) * TILE_WEIGHTS;
-            run += TILE_DEPTH;
-            below += TILE_DEPTH;
+    for (int step = 0; step < b->steps; step++) {
+        const uint16_t *run = src + b->offsets[step];
+        AMX_LOAD(6, weights, ROW_BYTES);
+        AMX_LOAD(4, run, src_stride);
+        AMX_MULTIPLY(0, 4, 6);
+        if (two_wide) {
+            AMX_LOAD(7, weights + TILE_WEIGHTS, ROW_BYTES);
+            AMX_MULTIPLY(1, 4, 7);
         }
+        if (two_high) {
+            AMX_LOAD(5, run + TILE_PIXELS * b->src_pixel, src_stride);
+            AMX_MULTIPLY(2, 5, 6);
+        }
+        if (two_high && two_wide)
+            AMX_MULTIPLY(3, 5, 7);
+        weights += (two_wide ? 2 : 1) * TILE_WEIGHTS;
     }
     AMX_STORE(0, dst, dst_stride);
     if (two_wide)

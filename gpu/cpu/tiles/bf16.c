@@ -30,23 +30,21 @@ INLINE void group(const struct tile_block *b, int first, const int pixels, const
 #pragma GCC unroll 2
         for (int t = 0; t < tiles; t++)
             sums[p][t] = _mm512_loadu_ps(b->bias + t * TILE_OUTPUTS);
-    for (int row = 0; row < b->rows; row++, src += b->src_row) {
-        const uint16_t *run = src;
-        for (int step = 0; step < b->steps; step++, weights += step_weights - TILE_WEIGHTS)
-            for (int pair = 0; pair < TILE_DEPTH / 2;
-                 pair++, run += 2, weights += 2 * TILE_OUTPUTS) {
-                __m512bh w[2];
+    for (int step = 0; step < b->steps; step++, weights += step_weights - TILE_WEIGHTS) {
+        const uint16_t *run = src + b->offsets[step];
+        for (int pair = 0; pair < TILE_DEPTH / 2; pair++, run += 2, weights += 2 * TILE_OUTPUTS) {
+            __m512bh w[2];
+#pragma GCC unroll 2
+            for (int t = 0; t < tiles; t++)
+                w[t] = (__m512bh)_mm512_loadu_si512(weights + t * TILE_WEIGHTS);
+#pragma GCC unroll 11
+            for (int p = 0; p < pixels; p++) {
+                const __m512bh x = spread(run + p * b->src_pixel);
 #pragma GCC unroll 2
                 for (int t = 0; t < tiles; t++)
-                    w[t] = (__m512bh)_mm512_loadu_si512(weights + t * TILE_WEIGHTS);
-#pragma GCC unroll 11
-                for (int p = 0; p < pixels; p++) {
-                    const __m512bh x = spread(run + p * b->src_pixel);
-#pragma GCC unroll 2
-                    for (int t = 0; t < tiles; t++)
-                        sums[p][t] = _mm512_dpbf16_ps(sums[p][t], w[t], x);
-                }
+                    sums[p][t] = _mm512_dpbf16_ps(sums[p][t], w[t], x);
             }
+        }
     }
 #pragma GCC unroll 11
     for (int p = 0; p < pixels; p++)

@@ -29,18 +29,17 @@ INLINE void group(const struct tile_block *b, const uint16_t *src, const uint16_
     memcpy(&first, bias, sizeof first);
     for (int p = 0; p < pixels; p++)
         sums[p] = first;
-    for (int row = 0; row < b->rows; row++, src += b->src_row) {
-        const uint16_t *run = src;
-        for (int step = 0; step < b->steps; step++, run += TILE_DEPTH, weights += tile_step)
-            for (int pair = 0; pair < TILE_DEPTH / 2; pair++) {
-                word both;
-                memcpy(&both, weights + pair * 2 * TILE_OUTPUTS, sizeof both);
-                const vec even = (vec)(both << 16), odd = (vec)(both & 0xffff0000u);
-                for (int p = 0; p < pixels; p++) {
-                    const uint16_t *at = run + p * b->src_pixel + 2 * pair;
-                    sums[p] += even * widened(at[0]) + odd * widened(at[1]);
-                }
+    for (int step = 0; step < b->steps; step++, weights += tile_step) {
+        const uint16_t *run = src + b->offsets[step];
+        for (int pair = 0; pair < TILE_DEPTH / 2; pair++) {
+            word both;
+            memcpy(&both, weights + pair * 2 * TILE_OUTPUTS, sizeof both);
+            const vec even = (vec)(both << 16), odd = (vec)(both & 0xffff0000u);
+            for (int p = 0; p < pixels; p++) {
+                const uint16_t *at = run + p * b->src_pixel + 2 * pair;
+                sums[p] += even * widened(at[0]) + odd * widened(at[1]);
             }
+        }
     }
     for (int p = 0; p < pixels; p++)
         memcpy(dst + p * b->dst_pixel, &sums[p], sizeof sums[p]);

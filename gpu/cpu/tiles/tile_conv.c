@@ -19,20 +19,9 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-static int panels_of(const struct tile_conv *conv)
-{
-    return (conv->spec.outputs + BLOCK_OUTPUTS - 1) / BLOCK_OUTPUTS;
-}
-
 static int stripes_of(const struct tile_conv *conv)
 {
     return (conv->out_h + conv->stripe - 1) / conv->stripe;
-}
-
-/* Values from the weights' start to those of a panel. Only the last panel may be half. */
-static int64_t panel_start(const struct tile_conv *conv, int panel)
-{
-    return (int64_t)panel * BLOCK_OUTPUTS * conv->spec.kernel * conv->steps * TILE_DEPTH;
 }
 
 static void *allocate(size_t bytes)
@@ -40,39 +29,54 @@ static void *allocate(size_t bytes)
     return aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
 }
 
-/* The tile of weights at this row of the kernel and step of its run. */
-static void pack_tile(const struct tile_conv_spec *s, const float *weights, int output, int row,
+/* The tile of weights at this row of the kernel and step of its run; false where all are zero. */
+static bool pack_tile(const struct tile_conv_spec *s, const float *weights, int output, int row,
                       int step, uint16_t *out)
 {
     const int64_t taps = (int64_t)s->kernel * s->kernel;
+    unsigned any = 0;
     memset(out, 0, TILE_WEIGHTS * sizeof *out);
     for (int i = 0; i < TILE_DEPTH; i++) {
         const int at = step * TILE_DEPTH + i, column = at / s->inputs;
         if (column >= s->kernel)
-            return;
+            break;
         const float *from = weights + ((int64_t)output * s->inputs + at % s->inputs) * taps +
                             (int64_t)row * s->kernel + column;
-        for (int o = 0; o < TILE_OUTPUTS; o++)
-            out[(i / 2 * TILE_OUTPUTS + o) * 2 + i % 2] =
-                tensor_f32_to_bf16(from[o * s->inputs * taps]);
+        for (int o = 0; o < TILE_OUTPUTS; o++) {
+            const uint16_t value = tensor_f32_to_bf16(from[o * s->inputs * taps]);
+            out[(i / 2 * TILE_OUTPUTS + o) * 2 + i % 2] = value;
+            any |= value & 0x7fff;
+        }
     }
+    return any;
+}
+
+static void pack_panel(const struct tile_conv *conv, const float *weights, int index)
+{
+    const struct tile_conv_spec *s = &conv->spec;
+    const int64_t room = (int64_t)index * s->kernel * conv->steps;
+    const int first = index * BLOCK_OUTPUTS, end = min_int(first + BLOCK_OUTPUTS, s->outputs);
+    uint16_t *out = conv->weights + room * BLOCK_OUTPUTS * TILE_DEPTH;
+    int32_t *offset = conv->offsets + room;
+    struct tile_panel *panel = &conv->panels[index];
+    *panel = (struct tile_panel){.weights = out, .offsets = offset};
+    for (int row = 0; row < s->kernel; row++)
+        for (int step = 0; step < conv->steps; step++) {
+            bool any = false;
+            for (int o = first; o < end; o += TILE_OUTPUTS)
+                any |= pack_tile(s, weights, o, row, step, out + (o - first) * TILE_DEPTH);
+            if (!any)
+                continue; /* the next step takes the place */
+            offset[panel->steps++] = row * s->w * s->inputs + step * TILE_DEPTH;
+            out += (end - first) * TILE_DEPTH;
+        }
 }
 
 static void pack(const struct tile_conv *conv, const float *weights)
 {
-    const struct tile_conv_spec *s = &conv->spec;
-    const int panels = panels_of(conv);
 #pragma omp parallel for schedule(static)
-    for (int panel = 0; panel < panels; panel++) {
-        uint16_t *out = conv->weights + panel_start(conv, panel);
-        const int end = min_int((panel + 1) * BLOCK_OUTPUTS, s->outputs);
-        for (int row = 0; row < s->kernel; row++)
-            for (int step = 0; step < conv->steps; step++)
-                for (int o = panel * BLOCK_OUTPUTS; o < end; o += TILE_OUTPUTS) {
-                    pack_tile(s, weights, o, row, step, out);
-                    out += TILE_WEIGHTS;
-                }
-    }
+    for (int panel = 0; panel < conv->panel_count; panel++)
+        pack_panel(conv, weights, panel);
 }
 
 int tile_conv_create(const struct tile_conv_spec *spec, const struct tile_functions *functions,
@@ -90,11 +94,14 @@ int tile_conv_create(const struct tile_conv_spec *spec, const struct tile_functi
     conv->stripe = row * STRIPE_ROWS <= STRIPE_BYTES ? STRIPE_ROWS
                    : row < STRIPE_BYTES              ? (int)(STRIPE_BYTES / row)
                                                      : 1;
-    const size_t outputs = (size_t)spec->outputs;
-    conv->weights = allocate(outputs * (size_t)spec->kernel * (size_t)conv->steps * TILE_DEPTH *
-                             sizeof *conv->weights);
+    conv->panel_count = (spec->outputs + BLOCK_OUTPUTS - 1) / BLOCK_OUTPUTS;
+    const size_t outputs = (size_t)spec->outputs, panels = (size_t)conv->panel_count;
+    const size_t steps = (size_t)spec->kernel * (size_t)conv->steps;
+    conv->weights = allocate(outputs * steps * TILE_DEPTH * sizeof *conv->weights);
+    conv->offsets = allocate(panels * steps * sizeof *conv->offsets);
+    conv->panels = allocate(panels * sizeof *conv->panels);
     conv->bias = allocate(outputs * sizeof *conv->bias);
-    if (!conv->weights || !conv->bias) {
+    if (!conv->weights || !conv->offsets || !conv->panels || !conv->bias) {
         tile_conv_destroy(&conv);
         return ERR_NOMEM;
     }
@@ -111,6 +118,8 @@ void tile_conv_destroy(struct tile_conv **conv)
     if (!c)
         return;
     free(c->weights);
+    free(c->offsets);
+    free(c->panels);
     free(c->bias);
     free(c);
     *conv = NULL;
@@ -118,10 +127,12 @@ void tile_conv_destroy(struct tile_conv **conv)
 
 size_t tile_conv_bytes(const struct tile_conv *conv)
 {
-    const size_t outputs = (size_t)conv->spec.outputs;
-    return sizeof *conv + outputs * sizeof *conv->bias +
-           outputs * (size_t)conv->spec.kernel * (size_t)conv->steps * TILE_DEPTH *
-               sizeof *conv->weights;
+    size_t steps = 0;
+    for (int i = 0; i < conv->panel_count; i++)
+        steps += (size_t)conv->panels[i].steps;
+    return sizeof *conv + (size_t)conv->panel_count * sizeof *conv->panels +
+           (size_t)conv->spec.outputs * sizeof *conv->bias +
+           steps * (BLOCK_OUTPUTS * TILE_DEPTH * sizeof *conv->weights + sizeof *conv->offsets);
 }
 
 size_t tile_conv_parts(const struct tile_conv *conv)
@@ -138,13 +149,12 @@ static void compute(const struct tile_conv *conv, int panel, int first, int end,
     const int64_t plane = conv->out_h * dst_row; /* of 16 channels */
     struct tile_block block = {
         .src_pixel = (int64_t)s->stride * s->inputs,
-        .src_row = src_row,
-        .weights = conv->weights + panel_start(conv, panel),
+        .offsets = conv->panels[panel].offsets,
+        .weights = conv->panels[panel].weights,
         .bias = conv->bias + (int64_t)panel * BLOCK_OUTPUTS,
         .dst_pixel = VIEW_BLOCK,
         .dst_tile = plane,
-        .rows = s->kernel,
-        .steps = conv->steps,
+        .steps = conv->panels[panel].steps,
         .outputs = min_int(BLOCK_OUTPUTS, s->outputs - panel * BLOCK_OUTPUTS),
     };
     for (int y = first; y < end; y++)
@@ -196,7 +206,7 @@ static void finish(const struct tile_conv *conv, int block, int first, int end, 
 void tile_conv_run(const struct tile_conv *conv, const uint16_t *src, float *dst,
                    struct tile_part *parts)
 {
-    const int panels = panels_of(conv), items = stripes_of(conv) * panels;
+    const int panels = conv->panel_count, items = stripes_of(conv) * panels;
     const int blocks = conv->spec.outputs / VIEW_BLOCK, wide = BLOCK_OUTPUTS / VIEW_BLOCK;
 #pragma omp parallel
     {

@@ -33,14 +33,24 @@ struct tile_conv_spec {
     bool phases;
 };
 
+/* The weights of 32 outputs: steps that have any. */
+struct tile_panel {
+    const uint16_t *weights;
+    const int32_t *offsets;
+    int steps;
+};
+
 struct tile_conv {
     struct tile_conv_spec spec;
     const struct tile_functions *functions;
     int out_h, out_w;
-    int steps;         /* tiles of depth in a run */
-    int stripe;        /* rows of output at once */
-    uint16_t *weights; /* owned; panel after panel */
-    float *bias;       /* owned; [outputs] */
+    int steps;                 /* pieces of a run */
+    int stripe;                /* rows of output at once */
+    int panel_count;           /* the last may be half */
+    struct tile_panel *panels; /* owned */
+    uint16_t *weights;         /* owned; room for the steps of all panels */
+    int32_t *offsets;          /* owned; the same */
+    float *bias;               /* owned; [outputs] */
 };
 
 /* Sums over a part of a block of 16 channels, around its first pixel. */

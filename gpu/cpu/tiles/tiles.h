@@ -10,9 +10,10 @@
  *
  * Channels-last rows are tiles as they lie: the values under one row of the kernel are a run of
  * kernel * channels neighbours, and the run of the next pixel starts stride * channels further. A
- * run is cut into pieces of 32 values; weights past its end are zero, so that the values there,
- * which belong to other pixels, count for nothing. They are read all the same: 31 values behind
- * the last run have to be readable and finite.
+ * run is cut into pieces of 32 values, the steps of the sum; weights past its end are zero, so that
+ * the values there, which belong to other pixels, count for nothing. They are read all the same: 31
+ * values behind the last run have to be readable and finite. Steps whose weights are all zero are
+ * left out, as a transposed convolution has many.
  *
  * Weights lie as the tile instructions want them: a tile is 16 pairs of values deep and 16 outputs
  * wide, [pair][output][2]. Sums are f32. They are added in an order of each implementation's own:
@@ -33,14 +34,15 @@
 #define BLOCK_OUTPUTS (2 * TILE_OUTPUTS)
 
 struct tile_block {
-    const uint16_t *src;         /* the first pixel's run under the kernel's first row */
-    int64_t src_pixel, src_row;  /* values from run to run: of the next pixel, of the next row */
-    const uint16_t *weights;     /* [rows][steps][outputs / 16][TILE_WEIGHTS] */
+    const uint16_t *src;         /* where the first pixel's window begins */
+    int64_t src_pixel;           /* values from its window to the next pixel's */
+    const int32_t *offsets;      /* [steps]: of their values in the window */
+    const uint16_t *weights;     /* [steps][outputs / 16][TILE_WEIGHTS] */
     const float *bias;           /* [outputs] */
     float *dst;                  /* 16 outputs of a pixel side by side */
     int64_t dst_pixel, dst_tile; /* floats to the next pixel, and to its next 16 outputs */
-    int rows, steps;             /* rows of the kernel; tiles of depth in a run */
-    int pixels, outputs;         /* 1 to 32; 16 or 32 */
+    int steps;
+    int pixels, outputs; /* 1 to 32; 16 or 32 */
 };
 
 struct tile_functions {

@@ -2,6 +2,7 @@
 #include "gpu/cpu/compiler.h"
 #include "gpu/cpu/fold.h"
 #include "gpu/cpu/planes.h"
+#include "gpu/cpu/tiles/tiles.h"
 
 #include "common/err.h"
 
@@ -24,14 +25,18 @@ int ahead_reader(const struct network *net, int i)
     return -1;
 }
 
-bool ahead_is_planes_conv(const struct network *net, int i)
+bool ahead_is_planes_conv(const struct compiler *c, int i)
 {
+    const struct network *net = c->network;
+    const struct tile_functions *tiles = c->plan->machine.tiles;
     const struct layer *l = &net->layers[i];
     const bool last =
         i == net->count - 1 || (i == net->count - 2 && (net->layers[i + 1].kind == LAYER_TANH ||
                                                         net->layers[i + 1].kind == LAYER_SIGMOID));
-    return l->kind == LAYER_CONV && last && l->c <= PLANES_MAX_OUTPUTS && l->stride == 1 &&
-           l->kernel <= PLANES_MAX_KERNEL && net->layers[l->input].kind != LAYER_INPUT;
+    /* Matrix units are faster though they compute 16 outputs where 3 are asked for. */
+    return !(tiles && tiles->matrix) && l->kind == LAYER_CONV && last &&
+           l->c <= PLANES_MAX_OUTPUTS && l->stride == 1 && l->kernel <= PLANES_MAX_KERNEL &&
+           net->layers[l->input].kind != LAYER_INPUT;
 }
 
 /* Whether nothing but layers of this kind read layer `i`, and there is one. */
@@ -69,7 +74,7 @@ static struct padding padding_of(const struct layer *l)
 struct form ahead_form(const struct compiler *c, int i)
 {
     const struct layer *l = &c->network->layers[i];
-    if (ahead_is_planes_conv(c->network, i))
+    if (ahead_is_planes_conv(c, i))
         return (struct form){TENSOR_F32, VIEW_PLANAR, padding_of(l)};
     return c->plan->convs[i]->form;
 }
@@ -180,6 +185,6 @@ void ahead_make_conv(struct compiler *c, int i)
 {
     if (c->network->layers[i].kind == LAYER_DECONV)
         make_deconv(c, i);
-    else if (!ahead_is_planes_conv(c->network, i))
+    else if (!ahead_is_planes_conv(c, i))
         make_conv(c, i);
 }

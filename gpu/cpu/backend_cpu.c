@@ -108,9 +108,20 @@ static struct model_bytes bytes_held(const void *state)
     return (struct model_bytes){.host = sizeof *s + plan_bytes(&s->plan)};
 }
 
-/* Weights of convolutions as floats, fourfold where Winograd's transform may be chosen; and of the
- * pictures between the layers not more than four are alive at a time, the transform's scratch that
- * of another five. */
+/* Of a convolution: as floats, fourfold where Winograd's transform may be chosen; as bf16 in whole
+ * tiles, and sixteen taps where folded upsampling or phases have them. */
+static size_t weight_bytes(const struct network *network, const struct layer *l,
+                           enum model_precision precision)
+{
+    const size_t channels = (size_t)view_round_up(l->c), kernel = (size_t)l->kernel;
+    const size_t run = kernel * (size_t)view_round_up(network->layers[l->input].c);
+    if (precision == MODEL_BF16)
+        return channels * kernel * (run + TILE_DEPTH) * sizeof(uint16_t) * (kernel == 3 ? 2 : 1);
+    return channels * kernel * run * sizeof(float) * (kernel == 3 ? 4 : 1);
+}
+
+/* Of the pictures between the layers not more than four are alive at a time, the scratch of
+ * Winograd's transform that of another five. */
 static struct model_bytes estimate(const struct network *network,
                                    const struct backend_options *options, int batch)
 {
@@ -118,14 +129,13 @@ static struct model_bytes estimate(const struct network *network,
     size_t most = 0;
     for (int i = 0; i < network->count; i++) {
         const struct layer *l = &network->layers[i];
-        const size_t channels = (size_t)view_round_up(l->c), kernel = (size_t)l->kernel;
-        size_t pixels = (size_t)((l->h + 6) * (l->w + 6));
+        const size_t channels = (size_t)view_round_up(l->c);
+        const size_t pixels = (size_t)((l->h + 6) * (l->w + 6));
         if (l->kind == LAYER_CONV || l->kind == LAYER_DECONV)
-            bytes.host += channels * (size_t)view_round_up(network->layers[l->input].c) * kernel *
-                          kernel * sizeof(float) * (l->kernel == 3 ? 4 : 1);
+            bytes.host += weight_bytes(network, l, options->precision);
         most = channels * pixels > most ? channels * pixels : most;
     }
-    bytes.host += 9 * most * sizeof(float);
+    bytes.host += (options->precision == MODEL_BF16 ? 4 : 9) * most * sizeof(float);
     return bytes;
 }
 

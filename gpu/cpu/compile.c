@@ -123,7 +123,7 @@ static struct value compile_conv(struct compiler *c, int i)
     struct value v = c->values[l->input];
     if (!is_picture(c, l, &v))
         return v;
-    if (ahead_is_planes_conv(c->network, i))
+    if (ahead_is_planes_conv(c, i))
         return compile_planes_conv(c, i);
     const struct conv *conv = c->plan->convs[i];
     const bool folded = v.doubled && !conv->unfinished && conv->outputs > view_round_up(l->c);

@@ -86,8 +86,9 @@ struct value vectors_reshape(struct compiler *c, const struct layer *l);
 /* ---- ahead.c ---- */
 /* The first convolution that reads layer `i`, through upsampling and attention; -1: none. */
 int ahead_reader(const struct network *net, int i);
-/* The network's last convolution, where it has few outputs and at most an activation behind it. */
-bool ahead_is_planes_conv(const struct network *net, int i);
+/* The network's last convolution, where it has few outputs and at most an activation behind it, and
+ * vectors over pixels are the fastest for that. */
+bool ahead_is_planes_conv(const struct compiler *c, int i);
 /* Whether nothing but a ReLU reads layer `i`. */
 bool ahead_only_relu(const struct network *net, int i);
 /* Whether nothing but a pixel shuffle reads convolution `i`: it then gives the shuffle's result. */

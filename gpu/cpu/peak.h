@@ -8,8 +8,9 @@
 struct backend_options;
 struct err;
 
-/* f32: the best of several products of matrices by oneDNN, half a second of them, with as many
- * threads as the options say. In FLOP/s, an addition and a multiplication counted as two. */
+/* The best of several products of matrices, half a second of them, with as many threads as the
+ * options say: f32 by oneDNN, bf16 by our tiles. In FLOP/s, an addition and a multiplication
+ * counted as two. ERR_UNSUPPORTED for f16. */
 int peak_measure(const struct backend_options *options, double *out_flops, struct err *err);
 
 #endif

@@ -82,8 +82,8 @@ static double psnr(const float *got, const float *want, size_t count)
 /* Decibels of bf16 against f32 on the portrait. */
 static double compare(const char *path, int size)
 {
-    struct model *precise = open_model(path, MODEL_F32, size, 2);
-    struct model *narrow = open_model(path, MODEL_BF16, size, 2);
+    struct model *precise = open_model(path, MODEL_F32, size, 1);
+    struct model *narrow = open_model(path, MODEL_BF16, size, 1);
     CHECK(precise && narrow);
     const size_t values = model_info(precise)->out_values;
     float *in = portrait(model_info(precise));
@@ -92,7 +92,10 @@ static double compare(const char *path, int size)
     CHECK_INT(model_run(precise, 1, in, want, &err), 0);
     CHECK_INT(model_run(narrow, 1, in, got, &err), 0);
     const double db = psnr(got, want, values);
-    printf("# %s: %.1f dB (%s)\n", strrchr(path, '/') + 1, db, chosen->name);
+    const size_t held = model_bytes(narrow).host, estimated = model_estimate(narrow, 1).host;
+    printf("# %s: %.1f dB (%s), %zu of %zu KB, f32 %zu\n", strrchr(path, '/') + 1, db, chosen->name,
+           held >> 10, estimated >> 10, model_bytes(precise).host >> 10);
+    CHECK(held <= estimated && held < model_bytes(precise).host);
     free(in);
     free(want);
     free(got);

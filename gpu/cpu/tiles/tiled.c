@@ -70,7 +70,7 @@ int tiled_create(const struct tile_functions *functions, const struct conv_spec 
         .outputs = spec->outputs,
         .out_h = t->tiles->out_h,
         .out_w = t->tiles->out_w,
-        .weight_bytes = tile_conv_bytes(t->tiles),
+        .weight_bytes = tile_conv_bytes(t->tiles) + tile_conv_parts(t->tiles) * sizeof *t->parts,
     };
     *out_conv = &t->conv;
     return 0;

@@ -10,7 +10,6 @@
 
 #define EPSILON 1e-5f
 #define MAX_BLOCKS 32
-#define COMPILED "_orig_mod." /* torch.compile() */
 
 static struct network_conv conv3(int64_t channels, bool bias)
 {
@@ -64,39 +63,24 @@ static int build(const struct weights *weights, const struct architecture_found 
     return b->rc;
 }
 
-static bool has(const struct weights *weights, const char *prefix, const char *name,
-                struct tensor *out)
-{
-    char full[64];
-    snprintf(full, sizeof full, "%s%s", prefix, name);
-    return weights_find(weights, full, out) == 0;
-}
-
-static const char *prefix_of(const struct weights *weights)
-{
-    struct tensor neck;
-    return has(weights, COMPILED, "neck.0.weight", &neck) ? COMPILED : "";
-}
-
-static int count_blocks(const struct weights *weights, const char *prefix)
+static int count_blocks(const struct weights *weights)
 {
     struct tensor conv;
     char name[32];
     int blocks = 0;
     do
         snprintf(name, sizeof name, "stem.%d.conv1.weight", blocks);
-    while (has(weights, prefix, name, &conv) && ++blocks < MAX_BLOCKS);
+    while (weights_find(weights, name, &conv) == 0 && ++blocks < MAX_BLOCKS);
     return blocks;
 }
 
 static int recognise(const struct weights *weights, struct architecture_found *out_found,
                      struct err *err)
 {
-    const char *prefix = prefix_of(weights);
     struct tensor neck, other;
-    if (!has(weights, prefix, "neck.0.weight", &neck) ||
-        !has(weights, prefix, "bottleneck.0.weight", &other) ||
-        !has(weights, prefix, "upsampling.1.conv.weight", &other))
+    if (weights_find(weights, "neck.0.weight", &neck) < 0 ||
+        weights_find(weights, "bottleneck.0.weight", &other) < 0 ||
+        weights_find(weights, "upsampling.1.conv.weight", &other) < 0)
         return ERR_NOT_FOUND;
     const int64_t most = NETWORK_MAX_CHANNELS / 4;
     int rc = architecture_check_first("neck.0.weight", &neck, 0, most, "Cx3x3x3", err);
@@ -105,15 +89,9 @@ static int recognise(const struct weights *weights, struct architecture_found *o
             .kind = "x4",
             .variant = "pytorch",
             .channels = (int)neck.dim[0],
-            .blocks = count_blocks(weights, prefix),
+            .blocks = count_blocks(weights),
         };
     return rc;
-}
-
-static int view(const struct weights *weights, const struct architecture_found *found,
-                struct weights **out_view, struct err *err)
-{
-    return weights_view(weights, prefix_of(weights), out_view, err);
 }
 
 /* numpy cuts the result to bytes. */
@@ -129,8 +107,8 @@ const struct architecture architecture_fast_srgan = {
     .input = MODEL_FROM_PICTURE,
     .default_size = 128,
     .scale = 4,
+    .parts = (const char *const[]){"_orig_mod.", NULL}, /* torch.compile() puts it in front */
     .recognise = recognise,
-    .view = view,
     .build = build,
     .format = format,
 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Any bytes as a weights file: what opens can be read to its last byte, and whatever is taken for
- * a U-GAT-IT generator can be laid out as a network without an inconsistency of ours. */
+ * one of our architectures can be laid out as a network without an inconsistency of ours. */
 #include "common/err.h"
-#include "gpu/models/ugatit.h"
+#include "gpu/models/architectures.h"
 #include "gpu/network.h"
 #include "gpu/weights/weights.h"
 
@@ -14,12 +14,19 @@
 static void try_network(const struct weights *weights)
 {
     static struct network network; /* large */
-    struct ugatit_shape shape;
+    const struct architecture *architecture;
+    struct architecture_found found;
+    struct weights *part = NULL, *view = NULL;
     struct err err = {0};
-    if (ugatit_recognise(weights, &shape, NULL) < 0)
-        return;
+    int rc = architectures_recognise(weights, NULL, &architecture, &found, &part, &err);
+    if (rc == 0 && architecture->view)
+        rc = architecture->view(part, &found, &view, &err);
     memset(&network, 0, sizeof network);
-    int rc = ugatit_build(weights, &shape, shape.size ? shape.size : 32, &network, &err);
+    if (rc == 0)
+        rc = architecture->build(view ? view : part, &found, found.size ? found.size : 32, &network,
+                                 &err);
+    weights_close(&view);
+    weights_close(&part);
     fuzz_check(rc != ERR_INTERNAL && (rc == 0 || err.text[0]));
 }
 

@@ -59,7 +59,46 @@ def generator(ch, light, size=8, blocks=1):
     return shapes
 
 
+def cartoongan(ch):
+    shapes = {"conv01_1.weight": [ch, 3, 7, 7], "deconv03_1.weight": [3, ch, 7, 7]}
+    for number, inputs, outputs in ((2, ch, 2 * ch), (3, 2 * ch, 4 * ch), *((n, 4 * ch, 4 * ch) for n in range(4, 12))):
+        shapes[f"conv{number:02d}_1.weight"] = [outputs, inputs, 3, 3]
+        shapes[f"conv{number:02d}_2.weight"] = [outputs, outputs, 3, 3]
+    for number, width in ((1, 2 * ch), (2, ch)):
+        shapes[f"deconv{number:02d}_1.weight"] = [2 * width, width, 3, 3]
+        shapes[f"deconv{number:02d}_2.weight"] = [width, width, 3, 3]
+    for name, shape in list(shapes.items()):
+        shapes[name.replace("weight", "bias")] = [shape[1 if name in ("deconv01_1.weight", "deconv02_1.weight") else 0]]
+    norms = {"in01_1": ch, "in02_1": 2 * ch, "in03_1": 4 * ch, "in12_1": 2 * ch, "in13_1": ch}
+    norms.update({f"in{number:02d}_{part}": 4 * ch for number in range(4, 12) for part in (1, 2)})
+    return {**shapes, **{f"{name}.{part}": [width] for name, width in norms.items() for part in ("scale", "shift")}}
+
+
+def fast_style_transfer(ch):
+    kernels = [[9, 9, 3, ch], [3, 3, ch, 2 * ch], [3, 3, 2 * ch, 4 * ch], *[[3, 3, 4 * ch, 4 * ch]] * 10,
+               [3, 3, 2 * ch, 4 * ch], [3, 3, ch, 2 * ch], [9, 9, ch, 3]]
+    shapes = {}
+    for k, kernel in enumerate(kernels):
+        for i in range(3):
+            shapes[f"Variable_{3 * k + i}" if k + i else "Variable"] = [kernel[2 if k in (13, 14) else 3]] if i else kernel
+    return shapes
+
+
+def fast_srgan(ch, prefix=""):
+    shapes = {"neck.0.weight": [ch, 3, 3, 3], "neck.0.bias": [ch], "neck.1.weight": [1], "stem.0.relu1.weight": [ch],
+              "head.0.weight": [3, ch, 3, 3], "head.0.bias": [3]}
+    shapes.update({f"{name}.weight": [ch, ch, 3, 3] for name in ("stem.0.conv1", "stem.0.conv2", "bottleneck.0")})
+    for i in (0, 1):
+        shapes.update({f"upsampling.{i}.conv.weight": [4 * ch, ch, 3, 3], f"upsampling.{i}.conv.bias": [4 * ch],
+                       f"upsampling.{i}.relu.weight": [1]})
+    return {prefix + name: shape for name, shape in shapes.items()}
+
+
 def make_weights():
+    write("weights", "cartoongan.safetensors", safetensors(cartoongan(1)))
+    write("weights", "fast_style_transfer.safetensors", safetensors(fast_style_transfer(1)))
+    write("weights", "fast_srgan.safetensors", safetensors(fast_srgan(1)))
+    write("weights", "fast_srgan_compiled.safetensors", safetensors(fast_srgan(2, "_orig_mod.")))
     light = generator(1, True)
     whole = safetensors(light)
     write("weights", "light.safetensors", whole)

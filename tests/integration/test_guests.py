@@ -17,9 +17,8 @@ TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS / "support"), str(TESTS / "models")]
 from bare_png import bare_png  # noqa: E402
 from darkroom import DEADLINE_S, ROOT, Lab, main  # noqa: E402
-from workbench import WORKER, read_png  # noqa: E402
+from workbench import DEVICE, WORKER, read_png  # noqa: E402
 
-DEVICE = "ref"  # the one that has all their layers
 GUESTS = ROOT / "models" / "guests"
 PHOTO = ROOT / "docs" / "images" / "astronaut.png"
 WEIGHTS = os.environ.get("DARKROOM_TEST_WEIGHTS")

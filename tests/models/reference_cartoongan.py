@@ -1,10 +1,11 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """CartoonGAN's generator in PyTorch's own layers, independently of gpu/: see reference_family.py."""
 import reference_family
 import torch
 import torch.nn.functional as F
 from reference_family import kernel, uniform
+
+RANGE = (-1, 1)
 
 
 def random_state(ch):
@@ -78,7 +79,3 @@ def trace(state, x):
         yield from last(norm_relu(f"in{number + 11}_1", x))
     yield (x := conv("deconv03_1", x, 3))
     yield torch.tanh(x)
-
-
-if __name__ == "__main__":
-    reference_family.main(random_state, trace, bgr=True)

@@ -1,17 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What the references of the residual family share: files in, files out.
+"""What the references of the residual family share; references.py runs them.
 
-    import reference_family
-    reference_family.main(random_state, trace, low=-1, high=1)
-
-gives a script its command line:
-
-    SCRIPT GOLDEN --size N [--weights OUT | --trained FILE] [--channels 4] [--seed 1] [--picture FILE]
-
-GOLDEN is a safetensors file with "input", "output" and, for random weights, the output of every layer as "layer000" …
-in the order of gpu/models. --weights writes random ones, --trained reads somebody's. Exit status 77: no PyTorch here.
+A reference is a module reference_NAME with random_state(channels), trace(state, x), which yields the output of every layer
+in the order of gpu/models, and RANGE, the least and the greatest value of a picture. GOLDEN is a safetensors file with
+"input", "output" and, for random weights, which are written to WEIGHTS, "layer000" …
 """
-import argparse
 import pathlib
 import sys
 
@@ -58,30 +51,15 @@ def photograph(path, size, low, high, bgr):
     return x.flip(1) if bgr else x
 
 
-def main(random_state, trace, low=-1.0, high=1.0, bgr=False):
-    parser = argparse.ArgumentParser()
-    parser.add_argument("golden")
-    parser.add_argument("--size", type=int, required=True)
-    parser.add_argument("--weights")
-    parser.add_argument("--trained")
-    parser.add_argument("--channels", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--picture")
-    args = parser.parse_args()
-    torch.set_num_threads(2)
-    torch.manual_seed(args.seed)
-    state = read(args.trained) if args.trained else random_state(args.channels)
-    if args.weights:
-        random_ugatit.write(args.weights, [(name, "F32", tuple(value.shape), value.contiguous().numpy().tobytes())
-                                           for name, value in state.items()])
-    if args.picture:
-        x = photograph(args.picture, args.size, low, high, bgr)
-    else:
-        x = torch.rand(1, 3, args.size, args.size) * (high - low) + low
+def record(golden, trace, state, x, layers):
+    """Writes what `trace` makes of `x`."""
     with torch.no_grad():
-        layers = list(trace({name: value.double() for name, value in state.items()}, x.double()))
-    named = [("input", x), ("output", layers[-1])]
-    if not args.trained:
-        named += [(f"layer{i:03d}", value) for i, value in enumerate(layers)]
-    random_ugatit.write(args.golden, [(name, "F32", (value.numel(),), value.float().contiguous().numpy().tobytes())
-                                      for name, value in named])
+        outputs = list(trace({name: value.double() for name, value in state.items()}, x.double()))
+    named = [("input", x), ("output", outputs[-1])]
+    named += [(f"layer{i:03d}", value) for i, value in enumerate(outputs)] if layers else []
+    write(golden, {name: value.float().flatten() for name, value in named})
+
+
+def write(path, state):
+    random_ugatit.write(path, [(name, "F32", tuple(value.shape), value.contiguous().numpy().tobytes())
+                               for name, value in state.items()])

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Fast-SRGAN's generator in PyTorch's own layers, independently of gpu/: see reference_family.py."""
 import reference_family
@@ -6,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from reference_family import kernel, uniform
 
+RANGE = (-1, 1)
 BLOCKS = 3
 
 
@@ -54,7 +54,3 @@ def trace(state, x):
         yield (x := F.prelu(x, state[f"upsampling.{i}.relu.weight"]))
     yield (x := conv("head.0", x))
     yield torch.tanh(x)
-
-
-if __name__ == "__main__":
-    reference_family.main(random_state, trace)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Fast style transfer's network in PyTorch, from TensorFlow's variables, independently of gpu/: see reference_family.py.
 
@@ -7,6 +6,8 @@ import reference_family
 import torch
 import torch.nn.functional as F
 from reference_family import kernel, uniform
+
+RANGE = (0, 255)
 
 
 def name(number):
@@ -69,7 +70,3 @@ def trace(state, x):
     yield (x := conv(15, x))
     yield (x := norm(15, x))
     yield torch.tanh(x)
-
-
-if __name__ == "__main__":
-    reference_family.main(random_state, trace, low=0.0, high=255.0)

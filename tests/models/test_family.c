@@ -29,7 +29,7 @@ static const struct family families[] = {
     {"fast-srgan", "fast_srgan", 17, "fast_srgan_x4.pt", 925646},
 };
 
-enum { COUNT = sizeof families / sizeof families[0] };
+enum { COUNT = sizeof families / sizeof families[0], TRAINED_SIZE = 20 };
 
 static char folder[] = "/tmp/darkroom-family-XXXXXX";
 
@@ -42,12 +42,13 @@ static const char *path_of(int i, const char *what)
     return path[turn];
 }
 
-static void run_reference(const struct family *f, const char *arguments)
+/* `arguments` of references.py. */
+static void run_references(const char *arguments)
 {
-    char command[1024];
+    char command[4096];
     const char *tests = getenv("DARKROOM_TESTS"), *python = getenv("DARKROOM_TORCH_PYTHON");
-    snprintf(command, sizeof command, "%s %s/models/reference_%s.py %s",
-             python ? python : "python3", tests ? tests : "tests", f->script, arguments);
+    snprintf(command, sizeof command, "%s %s/models/references.py %s", python ? python : "python3",
+             tests ? tests : "tests", arguments);
     fflush(stdout);
     int status = system(command);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
@@ -63,14 +64,21 @@ static void run_reference(const struct family *f, const char *arguments)
 /* Once for all tests. */
 static void make_weights(void)
 {
-    char arguments[512];
+    char arguments[3072] = "";
+    const char *trained = getenv("DARKROOM_TEST_WEIGHTS");
     if (!mkdtemp(folder))
         exit(EXIT_FAILURE);
     for (int i = 0; i < COUNT; i++) {
-        snprintf(arguments, sizeof arguments, "%s --weights %s --size %d", path_of(i, "golden"),
-                 path_of(i, "weights"), families[i].size);
-        run_reference(&families[i], arguments);
+        size_t used = strlen(arguments);
+        snprintf(arguments + used, sizeof arguments - used, " --random %s %d %s %s",
+                 families[i].script, families[i].size, path_of(i, "weights"), path_of(i, "golden"));
+        used = strlen(arguments);
+        if (trained)
+            snprintf(arguments + used, sizeof arguments - used, " --trained %s %d %s/%s %s",
+                     families[i].script, TRAINED_SIZE, trained, families[i].trained,
+                     path_of(i, "trained"));
     }
+    run_references(arguments);
 }
 
 static void remove_weights(void)
@@ -190,19 +198,56 @@ static double distance(struct model *model, const char *golden_path)
     return worst;
 }
 
+/* False, and said so, in a build without the CPU's backend. */
+static bool has_device(const struct model *model, const struct err *err)
+{
+    if (!model && err->code == ERR_UNSUPPORTED && strcmp(err->field, "device") == 0 &&
+        strstr(err->text, "this build")) {
+        printf("# skipped: %s\n", err->text);
+        return false;
+    }
+    if (!model)
+        printf("# %s\n", err->text);
+    CHECK(model != NULL);
+    return true;
+}
+
 static void the_cpu_equals_pytorch(void)
 {
     for (int i = 0; i < COUNT; i++) {
         struct err err = {0};
         struct model *model = open_model(path_of(i, "weights"), &families[i], MODEL_CPU, &err);
-        if (!model && err.code == ERR_UNSUPPORTED) {
-            printf("# %s: not on the CPU: %s\n", families[i].name, err.text);
+        if (!has_device(model, &err))
             continue;
-        }
-        CHECK(model != NULL);
         double worst = distance(model, path_of(i, "golden"));
         printf("# %s: %.2g\n", families[i].name, worst);
         CHECK(worst <= 1e-3);
+        model_close(&model);
+    }
+}
+
+static void a_picture_is_the_same_in_any_batch(void)
+{
+    enum { BATCH = 3 };
+    for (int i = 0; i < COUNT; i++) {
+        struct err err = {0};
+        struct model *model = open_model(path_of(i, "weights"), &families[i], MODEL_CPU, &err);
+        if (!has_device(model, &err))
+            continue;
+        const size_t in = model_info(model)->in_values, out = model_info(model)->out_values;
+        float *input = malloc(BATCH * in * sizeof *input);
+        float *together = malloc(BATCH * out * sizeof *together);
+        float *alone = malloc(out * sizeof *alone);
+        for (size_t v = 0; v < BATCH * in; v++)
+            input[v] = (float)((v * 2654435761u >> 8) % 2001) / 1000.0f - 1.0f;
+        CHECK_INT(model_run(model, BATCH, input, together, &err), 0);
+        for (size_t n = 0; n < BATCH; n++) {
+            CHECK_INT(model_run(model, 1, input + n * in, alone, &err), 0);
+            CHECK(memcmp(alone, together + n * out, out * sizeof *alone) == 0);
+        }
+        free(input);
+        free(together);
+        free(alone);
         model_close(&model);
     }
 }
@@ -215,23 +260,22 @@ static void trained_weights_give_what_pytorch_makes_of_them(void)
         return;
     }
     for (int i = 0; i < COUNT; i++) {
-        char path[512], arguments[1024];
+        char path[512];
         struct family small = families[i];
         struct err err = {0};
-        small.size = 32;
+        small.size = TRAINED_SIZE;
         snprintf(path, sizeof path, "%s/%s", trained, small.trained);
-        struct model *model = open_model(path, &small, MODEL_REF, &err);
-        if (!model)
-            printf("# %s: %s\n", small.trained, err.text);
-        CHECK(model != NULL);
-        CHECK_INT(model_info(model)->parameters, small.parameters);
-        snprintf(arguments, sizeof arguments, "%s --trained %s --size %d", path_of(i, "trained"),
-                 path, small.size);
-        run_reference(&small, arguments);
-        double worst = distance(model, path_of(i, "trained"));
-        printf("# %s: ref %.2g\n", small.trained, worst);
-        CHECK(worst <= 1e-3);
-        model_close(&model);
+        static const enum model_device devices[] = {MODEL_REF, MODEL_CPU};
+        for (int d = 0; d < 2; d++) {
+            struct model *model = open_model(path, &small, devices[d], &err);
+            if (!has_device(model, &err))
+                continue;
+            CHECK_INT(model_info(model)->parameters, small.parameters);
+            double worst = distance(model, path_of(i, "trained"));
+            printf("# %s: %s %.2g\n", small.trained, model_device_name(devices[d]), worst);
+            CHECK(worst <= 1e-3);
+            model_close(&model);
+        }
     }
 }
 
@@ -307,9 +351,8 @@ static void names_the_layer(enum model_device device)
         weights_close(&weights);
         write_bad(i, bytes, size);
         struct model *model = open_model(path_of(i, "bad"), &families[i], device, &err);
-        if (!model && device == MODEL_CPU && err.code == ERR_UNSUPPORTED)
+        if (!has_device(model, &err))
             continue;
-        CHECK(model != NULL);
         const struct model_info *info = model_info(model);
         float *input = calloc(info->in_values, sizeof *input);
         float *output = malloc(info->out_values * sizeof *output);
@@ -346,6 +389,7 @@ int main(void)
     make_weights();
     RUN(every_layer_equals_pytorch);
     RUN(the_cpu_equals_pytorch);
+    RUN(a_picture_is_the_same_in_any_batch);
     RUN(shapes_that_disagree_are_named);
     RUN(nan_in_the_weights_fails_with_the_layers_name);
     RUN(sizes_that_do_not_fit_are_refused);

@@ -11,13 +11,13 @@
 # To build and run everything on one machine.
 PACKAGES_RUN=(gcc libc6-dev meson ninja-build pkg-config python3-minimal
     libhiredis-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libpng-dev
-    libjpeg62-turbo-dev libwebp-dev libheif-dev libdnnl-dev libssl-dev
+    libjpeg62-turbo-dev libwebp-dev libheif-dev libdnnl-dev libhdf5-dev libssl-dev
     redis-server redis-tools ca-certificates nodejs npm)
 
 # What the tests need beyond that: compilers and checkers, a browser, an SMTP and an S3 server,
 # PyTorch as the independent reference.
 PACKAGES_TEST=(git g++ clang libclang-rt-14-dev clang-format cppcheck lua5.1 curl openssl
-    chromium fonts-wqy-microhei libheif-examples python3-aiosmtpd python3-jsonschema jq uuid-runtime python3-torch python3-numpy python3-pil
+    chromium fonts-wqy-microhei libheif-examples python3-aiosmtpd python3-jsonschema jq uuid-runtime python3-torch python3-numpy python3-h5py python3-pil
     exiv2 radosgw ceph-mon ceph-osd ceph-common)
 
 packages_missing() {

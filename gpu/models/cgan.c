@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "gpu/models/architectures.h"
+#include "gpu/models/cgan_keras.h"
 #include "gpu/network.h"
 #include "gpu/weights/weights.h"
 
@@ -120,11 +121,21 @@ void cgan_paint(const float *output, int position, int count, unsigned char *rgb
 static int recognise(const struct weights *weights, struct architecture_found *out_found,
                      struct err *err)
 {
-    if (!cgan_recognise(weights))
+    const bool keras = cgan_keras_recognise(weights);
+    if (!keras && !cgan_recognise(weights))
         return ERR_NOT_FOUND;
-    *out_found = (struct architecture_found){
-        .kind = "digits", .variant = "pytorch", .channels = 128, .size = CGAN_SIDE};
+    *out_found = (struct architecture_found){.kind = "digits",
+                                             .variant = keras ? "tensorflow" : "pytorch",
+                                             .channels = 128,
+                                             .size = CGAN_SIDE};
     return 0;
+}
+
+static int view(const struct weights *weights, const struct architecture_found *found,
+                struct weights **out_view, struct err *err)
+{
+    return strcmp(found->variant, "tensorflow") == 0 ? cgan_keras_view(weights, out_view, err)
+                                                     : weights_view(weights, "", out_view, err);
 }
 
 static int build(const struct weights *weights, const struct architecture_found *found, int size,
@@ -143,7 +154,9 @@ const struct architecture architecture_cgan = {
     .name = "cgan",
     .input = MODEL_FROM_DIGITS,
     .scale = 1,
+    .parts = (const char *const[]){"model_weights/", NULL},
     .recognise = recognise,
+    .view = view,
     .build = build,
     .format = format,
 };

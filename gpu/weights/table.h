@@ -46,6 +46,7 @@ struct weights_reader {
 
 extern const struct weights_reader weights_reader_safetensors;
 extern const struct weights_reader weights_reader_tensorflow;
+extern const struct weights_reader weights_reader_keras;
 extern const struct weights_reader weights_reader_torch_zip;
 extern const struct weights_reader weights_reader_torch_legacy;
 extern const struct weights_reader weights_reader_stylegan;

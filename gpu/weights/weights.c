@@ -18,7 +18,7 @@ struct weights {
 /* In the order in which they are asked. */
 static const struct weights_reader *const readers[] = {
     &weights_reader_safetensors,  &weights_reader_tensorflow, &weights_reader_torch_zip,
-    &weights_reader_torch_legacy, &weights_reader_stylegan,
+    &weights_reader_torch_legacy, &weights_reader_stylegan,   &weights_reader_keras,
 };
 
 /* The reader whose format this is, or NULL. */

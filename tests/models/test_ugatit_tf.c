@@ -79,7 +79,7 @@ static void agrees(const struct expectation *e)
 
 static void all_of(int size)
 {
-    static const enum model_device devices[] = {MODEL_REF};
+    static const enum model_device devices[] = {MODEL_REF, MODEL_CPU};
     for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++) {
         const enum model_device d = devices[i];
         agrees(&(struct expectation){d, NULL, "output", size, false, d == MODEL_REF});

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "gpu/cuda/conv_plan.h"
 
-#include "gpu/tensor.h"
+#include "gpu/cuda/store.h"
 
 #include <string.h>
 
@@ -95,20 +95,6 @@ static size_t place_in_stage(const struct conv_plan *p, int n, int j, int e)
     return (size_t)(j * CONV_PIECE + e) * (size_t)p->tile_outputs + (size_t)n;
 }
 
-static size_t type_size(enum kernel_type type)
-{
-    return type == KERNEL_F32 ? sizeof(float) : sizeof(uint16_t);
-}
-
-static void store(enum kernel_type type, void *to, size_t index, float value)
-{
-    switch (type) {
-    case KERNEL_F32: ((float *)to)[index] = value; break;
-    case KERNEL_F16: ((uint16_t *)to)[index] = tensor_f16_from_f32(value); break;
-    case KERNEL_BF16: ((uint16_t *)to)[index] = tensor_f32_to_bf16(value); break;
-    }
-}
-
 static void pack_stage(const struct kernel_conv *s, const struct conv_plan *p,
                        const struct conv_phase *f, const float *weight, int tile, int slice,
                        void *out)
@@ -117,8 +103,8 @@ static void pack_stage(const struct kernel_conv *s, const struct conv_plan *p,
         for (int e = 0; e < CONV_PIECE; e++) {
             const struct place at = place_of(p, f, slice, j, e);
             for (int n = 0; n < p->tile_outputs; n++)
-                store(s->type, out, place_in_stage(p, n, j, e),
-                      value_of(s, p, f, weight, tile * p->tile_outputs + n, at));
+                store_value(s->type, out, place_in_stage(p, n, j, e),
+                            value_of(s, p, f, weight, tile * p->tile_outputs + n, at));
         }
 }
 
@@ -144,7 +130,7 @@ size_t kernel_conv_weight_bytes(const struct kernel_conv *shape)
 {
     struct conv_plan plan;
     conv_plan_make(shape, &plan);
-    return (size_t)plan.stages * conv_plan_stage_values(&plan) * type_size(shape->type) +
+    return (size_t)plan.stages * conv_plan_stage_values(&plan) * store_size(shape->type) +
            2 * vector_floats(&plan) * sizeof(float);
 }
 
@@ -153,7 +139,7 @@ void kernel_conv_pack(const struct kernel_conv *shape, const struct kernel_conv_
 {
     struct conv_plan plan;
     conv_plan_make(shape, &plan);
-    const size_t stage = conv_plan_stage_values(&plan) * type_size(shape->type);
+    const size_t stage = conv_plan_stage_values(&plan) * store_size(shape->type);
     char *to = out_host;
     for (int i = 0; i < plan.phases; i++)
         for (int tile = 0; tile < plan.output_tiles; tile++)

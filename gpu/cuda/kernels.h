@@ -135,7 +135,8 @@ cudaError_t kernel_apply(const struct kernel_apply *shape, const void *in, const
                          const float *shift, const float *slope, const void *other, void *out,
                          cudaStream_t stream);
 
-/* out[n][o] = act(bias[o] + sum of weight[o][i] * in[n][i]), all floats. bias may be NULL. */
+/* out[n][o] = act(bias[o] + sum of weight[o][i] * in[n][i]), all floats. bias may be NULL; no
+ * KERNEL_PRELU. */
 cudaError_t kernel_connected(int pictures, int inputs, int outputs, enum kernel_act act,
                              const float *in, const float *weight, const float *bias, float *out,
                              cudaStream_t stream);
@@ -145,13 +146,13 @@ struct kernel_connected {
     enum kernel_type type;
     int channels, pixels; /* of the input; the weights file has them as [channel][pixel] */
     int outputs;
-    enum kernel_act act; /* KERNEL_ACT_NONE or KERNEL_RELU */
+    enum kernel_act act; /* not KERNEL_PRELU */
 };
 size_t kernel_connected_row_bytes(const struct kernel_connected *shape);
 /* One output's row [channels][pixels] as the kernel reads it; rows lie one after the other. Both
  * pointers are the host's. */
 void kernel_connected_pack(const struct kernel_connected *shape, const float *row, void *out_row);
-/* Floats of workspace for each picture; pictures are counted up to the next multiple of 8. */
+/* Floats of workspace for each picture. */
 size_t kernel_connected_workspace(const struct kernel_connected *shape);
 cudaError_t kernel_connected_pictures(const struct kernel_connected *shape, int pictures,
                                       const void *in, const void *weight, const float *bias,

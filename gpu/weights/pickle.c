@@ -20,6 +20,12 @@ static void run(struct machine *m)
         const unsigned char *opcode = machine_take(m, 1);
         if (!opcode)
             return;
+        /* Not every opcode makes a node, and a stream within a pickle may be read for many tensors.
+         */
+        if (m->pickle->steps++ == PICKLE_MAX_STEPS) {
+            machine_fail(m, ERR_LIMIT, "it has more than eight million opcodes");
+            return;
+        }
         const struct pickle_operation *operation = &pickle_operations[*opcode];
         if (!operation->run) {
             m->at--;

@@ -32,6 +32,8 @@ struct pickle;
 #define PICKLE_MAX_NODES (1u << 20)
 #define PICKLE_MAX_MEMO (1u << 20)
 #define PICKLE_MAX_STACK (1u << 20)
+#define PICKLE_MAX_STEPS (1u << 23) /* opcodes */
+#define PICKLE_MAX_LINE 4096
 #define PICKLE_MAX_DEPTH 1024 /* of open marks; of walks as well */
 #define PICKLE_MAX_BYTES (256u << 20)
 

@@ -172,7 +172,10 @@ bool machine_take_span(struct machine *m, int width, struct pickle_span *out_spa
 bool machine_take_line(struct machine *m, struct pickle_span *out_span)
 {
     const unsigned char *start = m->data + m->at;
-    const unsigned char *end = m->at < m->size ? memchr(start, '\n', m->size - m->at) : NULL;
+    size_t left = m->size - m->at, most = left < PICKLE_MAX_LINE ? left : PICKLE_MAX_LINE;
+    const unsigned char *end = most ? memchr(start, '\n', most) : NULL;
+    if (!end && left > most)
+        return machine_fail(m, ERR_LIMIT, "a global's name has no end");
     if (!end)
         return machine_fail(m, ERR_CORRUPT, "it is cut off");
     *out_span = (struct pickle_span){start, (size_t)(end - start)};

@@ -17,7 +17,7 @@ struct pickle {
     struct chunk *chunks; /* owned; the first is the one that is filled */
     size_t used, room;    /* of that one */
     size_t bytes;         /* of all */
-    size_t nodes;
+    size_t nodes, steps;
     struct pickle_node *last_persistent;
 };
 

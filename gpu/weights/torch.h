@@ -23,6 +23,7 @@
 /* Copies of strided tensors may have this multiple of the file's size, and a little more. */
 #define TORCH_MAX_COPY_RATIO 4
 #define TORCH_MIN_COPY_BYTES (UINT64_C(1) << 20)
+#define TORCH_MAX_KEY_BYTES 255 /* of a storage */
 /* Texts that become attributes, one counted as often as the file refers to it. */
 #define TORCH_MAX_TEXT_BYTES (UINT64_C(4) << 20)
 #define TORCH_MAX_STEPS (1u << 20)

@@ -39,7 +39,8 @@ int torch_read_id(const char *name, const struct pickle_node *node, struct torch
         return err_set(err, ERR_UNSUPPORTED, name,
                        "tensor %s has a storage of type %s, which is not read here", name,
                        pickle_describe(type, what));
-    if (!pickle_is_kind(key, PICKLE_TEXT) || !pickle_to_int(pickle_at(id, 4), &count) || count < 0)
+    if (!pickle_is_kind(key, PICKLE_TEXT) || key->bytes.size > TORCH_MAX_KEY_BYTES ||
+        !pickle_to_int(pickle_at(id, 4), &count) || count < 0)
         return err_set(err, ERR_CORRUPT, name, "tensor %s: its storage has no key or no size",
                        name);
     *out_id = (struct torch_id){.type = (enum tensor_type)type->global.type,

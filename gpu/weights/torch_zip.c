@@ -44,8 +44,6 @@ static const struct zip_entry *find_entry(const struct archive *archive, const c
                                           size_t size)
 {
     char path[2 * MAX_PATH_BYTES];
-    if (size >= MAX_PATH_BYTES || memchr(name, 0, size))
-        return NULL;
     snprintf(path, sizeof path, "%s%.*s", archive->folder, (int)size, name);
     return zip_find(archive->zip, path);
 }
@@ -68,17 +66,14 @@ static int find_storage(void *state, const char *name, const struct pickle_node 
 {
     const struct archive *archive = state;
     struct torch_id id;
-    char key[MAX_PATH_BYTES];
+    char key[TORCH_MAX_KEY_BYTES + 8];
     const unsigned char *data;
     uint64_t bytes;
     int rc = torch_read_id(name, node, &id, err);
     if (rc < 0)
         return rc;
-    int size = snprintf(key, sizeof key, "data/%.*s", (int)(id.key.size < 256 ? id.key.size : 256),
-                        (const char *)id.key.data);
-    const struct zip_entry *entry = id.key.size < 256 && !memchr(id.key.data, 0, id.key.size)
-                                        ? find_entry(archive, key, (size_t)size)
-                                        : NULL;
+    int size = snprintf(key, sizeof key, "data/%.*s", (int)id.key.size, (const char *)id.key.data);
+    const struct zip_entry *entry = find_entry(archive, key, (size_t)size);
     if (!entry)
         return err_set(err, ERR_CORRUPT, name, "tensor %s: the file has no data for it", name);
     if ((rc = zip_bytes(archive->zip, entry, &data, err)) < 0)

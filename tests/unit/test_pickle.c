@@ -223,6 +223,14 @@ static void what_would_eat_memory_is_refused(void)
         bomb[i] = i % 2 ? '0' : 'N';
     check_refused(bomb, 2 * size, ERR_LIMIT, "million nodes");
     free(bomb);
+    size = 2 * (size_t)PICKLE_MAX_STEPS + 16;
+    bomb = malloc(size);
+    for (size_t i = 0; i < size; i++) /* PROTO 2, again and again */
+        bomb[i] = i % 2 ? 2 : 0x80;
+    check_refused(bomb, size, ERR_LIMIT, "million opcodes");
+    memset(bomb + 2, 'c', size - 2);
+    check_refused(bomb, size, ERR_LIMIT, "name has no end");
+    free(bomb);
 }
 
 static void every_prefix_is_an_error_in_words(void)

@@ -24,6 +24,7 @@
 static struct weights *weights;
 static unsigned char *held; /* what it was opened from, of exactly its size */
 static struct err err;
+static uint64_t announced = 6; /* values of the storage, or bytes where it has no type */
 
 static int open_bytes(const void *data, size_t size)
 {
@@ -46,7 +47,8 @@ static int open_legacy(const char *object, size_t object_size, const char *machi
     buf_append(&file, machine, machine_size);
     buf_append(&file, object, object_size);
     buf_append(&file, LITERAL("\x80\2]X\1\0\0\0"
-                              "0a.\6\0\0\0\0\0\0\0"));
+                              "0a."));
+    buf_append(&file, &announced, sizeof announced);
     for (int i = 0; i < 6; i++) {
         float value = (float)i;
         buf_append(&file, &value, sizeof value);
@@ -152,6 +154,22 @@ static void what_would_run_code_is_inert_and_named_where_it_is_needed(void)
 #undef SYSTEM
 }
 
+static void storages_of_bytes_take_the_type_of_their_tensor(void)
+{
+#define UNTYPED(dtype)                                                                             \
+    "ctorch._utils\n_rebuild_tensor_v3\n((X\7\0\0\0storagectorch.storage\nUntypedStorage\n"        \
+    "X\1\0\0\0"                                                                                    \
+    "0X\3\0\0\0cpuK\x18NtQK\1K\5\x85K\1\x85\x89Nctorch\n" dtype "\ntR"
+    announced = 24;
+    CHECK_INT(OPEN(DICT(KEY("a") UNTYPED("float32"))), 0);
+    check_values("a", 5, (const float[]){1, 2, 3, 4, 5});
+    check_refused(OPEN(DICT(KEY("a") UNTYPED("float64"))), ERR_CORRUPT, "storage of 3 values");
+    check_refused(OPEN(DICT(KEY("a") UNTYPED("float8_e4m3fn"))), ERR_UNSUPPORTED,
+                  "torch.float8_e4m3fn");
+    announced = 6;
+#undef UNTYPED
+}
+
 static void a_storage_of_an_unknown_type_is_named(void)
 {
     check_refused(OPEN(DICT(KEY("a") TENSOR_OF(STORAGE("QInt8"), "\0", "K\2\x85", "K\1\x85"))),
@@ -240,6 +258,7 @@ int main(void)
     RUN(empty_tensors_are_left_out);
     RUN(the_views_of_older_streams_have_their_offset);
     RUN(what_would_run_code_is_inert_and_named_where_it_is_needed);
+    RUN(storages_of_bytes_take_the_type_of_their_tensor);
     RUN(a_storage_of_an_unknown_type_is_named);
     RUN(streams_that_contradict_themselves_are_refused);
     RUN(dicts_that_hold_themselves_end_in_words);

@@ -277,18 +277,14 @@ int network_deconv(struct network_builder *b, const char *name, int input,
     if (!layer)
         return -1;
     const int64_t in = layer->c, k = deconv.kernel, stride = deconv.stride;
-    const int64_t height = deconv.height ? deconv.height : layer->h * stride;
-    const int64_t width = deconv.width ? deconv.width : layer->w * stride;
-    assert(deconv.kernel >= deconv.stride);
-    assert(deconv.pad + height <= (layer->h - 1) * stride + k);
-    assert(deconv.pad + width <= (layer->w - 1) * stride + k);
+    assert(deconv.pad >= 0 && deconv.pad + stride <= k);
     b->network->multiply_adds += in * layer->h * layer->w * deconv.channels * k * k;
     layer->kernel = deconv.kernel;
     layer->stride = deconv.stride;
     layer->pad = deconv.pad;
     layer->c = deconv.channels;
-    layer->h = height;
-    layer->w = width;
+    layer->h *= stride;
+    layer->w *= stride;
     require(b, name, "weight", 4, (const int64_t[]){in, deconv.channels, k, k}, &layer->weight);
     if (deconv.bias)
         require(b, name, "bias", 1, &deconv.channels, &layer->bias);

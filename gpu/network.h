@@ -103,8 +103,7 @@ struct network_conv {
 struct network_deconv {
     int64_t channels;
     int kernel, stride;
-    int pad;               /* rows and columns cut off in front */
-    int64_t height, width; /* kept after that; 0: stride times the input's */
+    int pad; /* rows and columns cut off in front */
     bool bias;
 };
 
@@ -138,9 +137,9 @@ int network_reshape(struct network_builder *b, int input, int64_t channels, int6
 /* NAME.weight, .bias, .running_mean and .running_var, as PyTorch has them. */
 int network_batch_norm(struct network_builder *b, const char *name, int input, float epsilon);
 /* Every value is scattered over K x K, stride apart; the sums of what overlaps make
- * (n - 1) * stride + K rows, of which `height` are kept after the first `pad`. So "same" of Keras
- * and TensorFlow has a pad of (K - stride) / 2, and PyTorch's padding p is a pad of p, its
- * output_padding a greater height. */
+ * (n - 1) * stride + K rows, of which n * stride are kept after the first `pad`. So "same" of Keras
+ * and TensorFlow has a pad of (K - stride) / 2, and PyTorch's padding is the pad where its
+ * output_padding makes the picture as large as that. */
 int network_deconv(struct network_builder *b, const char *name, int input,
                    struct network_deconv deconv);
 int network_sigmoid(struct network_builder *b, int input);

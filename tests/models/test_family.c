@@ -372,6 +372,43 @@ static void nan_in_the_weights_fails_with_the_layers_name(void)
     names_the_layer(MODEL_CPU);
 }
 
+static void another_architectures_weights_are_refused(void)
+{
+    for (int i = 0; i < COUNT; i++) {
+        const struct family *other = &families[(i + 1) % COUNT];
+        struct model_options options = model_options_default();
+        struct model *model = NULL;
+        struct err err = {0};
+        options.device = MODEL_REF;
+        options.architecture = other->name;
+        CHECK_INT(model_open(path_of(i, "weights"), &options, &model, &err), ERR_CORRUPT);
+        CHECK_TEXT(err.field, "architecture");
+        CHECK_HAS(err.text, families[i].name);
+        CHECK_HAS(err.text, other->name);
+        err = (struct err){0};
+        options.architecture = families[i].name;
+        options.variant = i == 1 ? "pytorch" : "tensorflow"; /* only the second is TensorFlow's */
+        CHECK_INT(model_open(path_of(i, "weights"), &options, &model, &err), ERR_CORRUPT);
+        CHECK_TEXT(err.field, "variant");
+    }
+}
+
+static void each_variant_has_its_originals_format(void)
+{
+    struct pixels_format format = architectures_find("ugatit")->format("tensorflow");
+    CHECK_INT(format.resize, PICTURE_BILINEAR);
+    CHECK_INT(format.rounding, PIXELS_TRUNCATE);
+    format = architectures_find("ugatit")->format("pytorch");
+    CHECK_INT(format.resize, PICTURE_ANTIALIAS);
+    CHECK_INT(format.rounding, PIXELS_ROUND);
+    CHECK(architectures_find("cartoongan")->format("pytorch").bgr);
+    format = architectures_find("fast-style-transfer")->format("tensorflow");
+    CHECK(format.in_scale == 1 && format.in_shift == 0);
+    CHECK(format.out_scale == 150 && format.out_shift == 127.5f);
+    CHECK_INT(architectures_find("fast-srgan")->format("pytorch").rounding, PIXELS_TRUNCATE);
+    CHECK(!architectures_find("biggan"));
+}
+
 static void sizes_that_do_not_fit_are_refused(void)
 {
     for (int i = 0; i < COUNT; i++) {
@@ -392,6 +429,8 @@ int main(void)
     RUN(a_picture_is_the_same_in_any_batch);
     RUN(shapes_that_disagree_are_named);
     RUN(nan_in_the_weights_fails_with_the_layers_name);
+    RUN(another_architectures_weights_are_refused);
+    RUN(each_variant_has_its_originals_format);
     RUN(sizes_that_do_not_fit_are_refused);
     RUN(trained_weights_give_what_pytorch_makes_of_them);
     remove_weights();

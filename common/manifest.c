@@ -5,6 +5,7 @@
 #include "common/crypto.h"
 #include "common/err.h"
 #include "common/manifest_texts.h"
+#include "common/manifest_weights.h"
 #include "common/params.h"
 
 #include <assert.h>
@@ -34,49 +35,6 @@ bool manifest_name_is_valid(const char *name)
     size_t length = strlen(name);
     return length >= 1 && length <= MANIFEST_MAX_NAME &&
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == length;
-}
-
-/* A file below the manifest's folder: plain characters, no empty, hidden or parent component. */
-static bool path_stays_inside(const char *path)
-{
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/";
-    if (strspn(path, plain) != strlen(path))
-        return false;
-    for (const char *part = path;; part++) {
-        if (*part == '.' || *part == '/' || *part == 0)
-            return false;
-        part += strcspn(part, "/");
-        if (*part == 0)
-            return true;
-    }
-}
-
-static int read_weights(const json_t *document, const char *folder, struct manifest *manifest,
-                        struct err *err)
-{
-    static const char *const names[] = {"file", "sha256", NULL};
-    json_t *weights;
-    const char *file = NULL;
-    int rc = json_get_object(document, "weights", &weights, err);
-    if (rc == 0)
-        rc = json_check_members(weights, "weights", names, err);
-    if (rc == 0)
-        rc = json_get_text(weights, "weights.file", 200, &file, err);
-    if (rc == 0 && !path_stays_inside(file))
-        rc = err_set(err, ERR_INVALID, "weights.file",
-                     "weights.file must be a file beside the manifest or in a folder below it");
-    if (rc == 0)
-        rc = json_opt_text(weights, "weights.sha256", 64, &manifest->weights_sha256, err);
-    const char *digest = manifest->weights_sha256;
-    if (rc == 0 && digest && (strlen(digest) != 64 || strspn(digest, "0123456789abcdef") != 64))
-        rc = err_set(err, ERR_INVALID, "weights.sha256",
-                     "weights.sha256 must be 64 lower-case hex digits");
-    if (rc == 0 && asprintf(&manifest->weights_path, "%s/%s", folder, file) < 0) {
-        manifest->weights_path = NULL;
-        rc = err_set(err, ERR_NOMEM, "weights", "no memory for a path");
-    }
-    return rc;
 }
 
 /* The only kind that is more than none; a text, so that a manifest of a later version is refused
@@ -330,7 +288,7 @@ static int read_document(const json_t *document, const char *folder, struct mani
     if (rc == 0)
         rc = read_texts(document, manifest, err);
     if (rc == 0)
-        rc = read_weights(document, folder, manifest, err);
+        rc = manifest_weights_read(document, folder, manifest, err);
     if (rc == 0)
         rc = read_input(document, manifest, err);
     if (rc == 0)
@@ -422,47 +380,6 @@ int manifest_load(const char *path, struct manifest *out_manifest, struct err *e
                     : err_set(err, ERR_NOMEM, NULL, "no memory for a path");
     free(folder);
     return rc;
-}
-
-static_assert(PICTURE_HASH_SIZE == CRYPTO_SHA256_HEX_SIZE, "both are sha256 in hex");
-
-int manifest_hash_weights(const char *path, char out_sha256[PICTURE_HASH_SIZE], struct err *err)
-{
-    struct crypto_sha256 *hash = NULL;
-    unsigned char digest[CRYPTO_SHA256_SIZE], chunk[65536];
-    FILE *file = fopen(path, "rbe");
-    if (!file) {
-        int missing = errno == ENOENT;
-        err_set_errno(err, "weights.file", "%s", path);
-        return missing ? ERR_NOT_FOUND : ERR_IO;
-    }
-    int rc = crypto_sha256_create(&hash);
-    for (size_t got; rc == 0 && (got = fread(chunk, 1, sizeof chunk, file)) > 0;)
-        rc = crypto_sha256_update(hash, chunk, got);
-    if (rc == 0 && ferror(file))
-        rc = err_set_errno(err, "weights.file", "%s", path);
-    if (rc == 0)
-        rc = crypto_sha256_final(hash, digest);
-    for (size_t i = 0; rc == 0 && i < sizeof digest; i++)
-        snprintf(out_sha256 + 2 * i, 3, "%02x", digest[i]);
-    crypto_sha256_destroy(&hash);
-    fclose(file);
-    return rc;
-}
-
-int manifest_check_weights(const struct manifest *manifest, char out_sha256[PICTURE_HASH_SIZE],
-                           struct err *err)
-{
-    char digest[CRYPTO_SHA256_HEX_SIZE];
-    int rc = manifest_hash_weights(manifest->weights_path, digest, err);
-    if (rc < 0)
-        return rc;
-    if (manifest->weights_sha256 && strcmp(digest, manifest->weights_sha256))
-        return err_set(err, ERR_CORRUPT, "weights.sha256",
-                       "%s is not the file that the manifest of %s means (sha256 %.16s...)",
-                       manifest->weights_path, manifest->name, digest);
-    memcpy(out_sha256, digest, sizeof digest);
-    return 0;
 }
 
 static int compare_names(const struct dirent **a, const struct dirent **b)

@@ -43,8 +43,10 @@ struct manifest {
     const char *architecture;        /* "ugatit" */
     const char *variant;             /* "pytorch" */
     const char *weights_sha256;      /* 64 hex digits; NULL where the manifest gives none */
+    const char *weights_part;        /* "genB2A"; NULL: the generator that the file is for */
     const char *output_content_type; /* "image/png" */
     char *weights_path;              /* owned: the manifest's folder and the file in it */
+    bool no_smoothing;               /* U-GAT-IT that TensorFlow trained without it */
     bool has_input;                  /* false: a job brings only parameters */
     struct picture_limits limits;    /* what the input may be at most */
     int size;                        /* the square side that the network takes; 0: no input */
@@ -90,7 +92,8 @@ void manifest_fini(struct manifest *manifest);
  * ERR_NOT_FOUND, ERR_IO, ERR_CORRUPT with the field "weights.sha256". */
 int manifest_check_weights(const struct manifest *manifest, char out_sha256[PICTURE_HASH_SIZE],
                            struct err *err);
-/* The sha256 of a file of weights that no manifest names. */
+/* The sha256 of a file of weights that no manifest names; of a TensorFlow checkpoint, named by its
+ * prefix or its index, that of its files one after the other in the order of their names. */
 int manifest_hash_weights(const char *path, char out_sha256[PICTURE_HASH_SIZE], struct err *err);
 
 /* Every *.json of a folder; one bad manifest fails the whole set. An empty folder is no error. */

@@ -27,6 +27,8 @@ void choice_apply(const struct manifest *manifest, struct model_options *options
 {
     options->architecture = manifest->architecture;
     options->variant = manifest->variant;
+    options->part = manifest->weights_part;
+    options->no_smoothing = manifest->no_smoothing;
     if (options->size == 0)
         options->size = manifest->size;
 }

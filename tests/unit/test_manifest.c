@@ -319,6 +319,30 @@ static void weights_stay_below_the_manifest(void)
         check_bad("weights", "file", files[i], "weights.file");
     check_bad("weights", "sha256", "\"abc\"", "weights.sha256");
     check_bad("weights", "url", "\"abc\"", "weights.url");
+    check_bad("weights", "part", "7", "weights.part");
+    check_bad("weights", "smoothing", "\"off\"", "weights.smoothing");
+}
+
+static void a_part_of_the_weights_and_their_smoothing_are_choices(void)
+{
+    struct manifest manifest;
+    json_t *document = json_loads(sound, 0, NULL);
+    for (int chosen = 0; chosen < 2; chosen++) {
+        if (chosen)
+            json_object_set_new(document, "weights",
+                                json_pack("{ssss,sb}", "file", "UGATIT.model-1000001", "part",
+                                          "generator_A", "smoothing", 0));
+        char *text = json_dumps(document, 0);
+        CHECK_INT(manifest_parse(text, strlen(text), "models", &manifest, NULL), 0);
+        if (chosen)
+            CHECK_TEXT(manifest.weights_part, "generator_A");
+        else
+            CHECK(manifest.weights_part == NULL);
+        CHECK_INT(manifest.no_smoothing, chosen);
+        manifest_fini(&manifest);
+        free(text);
+    }
+    json_decref(document);
 }
 
 static char folder[] = "/tmp/darkroom-manifest-XXXXXX";
@@ -391,6 +415,30 @@ static void one_bad_manifest_fails_the_set_and_is_named(void)
     CHECK_INT(manifest_load(path, &manifest, &err), ERR_NOT_FOUND);
     CHECK_INT(manifest_load("models/README.md", &manifest, NULL), ERR_INVALID);
     CHECK(manifest_set_load("/nonexistent", &set, NULL) < 0);
+}
+
+static void a_checkpoint_s_digest_is_that_of_its_files_together(void)
+{
+    char sha256[PICTURE_HASH_SIZE], again[PICTURE_HASH_SIZE], path[128];
+    write_file("m-1.index", "c");
+    write_file("m-1.data-00000-of-00002", "a");
+    write_file("m-1.data-00001-of-00002", "b");
+    write_file("m-10.index", "of another step");
+    snprintf(path, sizeof path, "%s/m-1", folder);
+    CHECK_INT(manifest_hash_weights(path, sha256, NULL), 0);
+    CHECK_TEXT(sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    snprintf(path, sizeof path, "%s/m-1.index", folder);
+    CHECK_INT(manifest_hash_weights(path, again, NULL), 0);
+    CHECK_TEXT(again, sha256);
+    write_file("m-1.data-00001-of-00002", "d");
+    CHECK_INT(manifest_hash_weights(path, again, NULL), 0);
+    CHECK(strcmp(again, sha256) != 0);
+    snprintf(path, sizeof path, "%s/m-2", folder);
+    CHECK_INT(manifest_hash_weights(path, again, NULL), ERR_NOT_FOUND);
+    remove_file("m-1.index");
+    remove_file("m-1.data-00000-of-00002");
+    remove_file("m-1.data-00001-of-00002");
+    remove_file("m-10.index");
 }
 
 static void weights_are_compared_with_their_digest(void)
@@ -480,8 +528,10 @@ int main(void)
     RUN(a_model_may_take_no_input_at_all);
     RUN(a_name_is_lower_case_digits_and_dashes);
     RUN(weights_stay_below_the_manifest);
+    RUN(a_part_of_the_weights_and_their_smoothing_are_choices);
     RUN(a_folder_is_loaded_sorted_and_found_by_name);
     RUN(one_bad_manifest_fails_the_set_and_is_named);
+    RUN(a_checkpoint_s_digest_is_that_of_its_files_together);
     RUN(weights_are_compared_with_their_digest);
     RUN(parameters_are_checked_and_filled_in);
     RUN(the_shipped_manifests_are_sound);

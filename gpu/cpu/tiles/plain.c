@@ -6,11 +6,24 @@
 
 #include <string.h>
 
-typedef float vec __attribute__((vector_size(64), may_alias));
-typedef uint32_t word __attribute__((vector_size(64)));
+/* As wide as the registers are: wider vectors would live in memory. GROUP pixels share each
+ * weight's widening, as many as there are registers for their sums. */
+#if defined __AVX512F__
+#define WIDTH 16
+#define GROUP 8
+#elif defined __AVX2__
+#define WIDTH 8
+#define GROUP 4
+#else
+#define WIDTH 4
+#define GROUP 2
+#endif
+#define PARTS (TILE_OUTPUTS / WIDTH)
+
+typedef float vec __attribute__((vector_size(WIDTH * 4), may_alias));
+typedef uint32_t word __attribute__((vector_size(WIDTH * 4)));
 
 #define INLINE static inline __attribute__((always_inline))
-#define GROUP 4 /* pixels that share each weight's widening */
 
 static float widened(uint16_t bits)
 {
@@ -20,29 +33,43 @@ static float widened(uint16_t bits)
     return value;
 }
 
+/* What a pair of values of each pixel adds to its 16 outputs. */
+INLINE void add_pair(const uint16_t *run, int64_t src_pixel, const uint16_t *weights,
+                     vec sums[GROUP][PARTS], const int pixels)
+{
+    vec even[PARTS], odd[PARTS];
+    for (int i = 0; i < PARTS; i++) {
+        word both;
+        memcpy(&both, weights + i * 2 * WIDTH, sizeof both);
+        even[i] = (vec)(both << 16);
+        odd[i] = (vec)(both & 0xffff0000u);
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < pixels; p++) {
+        const uint16_t *at = run + p * src_pixel;
+        const float first = widened(at[0]), second = widened(at[1]);
+        for (int i = 0; i < PARTS; i++)
+            sums[p][i] += even[i] * first;
+        for (int i = 0; i < PARTS; i++)
+            sums[p][i] += odd[i] * second;
+    }
+}
+
 /* 16 outputs of `pixels` pixels; `weights` is the half of the block that they are in. */
 INLINE void group(const struct tile_block *b, const uint16_t *src, const uint16_t *weights,
                   const float *bias, float *dst, const int pixels)
 {
     const int64_t tile_step = b->outputs * TILE_DEPTH;
-    vec sums[GROUP], first;
-    memcpy(&first, bias, sizeof first);
+    vec sums[GROUP][PARTS];
     for (int p = 0; p < pixels; p++)
-        sums[p] = first;
+        memcpy(sums[p], bias, sizeof sums[p]);
     for (int step = 0; step < b->steps; step++, weights += tile_step) {
         const uint16_t *run = src + b->offsets[step];
-        for (int pair = 0; pair < TILE_DEPTH / 2; pair++) {
-            word both;
-            memcpy(&both, weights + pair * 2 * TILE_OUTPUTS, sizeof both);
-            const vec even = (vec)(both << 16), odd = (vec)(both & 0xffff0000u);
-            for (int p = 0; p < pixels; p++) {
-                const uint16_t *at = run + p * b->src_pixel + 2 * pair;
-                sums[p] += even * widened(at[0]) + odd * widened(at[1]);
-            }
-        }
+        for (int pair = 0; pair < TILE_DEPTH / 2; pair++)
+            add_pair(run + 2 * pair, b->src_pixel, weights + pair * 2 * TILE_OUTPUTS, sums, pixels);
     }
     for (int p = 0; p < pixels; p++)
-        memcpy(dst + p * b->dst_pixel, &sums[p], sizeof sums[p]);
+        memcpy(dst + p * b->dst_pixel, sums[p], sizeof sums[p]);
 }
 
 static void block(const struct tile_block *b)

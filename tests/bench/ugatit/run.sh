@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# U-GAT-IT light, 64 channels, 256x256, f32, 2 threads, one picture at a time: ours, ONNX Runtime
-# and PyTorch in turns, on the same random weights and the same picture.
+# U-GAT-IT light, 64 channels, 256x256, 2 threads, one picture at a time: ours in f32 and in bf16,
+# ONNX Runtime and PyTorch (f32) in turns, on the same random weights and the same picture.
 #
 #     tests/bench/ugatit/run.sh BUILD [ROUNDS] [RUNS]
 #
@@ -39,6 +39,8 @@ lscpu | sed -n 's/^Model name: */machine: /p'
 for round in $(seq "$rounds"); do
     echo "darkroom $("$bench" "$work/weights" --threads $threads --runs "$runs" \
         --input "$work/input" --output "$work/ours")"
+    echo "darkroom-bf16 $("$bench" "$work/weights" --threads $threads --runs "$runs" \
+        --precision bf16 --input "$work/input" --output "$work/bf16")"
     [ $have_ort = no ] || echo "onnxruntime $(node "$here/ort.mjs" "$work/model.onnx" \
         "$work/input" "$work/ort" $size $threads "$runs")"
     [ $have_torch = no ] || echo "pytorch $($python "$here/peers.py" torch "$work/weights" \
@@ -50,7 +52,7 @@ done
 if [ -z "${SKIP_REF:-}" ]; then
     [ -f "$work/ref" ] || "$bench" "$work/weights" --device ref --runs 0 --input "$work/input" \
         --output "$work/ref" >/dev/null
-    for name in ours ort torch; do
+    for name in ours bf16 ort torch; do
         [ ! -f "$work/$name" ] || $python - "$work/$name" "$work/ref" $name <<'PY'
 import array, os, sys
 def floats(path):

@@ -110,7 +110,7 @@ static void our_portraits_stay_above_the_limit(void)
     snprintf(path, sizeof path, "%s/../models/portrait-drawing.safetensors",
              getenv("DARKROOM_TESTS"));
     choose_fastest();
-    CHECK(compare(path, 256) >= LIMIT_DB);
+    CHECK(compare(path, 128) >= LIMIT_DB);
     chosen = &tiles_amx_emulated;
     CHECK(compare(path, 64) >= LIMIT_DB);
 }
@@ -130,7 +130,7 @@ static void networks_of_others_stay_above_the_limit(void)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[512];
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        least = fmin(least, compare(path, 128));
+        least = fmin(least, compare(path, 64));
     }
     CHECK(least >= LIMIT_DB);
 }

@@ -20,9 +20,9 @@ struct shape {
 /* Widths that fill no tile, a tile and a bit, two; runs that fill no tile of depth. */
 static const struct shape shapes[] = {
     {16, 16, 5, 7, 3, 1, false, false},   {32, 32, 6, 18, 3, 1, true, false},
-    {48, 48, 12, 35, 3, 1, false, false}, {3, 64, 20, 41, 7, 1, false, false},
-    {5, 16, 11, 23, 9, 1, false, false},  {64, 80, 19, 37, 3, 2, true, false},
-    {32, 128, 11, 20, 2, 1, false, true}, {16, 64, 8, 66, 2, 1, false, true},
+    {48, 48, 11, 35, 3, 1, false, false}, {3, 64, 14, 41, 7, 1, false, false},
+    {5, 16, 11, 23, 9, 1, false, false},  {64, 80, 13, 37, 3, 2, true, false},
+    {32, 128, 10, 20, 2, 1, false, true}, {16, 64, 8, 66, 2, 1, false, true},
     {96, 32, 3, 40, 1, 1, true, false},   {1, 16, 9, 9, 3, 1, false, false},
 };
 

@@ -47,7 +47,7 @@ class Bench(unittest.TestCase):
         for line in lines:
             self.assertEqual((line["model"], line["architecture"], line["kind"], line["size"]),
                              ("quick", "ugatit", "light", 64))
-            self.assertEqual((line["device"], line["precision"]), (DEVICE, "f32"))
+            self.assertEqual((line["device"], line["precision"], line["threads"]), (DEVICE, "f32", 1))
             self.assertGreaterEqual(line["runs"], 3)
             self.assertLessEqual(line["p50_ms"], line["p95_ms"])
             self.assertAlmostEqual(line["tflops"],
@@ -56,6 +56,7 @@ class Bench(unittest.TestCase):
             self.assertAlmostEqual(line["of_peak"], line["tflops"] / line["peak_tflops"],
                                    delta=1e-3 * line["of_peak"])
             self.assertGreater(line["first_ms"], 0)
+            self.assertGreater(line["reload_ms"], 0)
             self.assertGreaterEqual(line["ready_ms"] + 10, line["open_ms"] + line["prepare_ms"])
             self.assertGreater(line["rss_bytes"], 1 << 20)
             self.assertEqual(line["device_bytes"], 0)

@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: MIT
 """Writes random U-GAT-IT weights as safetensors; the standard library is enough.
 
-    random_ugatit.py OUT [--channels 8] [--blocks 4] [--full SIZE] [--type F32|F16|BF16] [--seed 1]
+    random_ugatit.py OUT [--channels 8] [--blocks 4] [--full SIZE] [--type F32|F16|BF16] [--seed 1] [--quick]
+
+--quick: large tensors in BF16 from raw random bits, a gigabyte in seconds; for measuring speed.
 
 The picture is noise, but every layer has outputs of a healthy size, as trained weights have.
 """
 import argparse
 import array
 import json
+import math
 import random
 import struct
 import sys
@@ -70,6 +73,34 @@ def encode(floats, kind):
     return array.array("H", [h >> 16 for h in halves]).tobytes()
 
 
+QUICK_VALUES = 100000
+
+
+def quick(shape, rng):
+    """BF16 with random signs, exponents of one octave and mantissas; as wide as values() has them."""
+    count = 1
+    for dim in shape:
+        count *= dim
+    exponent = 127 + round(math.log2((3.0 * len(shape) / 2 / (count / shape[0])) ** 0.5)) - 1
+    bits = bytearray()
+    while len(bits) < 2 * count:
+        bits += rng.randbytes(min(2 * count - len(bits), 1 << 24))
+    high = bytes((byte & 0x80) | (exponent >> 1) for byte in range(256))
+    low = bytes((byte & 0x7f) | (exponent & 1) << 7 for byte in range(256))
+    bits[1::2] = bits[1::2].translate(high)
+    bits[0::2] = bits[0::2].translate(low)
+    return bytes(bits)
+
+
+def make(name, shape, rng, kind, in_a_hurry):
+    count = 1
+    for dim in shape:
+        count *= dim
+    if in_a_hurry and count >= QUICK_VALUES:
+        return name, "BF16", shape, quick(shape, rng)
+    return name, kind, shape, encode(values(name, shape, rng), kind)
+
+
 def write(path, tensors):
     """`tensors`: (name, type, shape, bytes) each."""
     header, position = {}, 0
@@ -93,9 +124,10 @@ def main():
     parser.add_argument("--full", type=int, metavar="SIZE", help="full, for pictures of this size")
     parser.add_argument("--type", choices=("F32", "F16", "BF16"), default="F32")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     rng = random.Random(args.seed)
-    write(args.out, [(name, args.type, shape, encode(values(name, shape, rng), args.type))
+    write(args.out, [make(name, shape, rng, args.type, args.quick)
                      for name, shape in shapes(args.channels, args.blocks, args.full)])
 
 

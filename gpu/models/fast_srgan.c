@@ -9,7 +9,6 @@
 #include <stdio.h>
 
 #define EPSILON 1e-5f
-#define MAX_BLOCKS 32
 
 static struct network_conv conv3(int64_t channels, bool bias)
 {
@@ -52,7 +51,8 @@ static int build(const struct weights *weights, const struct architecture_found 
     const int64_t ch = found->channels;
     /* [3,H,W] -> [ch,H,W] */
     int x = network_input(b, 3, size, size);
-    const int neck = x = network_prelu(b, "neck.1", network_conv(b, "neck.0", x, conv3(ch, true)));
+    x = network_prelu(b, "neck.1", network_conv(b, "neck.0", x, conv3(ch, true)));
+    const int neck = x;
     for (int i = 0; i < found->blocks; i++)
         x = residual_block(b, i, x, ch);
     x = network_add(b, conv_norm(b, "bottleneck.0", x, ch), neck);
@@ -70,7 +70,7 @@ static int count_blocks(const struct weights *weights)
     int blocks = 0;
     do
         snprintf(name, sizeof name, "stem.%d.conv1.weight", blocks);
-    while (weights_find(weights, name, &conv) == 0 && ++blocks < MAX_BLOCKS);
+    while (weights_find(weights, name, &conv) == 0 && ++blocks);
     return blocks;
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include "tests/gpu/emulator/block.h"
-#include "tests/gpu/emulator/sanitizer.h"
 #include "tests/gpu/emulator/shared.h"
 #include "tests/gpu/emulator/tensor_core.h"
 
@@ -17,12 +16,10 @@ namespace
 void land(const pending_copy &copy)
 {
     if (copy.valid) {
-        race_read(copy.from, COPY_BYTES);
         memcpy(copy.to, copy.from, COPY_BYTES);
     } else {
         memset(copy.to, 0, COPY_BYTES);
     }
-    race_write(copy.to, COPY_BYTES);
     shared_written(copy.to, COPY_BYTES);
 }
 
@@ -41,7 +38,6 @@ void async_copy(void *to, const void *from, bool valid, bool at_once)
         return;
     }
     memset(to, 0xff, COPY_BYTES);
-    race_write(to, COPY_BYTES);
     running->groups.back().push_back(copy);
 }
 

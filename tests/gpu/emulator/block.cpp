@@ -26,6 +26,7 @@ namespace
 struct warp {
     const char *name; // of the collective that lanes wait at; nullptr: none
     unsigned mask, arrived;
+    unsigned live; // lanes whose threads have not ended
     void *operands[WARP];
     int ready;
 };
@@ -46,7 +47,7 @@ struct {
     const std::function<void()> *body;
     char *shared;                      // owned; a closed page behind what a block asked for
     size_t shared_bytes, shared_start; // its last bytes are what the block asked for
-    char block_order;
+    char begun, ended; // what the race detector orders blocks by
     bool faulted;
 } block;
 
@@ -85,14 +86,15 @@ void barrier_open(barrier &b)
 
 void thread_main()
 {
-    order_after(&block.block_order);
+    order_after(&block.begun);
     (*block.body)();
-    order_before(&block.block_order);
+    order_before(&block.ended);
     thread *self = running;
     warp &w = block.warps[self->number / WARP];
     if (w.name && (w.mask & 1u << self->number % WARP))
         kernel_fault("a thread ended while its warp waits for it at %s", w.name);
     self->state = THREAD_DONE;
+    w.live &= ~(1u << self->number % WARP);
     w.ready--;
     block.alive--;
     barrier &all = block.barriers[0];
@@ -141,8 +143,11 @@ void run_warp(int number)
 void run_block(dim3 shape)
 {
     block.warps.assign((block.count + WARP - 1) / WARP, warp{});
-    for (barrier &b : block.barriers)
+    order_after(&block.ended); // of the block before
+    for (barrier &b : block.barriers) {
         b = barrier{};
+        b.waiting.reserve(MAX_THREADS);
+    }
     block.alive = block.count;
     memset(block_shared(), 0xff, block.shared_bytes);
     tensor_core_reset((int)block.warps.size());
@@ -155,7 +160,9 @@ void run_block(dim3 shape)
         t->meetings = 0;
         t->context.start(thread_main);
         block.warps[i / WARP].ready++;
+        block.warps[i / WARP].live |= 1u << i % WARP;
     }
+    order_before(&block.begun);
     while (block.alive > 0 && !block.faulted) {
         const int warps = (int)block.warps.size(), lot = (int)dice((uint32_t)warps);
         int chosen = -1;
@@ -220,13 +227,12 @@ void warp_meet(unsigned mask, const char *name, void *operand, warp_act act)
     warp &w = block.warps[number];
     if (!(mask & 1u << lane))
         kernel_fault("lane %d calls %s with mask %08x, which leaves it out", lane, name, mask);
-    if (w.name && (strcmp(w.name, name) || w.mask != mask))
+    if (w.name && ((w.name != name && strcmp(w.name, name)) || w.mask != mask))
         kernel_fault("lane %d is at %s (mask %08x), others of its warp at %s (%08x)", lane, name,
                      mask, w.name, w.mask);
-    for (int i = 0; i < WARP; i++)
-        if (mask & 1u << i && (number * WARP + i >= block.count ||
-                               block.threads[number * WARP + i]->state == THREAD_DONE))
-            kernel_fault("%s waits for lane %d, which is no more", name, i);
+    if (mask & ~w.live)
+        kernel_fault("%s with mask %08x waits for lanes that are no more (alive: %08x)", name, mask,
+                     w.live);
     w.name = name;
     w.mask = mask;
     w.operands[lane] = operand;
@@ -237,7 +243,10 @@ void warp_meet(unsigned mask, const char *name, void *operand, warp_act act)
     }
     w.name = nullptr;
     w.arrived = 0;
-    act(number, w.operands, mask);
+    {
+        race_pause quiet;
+        act(number, w.operands, mask);
+    }
     for (int i = 0; i < WARP; i++)
         if (i != lane && mask & 1u << i)
             wake(block.threads[number * WARP + i].get());
@@ -329,6 +338,7 @@ void kernel_fault(const char *format, ...)
     fault_keep("block %u,%u,%u thread %u,%u,%u: %s", blockIdx.x, blockIdx.y, blockIdx.z,
                threadIdx.x, threadIdx.y, threadIdx.z, text);
     block.faulted = true;
+    order_before(&block.ended);
     fiber_switch(running->context, block.scheduler);
     abort();
 }
@@ -360,13 +370,12 @@ bool grid_run(dim3 grid, dim3 shape, size_t shared_bytes, const std::function<vo
     block.scheduler.adopt();
     gridDim = grid;
     blockDim = shape;
-    order_before(&block.block_order);
     for (uint64_t i = 0; i < blocks && !block.faulted; i++, at = (at + step) % blocks) {
         blockIdx = uint3{(unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y),
                          (unsigned)(at / grid.x / grid.y)};
         run_block(shape);
     }
-    order_after(&block.block_order);
+    order_after(&block.ended);
     return !block.faulted;
 }
 

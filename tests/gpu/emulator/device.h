@@ -33,29 +33,27 @@ extern dim3 blockDim, gridDim;
 static const int warpSize = emulator::WARP;
 
 // Vectors are aligned as a device wants them, so that a cast to them is checked by the sanitizer.
-#define EMULATOR_VECTORS(type, name, bytes)                                                        \
-    struct alignas(2 * (bytes)) name##2                                                            \
-    {                                                                                              \
-        type x, y;                                                                                 \
-    };                                                                                             \
-    struct alignas(4 * (bytes)) name##4                                                            \
-    {                                                                                              \
-        type x, y, z, w;                                                                           \
-    };                                                                                             \
-    static inline name##2 make_##name##2(type x, type y)                                           \
-    {                                                                                              \
-        name##2 v = {x, y};                                                                        \
-        return v;                                                                                  \
-    }                                                                                              \
-    static inline name##4 make_##name##4(type x, type y, type z, type w)                           \
-    {                                                                                              \
-        name##4 v = {x, y, z, w};                                                                  \
-        return v;                                                                                  \
-    }
-EMULATOR_VECTORS(float, float, 4)
-EMULATOR_VECTORS(int, int, 4)
-EMULATOR_VECTORS(unsigned, uint, 4)
-#undef EMULATOR_VECTORS
+struct alignas(8) float2 {
+    float x, y;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+static inline float2 make_float2(float x, float y)
+{
+    return float2{x, y};
+}
+static inline float4 make_float4(float x, float y, float z, float w)
+{
+    return float4{x, y, z, w};
+}
+static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w)
+{
+    return uint4{x, y, z, w};
+}
 
 static inline void __syncthreads()
 {
@@ -89,16 +87,16 @@ template <typename T> T __shfl_up_sync(unsigned mask, T value, int lanes, int wi
 }
 
 // Whole numbers only: sums of floats would depend on the order.
-static inline int atomicMin(int *at, int value)
-{
-    const int old = *at;
-    *at = std::min(old, value);
-    return old;
-}
 static inline int atomicAdd(int *at, int value)
 {
-    const int old = *at;
-    *at = old + value;
+    return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
+}
+static inline int atomicMin(int *at, int value)
+{
+    int old = __atomic_load_n(at, __ATOMIC_RELAXED);
+    while (value < old && !__atomic_compare_exchange_n(at, &old, value, true, __ATOMIC_RELAXED,
+                                                       __ATOMIC_RELAXED)) {
+    }
     return old;
 }
 

@@ -9,12 +9,12 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#ifdef __SANITIZE_THREAD__
+#ifdef EMULATOR_RACES
 #include <sanitizer/tsan_interface.h>
 #endif
 
 // A sanitizer's frames are wider.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(EMULATOR_RACES)
 static const size_t STACK_BYTES = 256 << 10;
 #else
 static const size_t STACK_BYTES = 64 << 10;
@@ -82,7 +82,7 @@ void fiber::start(void (*entry)())
         stack = static_cast<char *>(memory) + GUARD_BYTES;
         bottom = stack;
         size = STACK_BYTES;
-#ifdef __SANITIZE_THREAD__
+#ifdef EMULATOR_RACES
         sanitizer = __tsan_create_fiber(0);
 #endif
     }
@@ -103,7 +103,7 @@ void fiber::start(void (*entry)())
 
 void fiber::adopt()
 {
-#ifdef __SANITIZE_THREAD__
+#ifdef EMULATOR_RACES
     sanitizer = __tsan_get_current_fiber();
 #endif
 }
@@ -112,7 +112,7 @@ fiber::~fiber()
 {
     if (!stack)
         return;
-#ifdef __SANITIZE_THREAD__
+#ifdef EMULATOR_RACES
     __tsan_destroy_fiber(sanitizer);
 #endif
     munmap(stack - GUARD_BYTES, GUARD_BYTES + STACK_BYTES);
@@ -124,7 +124,7 @@ void fiber_switch(fiber &from, fiber &to)
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_start_switch_fiber(&from.sanitizer, to.bottom, to.size);
 #endif
-#ifdef __SANITIZE_THREAD__
+#ifdef EMULATOR_RACES
     // No happens-before of its own: only barriers order threads.
     __tsan_switch_to_fiber(to.sanitizer, __tsan_switch_to_fiber_no_sync);
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What the race detector is told: the emulator itself is compiled without it, so that only what
-// the kernels do is watched, and only barriers order threads. Nothing in other builds.
+// What the race detector (ThreadSanitizer) is told: the emulator itself is compiled without it, so
+// that only what the kernels do is watched, and what functions of the C library copy; and only
+// barriers order threads. Nothing in other builds.
 #ifndef DARKROOM_EMULATOR_SANITIZER_H
 #define DARKROOM_EMULATOR_SANITIZER_H
 
@@ -9,7 +10,10 @@
 extern "C" void __tsan_acquire(void *);
 extern "C" void __tsan_release(void *);
 extern "C" void __tsan_read_range(void *, unsigned long);
-extern "C" void __tsan_write_range(void *, unsigned long);
+extern "C" void AnnotateIgnoreReadsBegin(const char *, int);
+extern "C" void AnnotateIgnoreReadsEnd(const char *, int);
+extern "C" void AnnotateIgnoreWritesBegin(const char *, int);
+extern "C" void AnnotateIgnoreWritesEnd(const char *, int);
 #endif
 
 // What came before here comes before what follows order_after() of the same address.
@@ -40,13 +44,24 @@ static inline void race_read(const void *address, unsigned long bytes)
 #endif
 }
 
-static inline void race_write(void *address, unsigned long bytes)
-{
+// Work of a whole warp that one lane does is no race.
+struct race_pause {
 #ifdef EMULATOR_RACES
-    __tsan_write_range(address, bytes);
+    race_pause()
+    {
+        AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+    }
+    ~race_pause()
+    {
+        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+        AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+    }
 #else
-    (void)address, (void)bytes;
+    race_pause()
+    {
+    }
 #endif
-}
+};
 
 #endif

@@ -22,7 +22,7 @@ static const char *const members[] = {"name",       "title",      "description",
                                       "output",     "batch",      "cost_ms",     "max_attempts",
                                       "retry",      "timeout_ms", "deadline_ms", "past_due_ms",
                                       "retention",  "license",    "training",    "translations",
-                                      "provenance", NULL};
+                                      "provenance", "cpu",        NULL};
 
 /* What GET /v1/models shows: everything that a visitor may want to know before sending a
  * picture, nothing about how it is run. */
@@ -241,6 +241,20 @@ static int read_running(const json_t *document, struct manifest *manifest, struc
     return rc;
 }
 
+/* How the model is run on a processor; nothing of it changes what a result shows. */
+static int read_cpu(const json_t *document, struct manifest *manifest, struct err *err)
+{
+    json_t *cpu = NULL;
+    bool winograd = true;
+    int rc = json_opt_object(document, "cpu", &cpu, err);
+    if (rc == 0 && cpu)
+        rc = json_check_members(cpu, "cpu", (const char *const[]){"winograd", NULL}, err);
+    if (rc == 0 && json_object_get(cpu, "winograd"))
+        rc = json_get_bool(cpu, "cpu.winograd", &winograd, err);
+    manifest->no_winograd = !winograd;
+    return rc;
+}
+
 static int read_texts(const json_t *document, struct manifest *manifest, struct err *err)
 {
     const char *name = NULL, *text;
@@ -303,6 +317,8 @@ static int read_document(const json_t *document, const char *folder, struct mani
         rc = read_running(document, manifest, err);
     if (rc == 0)
         rc = read_provenance(document, manifest, err);
+    if (rc == 0)
+        rc = read_cpu(document, manifest, err);
     return rc;
 }
 

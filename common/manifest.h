@@ -62,6 +62,7 @@ struct manifest {
     enum picture_source source; /* what results say that they are */
     bool withhold_params;       /* results do not name the parameters */
     bool keep_crop;             /* the picture as the network saw it stays with its result */
+    bool no_winograd;           /* on a CPU: convolutions slower, in a quarter of the memory */
     bool heat_map;              /* results come with a picture of where the network looked */
     int64_t input_s, result_s;  /* kept after the job's end; 0: not at all, the default */
     int64_t backoff_ms, backoff_max_ms; /* between attempts: the first wait, and the longest */

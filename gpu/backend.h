@@ -23,7 +23,8 @@ struct network;
 
 struct backend_options {
     enum model_precision precision;
-    int threads; /* 1 or more */
+    int threads;      /* 1 or more */
+    bool no_winograd; /* see struct model_options */
 };
 
 struct backend {

@@ -200,6 +200,7 @@ static struct backend_options backend_options_of(const struct model_options *opt
     return (struct backend_options){
         .precision = options->precision,
         .threads = options->threads ? options->threads : usable_cores(),
+        .no_winograd = options->no_winograd,
     };
 }
 

@@ -24,7 +24,7 @@
 struct bench_settings {
     char *device, *precision, *batch, *models;
     int64_t seconds, threads, size;
-    bool json;
+    bool no_winograd, json;
 };
 
 #define FIELD(name) offsetof(struct bench_settings, name)
@@ -38,6 +38,8 @@ static const struct config_option options[] = {
     {"threads", CONFIG_INT, FIELD(threads), "0", 0, 1024, NULL, "0: every core"},
     {"size", CONFIG_INT, FIELD(size), "0", 0, MODEL_MAX_SIZE, "pixels",
      "side of the square that the network sees; 0: the model's own"},
+    {"no-winograd", CONFIG_BOOL, FIELD(no_winograd), "false",
+     .help = "on the CPU: slower convolutions, in a quarter of the memory"},
     {"models", CONFIG_TEXT, FIELD(models), "models", .help = "folder of manifests"},
     {"json", CONFIG_BOOL, FIELD(json), "false", .help = "a line of JSON for each batch size"},
 };
@@ -104,6 +106,7 @@ static int read_options(struct bench *bench, struct err *err)
     bench->options = model_options_default();
     bench->options.threads = (int)settings->threads;
     bench->options.size = (int)settings->size;
+    bench->options.no_winograd = settings->no_winograd;
     int rc = model_device_parse(settings->device, &bench->options.device, err);
     if (rc == 0)
         rc = model_precision_parse(settings->precision, &bench->options.precision, err);

@@ -29,6 +29,7 @@ void choice_apply(const struct manifest *manifest, struct model_options *options
     options->variant = manifest->variant;
     options->part = manifest->weights_part;
     options->no_smoothing = manifest->no_smoothing;
+    options->no_winograd |= manifest->no_winograd;
     if (options->size == 0)
         options->size = manifest->size;
 }

@@ -25,6 +25,7 @@ struct run_settings {
     char *device, *precision;
     char *models;
     int64_t size, threads;
+    bool no_winograd;
 };
 
 #define FIELD(name) offsetof(struct run_settings, name)
@@ -42,6 +43,8 @@ static const struct config_option options[] = {
     {"size", CONFIG_INT, FIELD(size), "0", 0, MODEL_MAX_SIZE, "pixels",
      "side of the square that the network sees; 0: the model's own"},
     {"threads", CONFIG_INT, FIELD(threads), "0", 0, 1024, NULL, "0: every core"},
+    {"no-winograd", CONFIG_BOOL, FIELD(no_winograd), "false",
+     .help = "on the CPU: slower convolutions, in a quarter of the memory"},
     {"models", CONFIG_TEXT, FIELD(models), "models", .help = "folder of manifests"},
 };
 
@@ -90,6 +93,7 @@ static int read_options(struct run *run, struct err *err)
     run->options = model_options_default();
     run->options.size = (int)run->settings.size;
     run->options.threads = (int)run->settings.threads;
+    run->options.no_winograd = run->settings.no_winograd;
     run->options.heat_map = run->settings.heat_map != NULL;
     int rc = model_device_parse(run->settings.device, &run->options.device, err);
     if (rc == 0)

@@ -67,7 +67,7 @@ static int open_cpu(const struct network *network, const struct backend_options 
     /* oneDNN fixes the split of its work when a primitive is made. */
     omp_set_num_threads(options->threads);
     s->plan.threads = s->plan.machine.threads = options->threads;
-    s->plan.machine.winograd = true;
+    s->plan.machine.winograd = !options->no_winograd;
     s->plan.machine.tiles = options->precision == MODEL_BF16 ? tiles_functions() : NULL;
     s->in_values = layer_values(&network->layers[0]);
     s->out_values = network_out_values(network);
@@ -111,13 +111,17 @@ static struct model_bytes bytes_held(const void *state)
 /* Of a convolution: as floats, fourfold where Winograd's transform may be chosen; as bf16 in whole
  * tiles, and sixteen taps where folded upsampling or phases have them. */
 static size_t weight_bytes(const struct network *network, const struct layer *l,
-                           enum model_precision precision)
+                           const struct backend_options *options)
 {
     const size_t channels = (size_t)view_round_up(l->c), kernel = (size_t)l->kernel;
     const size_t run = kernel * (size_t)view_round_up(network->layers[l->input].c);
-    if (precision == MODEL_BF16)
+    if (options->precision == MODEL_BF16)
         return channels * kernel * (run + TILE_DEPTH) * sizeof(uint16_t) * (kernel == 3 ? 2 : 1);
-    return channels * kernel * run * sizeof(float) * (kernel == 3 ? 4 : 1);
+    const bool phases = kernel == 3 || l->kind == LAYER_DECONV;
+    return channels * kernel * run * sizeof(float) *
+           (kernel == 3 && !options->no_winograd ? 4
+            : phases                             ? 2
+                                                 : 1);
 }
 
 /* Of the pictures between the layers not more than four are alive at a time, the scratch of
@@ -132,7 +136,7 @@ static struct model_bytes estimate(const struct network *network,
         const size_t channels = (size_t)view_round_up(l->c);
         const size_t pixels = (size_t)((l->h + 6) * (l->w + 6));
         if (l->kind == LAYER_CONV || l->kind == LAYER_DECONV)
-            bytes.host += weight_bytes(network, l, options->precision);
+            bytes.host += weight_bytes(network, l, options);
         most = channels * pixels > most ? channels * pixels : most;
     }
     bytes.host += (options->precision == MODEL_BF16 ? 4 : 9) * most * sizeof(float);

@@ -137,6 +137,9 @@ static void every_member_is_demanded_and_checked(void)
     check_bad(NULL, "retention", "{\"result_s\":0}", "retention.result_s");
     check_bad(NULL, "retention", "{\"crop\":1}", "retention.crop");
     check_bad("output", "heat_map", "1", "output.heat_map");
+    check_bad(NULL, "cpu", "1", "cpu");
+    check_bad(NULL, "cpu", "{\"winograd\":1}", "cpu.winograd");
+    check_bad(NULL, "cpu", "{\"threads\":1}", "cpu.threads");
     check_bad(NULL, "title", "\"a\\nb\"", "title");
     check_bad("input", "aspect", "[1]", "input.aspect");
     check_bad("input", "aspect", "[0, 1]", "input.aspect");

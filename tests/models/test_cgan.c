@@ -9,6 +9,7 @@
 #include "gpu/network.h"
 #include "gpu/ref/ref.h"
 #include "gpu/weights/weights.h"
+#include "tests/models/batches.h"
 #include "tests/unit/check.h"
 
 #include <math.h>
@@ -169,6 +170,13 @@ static void neither_batch_nor_threads_change_a_byte(void)
     }
 }
 
+static void any_batch_and_slot_gives_the_same_digits(void)
+{
+    struct model *model = open_model(MODEL_CPU, 2);
+    CHECK_INT(batches_differ(model), 0);
+    model_close(&model);
+}
+
 static void what_contradicts_the_manifest_is_refused(void)
 {
     struct model_options options = model_options_default();
@@ -276,6 +284,7 @@ int main(void)
     RUN(every_layer_equals_pytorch);
     RUN(the_cpu_equals_the_oracle);
     RUN(neither_batch_nor_threads_change_a_byte);
+    RUN(any_batch_and_slot_gives_the_same_digits);
     RUN(what_contradicts_the_manifest_is_refused);
     remove_weights();
     return check_report();

@@ -8,6 +8,8 @@
 #include "gpu/network.h"
 #include "gpu/ref/ref.h"
 #include "gpu/weights/weights.h"
+#include "tests/models/batches.h"
+#include "tests/models/cut.h"
 #include "tests/models/parity.h"
 #include "tests/unit/check.h"
 
@@ -129,6 +131,7 @@ static void compare(void *context, int layer, const float *values)
 static void every_layer_equals_pytorch(void)
 {
     static struct network network;
+    const struct backend_options cpu = {.precision = MODEL_F32, .threads = 2};
     for (int i = 0; i < COUNT; i++) {
         struct weights *weights = NULL, *part = NULL, *view = NULL, *golden = NULL;
         const struct architecture *architecture = NULL;
@@ -152,6 +155,7 @@ static void every_layer_equals_pytorch(void)
                comparison.worst_layer, network.layers[comparison.worst_layer].name,
                comparison.worst);
         CHECK_INT(comparison.layers, network.count);
+        CHECK(cut_distance(families[i].name, &network, input, &cpu) < 1e-3);
         CHECK(comparison.worst < 1e-5);
         free(input);
         free(out);
@@ -226,28 +230,14 @@ static void the_cpu_equals_pytorch(void)
     }
 }
 
-static void a_picture_is_the_same_in_any_batch(void)
+static void any_batch_and_slot_gives_the_same_picture(void)
 {
-    enum { BATCH = 3 };
     for (int i = 0; i < COUNT; i++) {
         struct err err = {0};
         struct model *model = open_model(path_of(i, "weights"), &families[i], MODEL_CPU, &err);
         if (!has_device(model, &err))
             continue;
-        const size_t in = model_info(model)->in_values, out = model_info(model)->out_values;
-        float *input = malloc(BATCH * in * sizeof *input);
-        float *together = malloc(BATCH * out * sizeof *together);
-        float *alone = malloc(out * sizeof *alone);
-        for (size_t v = 0; v < BATCH * in; v++)
-            input[v] = (float)((v * 2654435761u >> 8) % 2001) / 1000.0f - 1.0f;
-        CHECK_INT(model_run(model, BATCH, input, together, &err), 0);
-        for (size_t n = 0; n < BATCH; n++) {
-            CHECK_INT(model_run(model, 1, input + n * in, alone, &err), 0);
-            CHECK(memcmp(alone, together + n * out, out * sizeof *alone) == 0);
-        }
-        free(input);
-        free(together);
-        free(alone);
+        CHECK_INT(batches_differ(model), 0);
         model_close(&model);
     }
 }
@@ -328,7 +318,6 @@ static void shapes_that_disagree_are_named(void)
     }
 }
 
-/* On `device`; what it cannot compute yet it says. */
 static void names_the_layer(enum model_device device)
 {
     static const struct {
@@ -426,7 +415,7 @@ int main(void)
     make_weights();
     RUN(every_layer_equals_pytorch);
     RUN(the_cpu_equals_pytorch);
-    RUN(a_picture_is_the_same_in_any_batch);
+    RUN(any_batch_and_slot_gives_the_same_picture);
     RUN(shapes_that_disagree_are_named);
     RUN(nan_in_the_weights_fails_with_the_layers_name);
     RUN(another_architectures_weights_are_refused);

@@ -31,7 +31,7 @@ static const struct family families[] = {
     {"fast-srgan", "fast_srgan", 17, "fast_srgan_x4.pt", 925646},
 };
 
-enum { COUNT = sizeof families / sizeof families[0], TRAINED_SIZE = 20 };
+enum { COUNT = sizeof families / sizeof families[0], TRAINED_SIZE = 36 };
 
 static char folder[] = "/tmp/darkroom-family-XXXXXX";
 

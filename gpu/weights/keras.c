@@ -7,17 +7,16 @@
  * the file: "model_weights/dense_2/dense_2/kernel:0". Source: hdf5_format.py of Keras.
  *
  * A file may say that its data, or a whole group, lies in another file: such links, external and
- * virtual data are refused before they are followed, and no plug-in is loaded. What libhdf5 itself
- * does with a damaged file is its own business, so this is the one format not to take from
- * strangers. One thread at a time is inside the library. */
-#include "gpu/weights/table.h"
+ * virtual data are refused before they are followed, and no plug-in is loaded. libhdf5 itself
+ * loops without end or crashes on some damaged files, as a fuzzer shows within a minute, so all of
+ * this runs in a process of its own, in which no other thread is inside the library. */
+#include "gpu/weights/apart.h"
 
 #include "common/buf.h"
 #include "common/err.h"
 
 #include <hdf5.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +26,6 @@
 #define MAX_TEXT_BYTES 4096 /* of one name in a list */
 /* How many times its file a compressed tensor may be: more than deflate can do is a bomb. */
 #define MAX_RATIO 1100
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct keras {
     struct table *table;
@@ -361,16 +358,12 @@ static int read_model(struct keras *k)
     return rc;
 }
 
-/* The file by its path, or a copy of the bytes in memory. */
+/* A copy of the bytes: there is no path in the process that reads. */
 static hid_t open_file(const struct weights_source *source)
 {
     hid_t file = -1, list = H5Pcreate(H5P_FILE_ACCESS);
-    if (list >= 0 && source->path)
-        file = H5Pset_file_locking(list, false, true) < 0
-                   ? -1
-                   : H5Fopen(source->path, H5F_ACC_RDONLY, list);
-    else if (list >= 0 && H5Pset_fapl_core(list, 1 << 16, false) >= 0 &&
-             H5Pset_file_image(list, (void *)(uintptr_t)source->data, source->size) >= 0)
+    if (list >= 0 && H5Pset_fapl_core(list, 1 << 16, false) >= 0 &&
+        H5Pset_file_image(list, (void *)(uintptr_t)source->data, source->size) >= 0)
         file = H5Fopen("memory", H5F_ACC_RDONLY, list);
     if (list >= 0)
         H5Pclose(list);
@@ -387,7 +380,6 @@ static int read_file(const struct weights_source *source, struct table *table, s
 {
     struct keras k = {.table = table, .file_bytes = source->size, .err = err};
     int rc;
-    pthread_mutex_lock(&lock);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* it prints its errors otherwise */
     H5PLset_loading_state(0);
     k.file = open_file(source);
@@ -397,8 +389,12 @@ static int read_file(const struct weights_source *source, struct table *table, s
         rc = read_model(&k);
     if (k.file >= 0)
         H5Fclose(k.file);
-    pthread_mutex_unlock(&lock);
     return rc;
 }
 
-const struct weights_reader weights_reader_keras = {"keras-h5", matches, read_file};
+static int read_apart(const struct weights_source *source, struct table *table, struct err *err)
+{
+    return apart_read(read_file, source, table, err);
+}
+
+const struct weights_reader weights_reader_keras = {"keras-h5", matches, read_apart};

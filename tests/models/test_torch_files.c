@@ -6,28 +6,14 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "tests/models/command.h"
 #include "tests/unit/check.h"
 
 #include <dirent.h>
-#include <stdarg.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/darkroom-torch-XXXXXX";
 static bool have_torch;
-
-__attribute__((format(printf, 1, 2))) static int run_command(const char *format, ...)
-{
-    char command[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    fflush(stdout);
-    int status = system(command);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
 
 static void open_file(const char *directory, const char *name, struct weights **out)
 {
@@ -201,28 +187,27 @@ static void every_prefix_of_a_stylegan_pickle_is_an_error_in_words(void)
 
 static void make_files(void)
 {
-    const char *tests = getenv("DARKROOM_TESTS"), *python = getenv("DARKROOM_TORCH_PYTHON");
+    const char *tests = command_tests();
     const char *real = getenv("DARKROOM_TEST_WEIGHTS");
     char files[512] = "";
-    tests = tests ? tests : "tests";
     if (!mkdtemp(folder))
         exit(EXIT_FAILURE);
     if (real)
         snprintf(files, sizeof files, "%s/fast_srgan_x4.pt %s/cgan_mnist_torch.pth", real, real);
     for (int protocol = 3; protocol <= 4; protocol++)
-        if (run_command("python3 %s/support/stylegan_pickle.py %s/own%d.pkl --golden "
+        if (command_run("python3 %s/support/stylegan_pickle.py %s/own%d.pkl --golden "
                         "%s/own%d.pkl.golden --protocol %d --place %s",
                         tests, folder, protocol, folder, protocol, protocol,
                         protocol == 3 ? "cpu" : "cuda:0") != 0)
             exit(EXIT_FAILURE);
-    if (run_command("python3 %s/support/stylegan_pickle.py %s/own_g.pkl --golden "
+    if (command_run("python3 %s/support/stylegan_pickle.py %s/own_g.pkl --golden "
                     "%s/own_g.pkl.golden --only G",
                     tests, folder, folder) != 0)
         exit(EXIT_FAILURE);
-    int status = run_command("%s %s/models/reference_torch.py %s %s", python ? python : "python3",
-                             tests, folder, files);
+    int status =
+        command_run("%s %s/models/reference_torch.py %s %s", command_torch(), tests, folder, files);
     have_torch = status == 0;
-    if (status != 0 && status != 77)
+    if (status != 0 && status != COMMAND_SKIPPED)
         exit(EXIT_FAILURE);
 }
 

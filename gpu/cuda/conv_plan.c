@@ -5,6 +5,9 @@
 
 #define TILE_PIXELS 128
 #define TILE_PIXELS_FMA 64
+/* wgmma: of a phase with so many pixels that one picture has blocks for some multiprocessors. */
+#define TILE_PIXELS_MANY 256
+#define MANY_PIXELS 2048
 #define MAX_OFFSET (1 << 30) /* pieces of a picture, that kernels add up as int */
 
 static int up(int a, int b)
@@ -44,7 +47,7 @@ const char *kernel_conv_refuses(const struct kernel_conv *s)
         s->out_w < 1 || s->pad < 0)
         return "a shape without values";
     if (s->kernel < 1 || s->kernel > CONV_MAX_KERNEL)
-        return "a kernel of more than 16 rows";
+        return "a kernel of more than 11 rows";
     if (s->stride < 1 || s->stride > 2 || s->kernel < s->stride)
         return "a stride other than 1 and 2";
     if (in * (kernel_channels(s->inputs) / CONV_PIECE) > MAX_OFFSET ||
@@ -70,6 +73,9 @@ static void choose_engine(const struct kernel_conv *s, struct conv_plan *p)
     p->engine = s->type == KERNEL_F32 ? CONV_FMA : s->arch == 90 ? CONV_WGMMA : CONV_MMA;
     p->tile_pixels = p->engine == CONV_FMA ? TILE_PIXELS_FMA : TILE_PIXELS;
     p->tile_outputs = columns <= 32 ? 32 : columns <= 64 || p->engine == CONV_FMA ? 64 : 128;
+    if (p->engine == CONV_WGMMA && p->tile_outputs > CONV_HEAD_OUTPUTS &&
+        (int64_t)s->out_h * s->out_w / (p->step * p->step) >= MANY_PIXELS)
+        p->tile_pixels = TILE_PIXELS_MANY;
     p->slice_pieces = p->engine == CONV_FMA ? 2 : p->engine == CONV_MMA ? 4 : 8;
 }
 

@@ -32,7 +32,7 @@
 
 #define CONV_PIECE 8       /* channels */
 #define CONV_PHASES 4      /* at most */
-#define CONV_MAX_KERNEL 16 /* rows and columns */
+#define CONV_MAX_KERNEL 11 /* rows and columns: their tables fit beside the stages on sm_75 */
 #define CONV_HEAD_OUTPUTS 32
 
 #ifdef __cplusplus

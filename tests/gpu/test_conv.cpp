@@ -36,6 +36,8 @@ const conv_case cases[] = {
     {"head with zeros", {8, 5, 6}, {3, 5, 6}, 9, 1, 4, ZEROS, NONE, 0},
     {"one pixel", {8, 1, 1}, {8, 1, 1}, 1, 1, 0, MOMENTS, NONE, 0},
     {"1x1", {128, 12, 12}, {64, 12, 12}, 1, 1, 0, MOMENTS, RELU, 0},
+    {"many pixels", {8, 45, 47}, {72, 45, 47}, 3, 1, 1, MOMENTS, NONE, 0},
+    {"many pixels to few outputs", {64, 46, 47}, {40, 46, 47}, 1, 1, 0, MOMENTS, RELU, 0},
     {"shuffled", {16, 5, 6}, {64, 5, 6}, 3, 1, 1, ZEROS | SHUFFLED, PRELU, 16},
     {"one slope for all", {8, 5, 6}, {10, 5, 6}, 3, 1, 1, ZEROS, PRELU, 1},
 };
@@ -260,7 +262,7 @@ void what_cannot_be_computed_is_refused_in_words()
     s.arch = 75;
     CHECK_HAS(kernel_conv_refuses(&s), "too old");
     s = good;
-    s.kernel = 17;
+    s.kernel = 12;
     CHECK_HAS(kernel_conv_refuses(&s), "rows");
     s = good;
     s.stride = 3;

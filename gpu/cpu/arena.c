@@ -2,9 +2,9 @@
 #include "gpu/cpu/arena.h"
 
 #include "common/err.h"
+#include "gpu/cpu/pages.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 
 int arena_reserve(struct arena *arena, int64_t bytes)
 {
@@ -44,12 +44,12 @@ int arena_lay_out(struct arena *arena)
         if ((size_t)(b->offset + b->bytes) > arena->bytes)
             arena->bytes = (size_t)(b->offset + b->bytes);
     }
-    arena->memory = aligned_alloc(ARENA_ALIGNMENT, arena->bytes + ARENA_ALIGNMENT);
+    arena->memory = pages_allocate(arena->bytes);
     return arena->memory ? 0 : ERR_NOMEM;
 }
 
 void arena_fini(struct arena *arena)
 {
-    free(arena->memory);
+    pages_free(arena->memory, arena->bytes);
     *arena = (struct arena){0};
 }

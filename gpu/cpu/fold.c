@@ -57,7 +57,7 @@ static void spread(const struct layer *layer, int64_t inputs, const float *own,
             for (int64_t i = 0; i < inputs; i++) {
                 const int64_t row = fold->shuffled ? 4 * o + phase : o;
                 const float *taps = own + (row * inputs + i) * from;
-                float *dst = out->weights + ((phase * fold->outputs + o) * fold->inputs + i) * to;
+                float *dst = out->own + ((phase * fold->outputs + o) * fold->inputs + i) * to;
                 if (fold->doubled)
                     phase_taps(taps, (int)phase / 2, (int)phase % 2, dst);
                 else
@@ -76,13 +76,26 @@ static void spread_bias(const struct layer *layer, const struct fold *fold, cons
     }
 }
 
-/* Zeroed room for what is folded, the bias set. */
+/* Whether the tensor's own bytes are what the kernel is given. */
+static bool is_as_wanted(const struct layer *layer, const struct fold *fold,
+                         const struct folded *out)
+{
+    const struct tensor *w = &layer->weight;
+    return layer->kind == LAYER_CONV && w->type == TENSOR_F32 && w->dim[0] == out->outputs &&
+           w->dim[1] == fold->inputs && !fold->doubled && !fold->shuffled &&
+           (uintptr_t)w->data % sizeof(float) == 0;
+}
+
+/* Zeroed room for what is folded, if anything is, the bias set. */
 static int make_room(const struct layer *layer, const struct fold *fold, struct folded *out)
 {
     const size_t taps = (size_t)out->kernel * (size_t)out->kernel;
-    out->weights = calloc((size_t)out->outputs * (size_t)fold->inputs * taps, sizeof(float));
-    if (!out->weights)
-        return ERR_NOMEM;
+    if (!is_as_wanted(layer, fold, out)) {
+        out->own = calloc((size_t)out->outputs * (size_t)fold->inputs * taps, sizeof(float));
+        if (!out->own)
+            return ERR_NOMEM;
+    }
+    out->weights = out->own ? out->own : layer->weight.data;
     if (!layer->bias.data)
         return 0;
     float *own = widen(&layer->bias);
@@ -98,21 +111,25 @@ int fold_conv(const struct layer *layer, const struct layer *cam, const struct f
               struct folded *out)
 {
     int64_t inputs = layer->weight.dim[1];
-    float *own = widen(&layer->weight);
     *out = (struct folded){
         .outputs = fold->outputs * (fold->doubled || fold->shuffled ? 4 : 1),
         .kernel = fold->doubled ? 2 : layer->kernel,
     };
-    int rc = own ? 0 : ERR_NOMEM;
+    int rc = make_room(layer, fold, out);
+    if (rc < 0 || !out->own) {
+        if (rc < 0)
+            fold_fini(out);
+        return rc;
+    }
+    float *given = widen(&layer->weight);
+    rc = given ? 0 : ERR_NOMEM;
     if (rc == 0 && cam) {
         inputs /= 2;
-        rc = fold_attention(cam, layer->c, inputs, &own);
+        rc = fold_attention(cam, layer->c, inputs, &given);
     }
     if (rc == 0)
-        rc = make_room(layer, fold, out);
-    if (rc == 0)
-        spread(layer, inputs, own, fold, out);
-    free(own);
+        spread(layer, inputs, given, fold, out);
+    free(given);
     if (rc < 0)
         fold_fini(out);
     return rc;
@@ -155,7 +172,7 @@ static void spread_deconv(const struct layer *l, const float *own, const struct 
                     const int64_t column = row_of(l, out, phase % s, tap % taps);
                     const int64_t at = (phase * fold->outputs + o) * fold->inputs + i;
                     if (row >= 0 && column >= 0)
-                        out->weights[at * taps * taps + tap] =
+                        out->own[at * taps * taps + tap] =
                             own[((i * l->c + o) * k + row) * k + column];
                 }
 }
@@ -176,7 +193,7 @@ int fold_deconv(const struct layer *layer, const struct fold *fold, struct folde
 
 void fold_fini(struct folded *folded)
 {
-    free(folded->weights);
+    free(folded->own);
     free(folded->bias);
     *folded = (struct folded){0};
 }

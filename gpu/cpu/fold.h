@@ -30,10 +30,11 @@ struct fold {
 };
 
 struct folded {
-    int outputs, kernel; /* with phases: outputs are groups of fold.outputs, py the slower */
-    int before;          /* of a transposed convolution: rows and columns of zeros in front */
-    float *weights;      /* owned; [outputs][inputs][K][K] */
-    float *bias;         /* owned; [outputs]; NULL without */
+    int outputs, kernel;  /* with phases: outputs are groups of fold.outputs, py the slower */
+    int before;           /* of a transposed convolution: rows and columns of zeros in front */
+    const float *weights; /* [outputs][inputs][K][K]: `own`, or the tensor's bytes as they are */
+    float *own;           /* owned; NULL where nothing had to be folded */
+    float *bias;          /* owned; [outputs]; NULL without */
 };
 
 /* `cam`: the attention layer between, or NULL. A layer that upsamples and shuffles at once is not

@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "gpu/cpu/connected.h"
+#include "gpu/cpu/pages.h"
 #include "gpu/cpu/planes.h"
 #include "gpu/cpu/rows.h"
 
@@ -219,7 +220,7 @@ int plan_prepare(struct plan *plan, struct err *err)
 {
     if (plan->arena.memory)
         return 0;
-    plan->scratch = allocate(plan->scratch_bytes);
+    plan->scratch = pages_allocate(plan->scratch_bytes);
     plan->sums = allocate(plan->sums_count * sizeof *plan->sums);
     plan->moments = allocate(plan->moments_count * sizeof *plan->moments);
     if (!plan->scratch || !plan->sums || !plan->moments || arena_lay_out(&plan->arena) < 0)
@@ -240,7 +241,7 @@ void plan_fini(struct plan *plan)
     for (int i = 0; i < plan->owned_count; i++)
         free(plan->owned[i]);
     arena_fini(&plan->arena);
-    free(plan->scratch);
+    pages_free(plan->scratch, plan->scratch_bytes);
     free(plan->sums);
     free(plan->moments);
 }

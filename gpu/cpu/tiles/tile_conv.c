@@ -211,7 +211,7 @@ void tile_conv_run(const struct tile_conv *conv, const uint16_t *src, float *dst
 #pragma omp parallel
     {
         conv->functions->begin();
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic)
         for (int item = 0; item < items; item++) {
             const int stripe = item / panels, panel = item % panels;
             const int first = stripe * conv->stripe;

@@ -215,14 +215,15 @@ static int inspect(const char *path, const struct inspect_settings *settings, st
     if (settings->half && !settings->convert)
         return err_set(err, ERR_INVALID, "half", "--half is for --convert");
     int rc = weights_open(path, &weights, err);
+    /* Before the list, whose reader may hang up after its first lines. */
+    if (rc == 0 && settings->convert)
+        rc = convert_to_safetensors(weights, settings->convert,
+                                    settings->half ? TENSOR_F16 : TENSOR_F32, err);
     if (rc == 0) {
         judge(path, settings, &verdict);
         rc = settings->json ? print_json(weights, &verdict, settings, err)
                             : print_text(weights, &verdict, settings, err);
     }
-    if (rc == 0 && settings->convert)
-        rc = convert_to_safetensors(weights, settings->convert,
-                                    settings->half ? TENSOR_F16 : TENSOR_F32, err);
     if (rc == 0)
         rc = verdict_code(&verdict, err);
     model_close(&verdict.model);

@@ -8,6 +8,7 @@
 /* Values that are next to each other in the source and go to this many places at a time: a cache
  * line is then read once, whatever lies between its values in the result. */
 #define BLOCK 16
+#define MAX_VALUE_SIZE 8
 
 /* Axes of the result, with strides in values. `run` is the axis along which the source is packed;
  * the last axis is the one along which the result is. */
@@ -29,14 +30,22 @@ static bool advance(const struct axes *a, int64_t *at)
     return false;
 }
 
+/* Through a piece on the stack, so that whole lines are written: lines that are megabytes apart
+ * share a few places in the cache and would throw each other out between two values. */
 static inline void copy_block(const struct axes *a, size_t size, const unsigned char *from,
                               unsigned char *to, int64_t width)
 {
     const int last = a->rank - 1;
-    for (int64_t i = 0; i < a->dim[last]; i++)
+    unsigned char piece[BLOCK][BLOCK * MAX_VALUE_SIZE];
+    for (int64_t i = 0; i < a->dim[last]; i += BLOCK) {
+        const int64_t run = a->dim[last] - i < BLOCK ? a->dim[last] - i : BLOCK;
+        for (int64_t j = 0; j < run; j++)
+            for (int64_t k = 0; k < width; k++)
+                memcpy(piece[k] + (size_t)j * size,
+                       from + (size_t)((i + j) * a->from[last] + k) * size, size);
         for (int64_t k = 0; k < width; k++)
-            memcpy(to + (size_t)(i + k * a->to[a->run]) * size,
-                   from + (size_t)(i * a->from[last] + k) * size, size);
+            memcpy(to + (size_t)(i + k * a->to[a->run]) * size, piece[k], (size_t)run * size);
+    }
 }
 
 static inline void copy(const struct axes *a, size_t size, const unsigned char *from,

@@ -9,6 +9,7 @@
 #include "tests/models/golden.h"
 
 #include <math.h>
+#include <unistd.h>
 
 /* What the issue asks for of trained networks. */
 #define LIMIT_DB 50
@@ -169,6 +170,33 @@ static void bytes_do_not_depend_on_batch_slot_or_threads(void)
     model_close(&many);
 }
 
+/* The attention's first weight, in front of a convolution whose ReLU must not swallow it. */
+static void nan_in_the_weights_names_a_layer(void)
+{
+    static unsigned char bytes[1 << 20];
+    char path[] = "/tmp/darkroom-bf16-XXXXXX";
+    struct err err = {0};
+    FILE *file = fopen(golden_path("light"), "rbe");
+    CHECK(file != NULL);
+    const size_t size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    const size_t header = (size_t)(bytes[0] | bytes[1] << 8);
+    bytes[8 + header] = 0x00;
+    bytes[8 + header + 1] = 0x7e; /* NaN */
+    const int fd = mkstemp(path);
+    CHECK_INT(write(fd, bytes, size), size);
+    close(fd);
+    choose_fastest();
+    struct model *model = open_model(path, MODEL_BF16, 16, 1);
+    unlink(path);
+    CHECK(model != NULL);
+    float in[3 * 16 * 16] = {0.5f}, out[3 * 16 * 16];
+    const int rc = model_run(model, 1, in, out, &err);
+    model_close(&model);
+    CHECK_INT(rc, ERR_CORRUPT);
+    CHECK_HAS(err.text, "NaN or infinity");
+}
+
 static void f16_is_refused_in_words(void)
 {
     struct model_options options = model_options_default();
@@ -186,6 +214,7 @@ int main(void)
     RUN(our_portraits_stay_above_the_limit);
     RUN(networks_of_others_stay_above_the_limit);
     RUN(bytes_do_not_depend_on_batch_slot_or_threads);
+    RUN(nan_in_the_weights_names_a_layer);
     RUN(f16_is_refused_in_words);
     return check_report();
 }

@@ -189,7 +189,7 @@ static void finish(const struct tile_conv *conv, int block, int first, int end, 
     y_end = y_end < end ? y_end : end;
     if (conv->spec.relu)
         for (float *value = plane + first * row; value < plane + end * row; value++)
-            *value = *value > 0 ? *value : 0;
+            *value = *value < 0 ? 0 : *value; /* NaN stays */
     if (!part)
         return;
     *part = (struct tile_part){.count = y < y_end ? (int64_t)(y_end - y) * (x_end - x) : 0};

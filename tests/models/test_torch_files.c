@@ -198,7 +198,7 @@ static void make_files(void)
         if (command_run("python3 %s/support/stylegan_pickle.py %s/own%d.pkl --golden "
                         "%s/own%d.pkl.golden --protocol %d --place %s",
                         tests, folder, protocol, folder, protocol, protocol,
-                        protocol == 3 ? "cpu" : "cuda:0") != 0)
+                        protocol == 3 ? "cpu" : "cuda:0 --half") != 0)
             exit(EXIT_FAILURE);
     if (command_run("python3 %s/support/stylegan_pickle.py %s/own_g.pkl --golden "
                     "%s/own_g.pkl.golden --only G",

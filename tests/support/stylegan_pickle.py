@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Writes random network snapshots in StyleGAN2-ADA's layout; the standard library is enough, torch is never loaded.
 
-    stylegan_pickle.py OUT [--resolution 8] [--base 64] [--latent 16] [--protocol 3] [--only G_ema] [--golden FILE]
+    stylegan_pickle.py OUT [--resolution 8] [--base 64] [--latent 16] [--protocol 3] [--only G_ema] [--half] [--golden FILE]
 
 The classes that Python's pickle writes the names of are stand-ins made here, so the file is laid out as the original's,
 but by a writer of our own. --golden writes the tensors of G_ema as safetensors, named as weights_open() names them.
@@ -91,8 +91,9 @@ def legacy_stream(kind, key, count, raw, place):
 
 
 class Writer:
-    def __init__(self, seed=1, place="cpu"):
+    def __init__(self, seed=1, place="cpu", half=False):
         self.rng, self.place, self.keys = random.Random(seed), place, 1000
+        self.noise_kind = torch.HalfStorage if half else torch.FloatStorage
         self.golden, self.noise = {}, b""
 
     def values(self, count):
@@ -136,7 +137,7 @@ class Writer:
         return self.network(
             name, "training.networks.SynthesisLayer",
             [("weight", (out, inner, 3, 3)), ("noise_strength", ()), ("bias", (out,))],
-            [("resample_filter", (4, 4)), ("noise_const", (resolution, resolution))],
+            [("resample_filter", (4, 4)), ("noise_const", (resolution, resolution), self.noise_kind)],
             [("affine", self.dense(name + ".affine", latent, inner))], resolution=resolution, up=up, use_noise=True,
             activation="lrelu", conv_clamp=256, padding=1, act_gain=numpy_float(math.sqrt(2)))
 
@@ -199,13 +200,14 @@ def arguments():
     parser.add_argument("--protocol", type=int, default=3)
     parser.add_argument("--only")
     parser.add_argument("--place", default="cpu")
+    parser.add_argument("--half", action="store_true", help="the constant noise in half precision")
     parser.add_argument("--golden")
     return parser.parse_args()
 
 
 def main():
     args = arguments()
-    writer = Writer(place=args.place)
+    writer = Writer(place=args.place, half=args.half)
     with open(args.out, "wb") as file:
         pickle.dump(snapshot(args, writer), file, args.protocol)
     if args.golden:

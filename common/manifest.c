@@ -17,12 +17,11 @@
 
 enum { MAX_MANIFEST_BYTES = 65536, MAX_DEPTH = 8, MAX_MODELS = 1000 };
 
-static const char *const members[] = {"name",       "title",      "description", "architecture",
-                                      "variant",    "weights",    "input",       "params",
-                                      "output",     "batch",      "cost_ms",     "max_attempts",
-                                      "retry",      "timeout_ms", "deadline_ms", "past_due_ms",
-                                      "retention",  "license",    "training",    "translations",
-                                      "provenance", "cpu",        NULL};
+static const char *const members[] = {
+    "name",     "title",        "description", "architecture", "variant",   "weights",
+    "input",    "params",       "output",      "batch",        "cost_ms",   "max_attempts",
+    "retry",    "timeout_ms",   "deadline_ms", "past_due_ms",  "retention", "license",
+    "training", "translations", "provenance",  "cpu",          NULL};
 
 /* What GET /v1/models shows: everything that a visitor may want to know before sending a
  * picture, nothing about how it is run. */

@@ -48,10 +48,10 @@ struct model_options {
                                  "generator_A"; NULL: the one that its makers meant */
     enum model_device device;
     enum model_precision precision;
-    int threads;   /* 0: every core this process may use */
-    int size;      /* side of the input in pixels; 0: what the weights or the architecture say */
-    bool heat_map; /* give where the attention lies as well */
-    bool no_winograd;  /* on a CPU: slower convolutions, in a quarter of their weights' memory */
+    int threads;      /* 0: every core this process may use */
+    int size;         /* side of the input in pixels; 0: what the weights or the architecture say */
+    bool heat_map;    /* give where the attention lies as well */
+    bool no_winograd; /* on a CPU: slower convolutions, in a quarter of their weights' memory */
     bool no_smoothing; /* U-GAT-IT that TensorFlow trained without its smoothing */
 };
 

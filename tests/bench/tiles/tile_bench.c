@@ -124,7 +124,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--seconds") == 0)
-            seconds = atof(next);
+            seconds = strtod(next, NULL);
         else if (strcmp(argv[i], "--kernel") == 0)
             only = next;
         else if (strcmp(argv[i], "--cpu-time") == 0)

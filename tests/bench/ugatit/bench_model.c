@@ -17,6 +17,7 @@
 struct arguments {
     const char *weights, *device, *precision, *input, *output;
     int threads, size, runs;
+    bool no_winograd;
 };
 
 static int parse(int argc, char **argv, struct arguments *a)
@@ -26,6 +27,10 @@ static int parse(int argc, char **argv, struct arguments *a)
         const char *next = i + 1 < argc ? argv[i + 1] : "";
         if (argv[i][0] != '-') {
             a->weights = argv[i];
+            continue;
+        }
+        if (strcmp(argv[i], "--no-winograd") == 0) {
+            a->no_winograd = true;
             continue;
         }
         i++;
@@ -76,7 +81,8 @@ static int measure(const struct arguments *a, struct model *model, double open_m
 {
     const struct model_info *info = model_info(model);
     struct err err = {0};
-    float *in = malloc(info->in_values * sizeof *in), *out = malloc(info->in_values * sizeof *out);
+    float *in = malloc(info->in_values * sizeof *in);
+    float *out = malloc(info->out_values * sizeof *out);
     double *ms = calloc((size_t)a->runs + 1, sizeof *ms); /* one more: there may be no runs */
     for (size_t i = 0; i < info->in_values; i++)
         in[i] = (float)((i * 2654435761u >> 8) % 2001) / 1000.0f - 1.0f;
@@ -99,7 +105,7 @@ static int measure(const struct arguments *a, struct model *model, double open_m
                "\"rss_mb\": %ld, \"gmac\": %.2f}\n",
                ms[0], ms[a->runs / 2], first_ms, open_ms, usage.ru_maxrss / 1024,
                (double)info->multiply_adds / 1e9);
-        rc = move_floats(a->output, "wb", out, info->in_values);
+        rc = move_floats(a->output, "wb", out, info->out_values);
     } else {
         fprintf(stderr, "%s\n", err.text);
     }
@@ -118,11 +124,12 @@ int main(int argc, char **argv)
     int64_t start = clock_us();
     if (parse(argc, argv, &a) < 0) {
         fprintf(stderr, "usage: bench-model WEIGHTS [--device cpu] [--precision f32] [--threads 2] "
-                        "[--size 256] [--runs 10] [--input IN] [--output OUT]\n");
+                        "[--size 256] [--runs 10] [--no-winograd] [--input IN] [--output OUT]\n");
         return 64;
     }
     options.threads = a.threads;
     options.size = a.size;
+    options.no_winograd = a.no_winograd;
     int rc = model_device_parse(a.device, &options.device, &err);
     if (rc == 0)
         rc = model_precision_parse(a.precision, &options.precision, &err);

@@ -13,6 +13,7 @@ set -euo pipefail
 build=$(realpath "${1:?build directory}")
 rounds=${2:-3}
 runs=${3:-10}
+kind=${4:-light}
 size=256
 threads=2
 here=$(dirname "$(realpath "$0")")
@@ -22,7 +23,10 @@ export ORT_MODULES=${ORT_MODULES:-$work}
 python=/usr/bin/python3
 bench=$build/tests/bench/ugatit/bench-model
 
-[ -f "$work/weights" ] || $python "$tests/support/random_ugatit.py" "$work/weights" --channels 64
+full=()
+[ "$kind" = light ] || full=(--full $size)
+[ -f "$work/weights" ] ||
+    $python "$tests/support/random_ugatit.py" "$work/weights" --channels 64 "${full[@]}"
 $python - "$work/input" $size <<'PY'
 import array, random, sys
 rng, size = random.Random(7), int(sys.argv[2])
@@ -35,10 +39,12 @@ $python -c 'import torch' 2>/dev/null || have_torch=no
     $python "$here/peers.py" export "$work/weights" "$work/model.onnx" --size $size >/dev/null 2>&1
 
 export OPENBLAS_CORETYPE=SKYLAKEX OMP_NUM_THREADS=$threads
-lscpu | sed -n 's/^Model name: */machine: /p'
+lscpu | sed -n "s/^Model name: */$kind on /p"
 for round in $(seq "$rounds"); do
     echo "darkroom $("$bench" "$work/weights" --threads $threads --runs "$runs" \
         --input "$work/input" --output "$work/ours")"
+    echo "darkroom, no Winograd $("$bench" "$work/weights" --threads $threads --runs "$runs" \
+        --input "$work/input" --no-winograd)"
     echo "darkroom-bf16 $("$bench" "$work/weights" --threads $threads --runs "$runs" \
         --precision bf16 --input "$work/input" --output "$work/bf16")"
     [ $have_ort = no ] || echo "onnxruntime $(node "$here/ort.mjs" "$work/model.onnx" \

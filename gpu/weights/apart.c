@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define NOT_CONFINED 2 /* exit status */
 #define MAGIC UINT64_C(0x7472617061646b72)
 
 /* The answer: this head, the tensors' records, those of the attributes, and then all bytes. */
@@ -197,6 +198,9 @@ static int wait_for(pid_t pid, rlim_t cpu_s, struct err *err)
         return err_set(err, ERR_CORRUPT, "weights",
                        "the file keeps its reader busy for more than %ju s: it is damaged",
                        (uintmax_t)cpu_s);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_CONFINED)
+        return err_set(err, ERR_UNSUPPORTED, "weights",
+                       "this system does not let the reader of such files be confined");
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         return err_set(err, ERR_CORRUPT, "weights",
                        "the file makes its reader crash (signal %d): it is damaged",
@@ -215,8 +219,9 @@ int apart_read(apart_reader *read, const struct weights_source *source, struct t
         return err_set_errno(err, "weights", "memory for a reader's answer");
     pid_t pid = fork();
     if (pid == 0) {
-        if (confine(fd, bytes, cpu_s))
-            answer(read, &in_memory);
+        if (!confine(fd, bytes, cpu_s))
+            _exit(NOT_CONFINED);
+        answer(read, &in_memory);
         _exit(0);
     }
     int rc = pid < 0 ? err_set_errno(err, "weights", "a process for the reader") : 0;

@@ -15,6 +15,8 @@ struct onednn_conv {
     dnnl_memory_t src, weights, bias, dst, scratch; /* src, dst and scratch without data */
     void *weights_data;                             /* owned */
     void *bias_data;                                /* owned */
+    int64_t values;                                 /* of dst */
+    bool relu;                                      /* by us: oneDNN's makes 0 of NaN */
 };
 
 static int failed(struct err *err, dnnl_status_t status, const char *name, const char *what)
@@ -44,7 +46,6 @@ static dnnl_status_t describe(dnnl_engine_t engine, const struct conv_spec *s, b
     dnnl_memory_desc_t src, weights, bias_md, dst;
     dnnl_convolution_desc_t desc;
     dnnl_primitive_attr_t attr = NULL;
-    dnnl_post_ops_t post = NULL;
     dnnl_memory_desc_init_by_tag(&src, 4, src_dims, dnnl_f32, dnnl_nhwc);
     dnnl_memory_desc_init_by_tag(&dst, 4, dst_dims, dnnl_f32, dnnl_nhwc);
     dnnl_memory_desc_init_by_tag(&weights, 4, weight_dims, dnnl_f32, dnnl_format_tag_any);
@@ -57,15 +58,7 @@ static dnnl_status_t describe(dnnl_engine_t engine, const struct conv_spec *s, b
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
     if (status == dnnl_success)
-        status = dnnl_post_ops_create(&post);
-    if (status == dnnl_success && s->relu) {
-        status = dnnl_post_ops_append_eltwise(post, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
-        if (status == dnnl_success)
-            status = dnnl_primitive_attr_set_post_ops(attr, post);
-    }
-    if (status == dnnl_success)
         status = dnnl_primitive_desc_create(out, &desc, attr, engine, NULL);
-    dnnl_post_ops_destroy(post);
     dnnl_primitive_attr_destroy(attr);
     return status;
 }
@@ -155,6 +148,13 @@ static void destroy(struct conv *conv)
     free(c);
 }
 
+static void cut_off(float *values, int64_t count)
+{
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++)
+        values[i] = values[i] < 0 ? 0 : values[i];
+}
+
 static int run(const struct conv *conv, const struct conv_task *task)
 {
     const struct onednn_conv *c = (const struct onednn_conv *)conv;
@@ -172,6 +172,8 @@ static int run(const struct conv *conv, const struct conv_task *task)
         status = dnnl_primitive_execute(c->primitive, c->stream, c->bias ? 5 : 4, args);
     if (status == dnnl_success)
         status = dnnl_stream_wait(c->stream);
+    if (status == dnnl_success && c->relu)
+        cut_off(task->dst->data, c->values);
     return status == dnnl_success ? 0 : ERR_INTERNAL;
 }
 
@@ -197,6 +199,8 @@ int onednn_create(const struct conv_machine *machine, const struct conv_spec *sp
         conv->conv.outputs = spec->outputs;
         conv->conv.out_h = out_h;
         conv->conv.out_w = out_w;
+        conv->relu = spec->relu;
+        conv->values = (int64_t)spec->outputs * out_h * out_w;
         rc = fill(conv, machine->engine, machine->stream, spec, desc, weights, bias, err);
     }
     dnnl_primitive_desc_destroy(desc);

@@ -191,7 +191,7 @@ static int run_step(struct plan *plan, const struct step *s, const float *input,
     case STEP_CONNECTED: run_connected(s, input); return 0;
     case STEP_RELU:
         for (int64_t i = 0; i < s->count; i++)
-            s->out_vector[i] = s->in_vector[i] > 0 ? s->in_vector[i] : 0;
+            s->out_vector[i] = s->in_vector[i] < 0 ? 0 : s->in_vector[i]; /* NaN stays */
         return 0;
     case STEP_OUTPUT: return run_output(s, output, err);
     case STEP_HEAT_MAP: return run_heat_map(s, output, err);

@@ -158,7 +158,7 @@ static int norm(const struct task *t)
 static int relu(const struct task *t)
 {
     for (size_t i = 0; i < layer_values(t->layer); i++)
-        t->out[i] = t->in[i] > 0 ? t->in[i] : 0;
+        t->out[i] = t->in[i] < 0 ? 0 : t->in[i]; /* NaN stays */
     return 0;
 }
 

@@ -33,7 +33,7 @@ int queue_pause_reply(const struct redis_reply *reply, bool *out_changed, struct
 struct queue_worker {
     char worker[QUEUE_WORKER_SIZE];
     char device[QUEUE_DEVICE_SIZE];
-    const char *models; /* "model,model…", borrowed from the reply */
+    const char *models; /* "+model,model…", with a + where it is loaded; borrowed from the reply */
     int slots;
     int running;      /* jobs in hand; -1: so many run in all that they were not counted */
     int64_t left_ms;  /* until it counts as gone, unless it is heard again */

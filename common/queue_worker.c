@@ -301,6 +301,14 @@ static void add_device(struct redis_command *command, const char *device)
     redis_command_text(command, text);
 }
 
+/* Names of models have no +. */
+static void add_served(struct redis_command *command, const char *model, bool loaded)
+{
+    char text[JOB_MODEL_SIZE + 1];
+    snprintf(text, sizeof text, "%s%s", loaded ? "+" : "", model);
+    redis_command_text(command, text);
+}
+
 void queue_hello_command(const struct queue *queue, const struct queue_hello *hello,
                          struct redis_command *command)
 {
@@ -310,7 +318,7 @@ void queue_hello_command(const struct queue *queue, const struct queue_hello *he
     redis_command_int(command, hello->slots > 0 ? hello->slots : 1);
     add_device(command, hello->device);
     for (size_t i = 0; i < hello->model_count; i++)
-        redis_command_text(command, hello->models[i]);
+        add_served(command, hello->models[i], i < hello->loaded_count);
 }
 
 int queue_hello(const struct queue *queue, struct redis *redis, const struct queue_hello *hello,

@@ -181,9 +181,10 @@ struct queue_hello {
     const char *worker;
     const char *const *models;
     size_t model_count;
-    int slots;          /* jobs that it works on at a time, for the ETA */
-    const char *device; /* "cpu", "cuda:NVIDIA L4": at most 64 bytes */
-    int64_t ttl_ms;     /* without a heartbeat for so long it counts as gone; 0: three leases */
+    int slots;           /* jobs that it works on at a time, for the ETA */
+    const char *device;  /* "cpu", "cuda:NVIDIA L4": at most 64 bytes */
+    int64_t ttl_ms;      /* without a heartbeat for so long it counts as gone; 0: three leases */
+    size_t loaded_count; /* the first so many models are loaded now, for operators to see */
 };
 void queue_hello_command(const struct queue *queue, const struct queue_hello *hello,
                          struct redis_command *command);

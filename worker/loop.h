@@ -80,7 +80,6 @@ struct loop {
     char worker_id[ID_NAME_SIZE];
     const char *models[QUEUE_MODELS_MAX]; /* names, borrowed from the residency */
     struct residency_view view;           /* which of them stand for what, as of the last look */
-    unsigned told;                        /* view.members when the shards were told */
 
     int epoll_fd;
     struct redis_async *commands;     /* owned */

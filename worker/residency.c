@@ -26,7 +26,7 @@ struct residency {
     struct resident *loading; /* what the loader is at, for somebody who waits */
     size_t parked;
     uint64_t clock; /* counts wishes and uses */
-    unsigned changes, members;
+    unsigned changes;
 };
 
 /* A share of what there is: the rest is for pictures, and for whoever else lives here. */
@@ -179,12 +179,12 @@ struct residency_view residency_look(struct residency *residency, const char **o
             const struct resident *resident = &residency->items[i];
             if (!is_served(resident) || lets_in(resident) != (pass == 0) || view.served == max)
                 continue;
+            view.loaded += pass == 0;
             view.claimable += pass == 0 || !loading;
             out_names[view.served++] = resident->manifest->name;
         }
     view.parked = residency->parked;
     view.changes = residency->changes;
-    view.members = residency->members;
     pthread_mutex_unlock(&residency->lock);
     return view;
 }
@@ -461,7 +461,6 @@ struct task *residency_loaded(struct residency *residency, struct resident *resi
     resident->bytes = cost(residency, bytes);
     resident->used = ++residency->clock;
     resident->state = RESIDENT_READY;
-    residency->members += !resident->fit;
     resident->fit = true;
     struct task *tasks = finish(residency, resident);
     pthread_mutex_unlock(&residency->lock);
@@ -472,7 +471,6 @@ static struct task *judge(struct residency *residency, struct resident *resident
 {
     pthread_mutex_lock(&residency->lock);
     resident->state = fit ? RESIDENT_AWAY : RESIDENT_BAD;
-    residency->members += fit != resident->fit;
     resident->fit = fit;
     struct task *tasks = finish(residency, resident);
     pthread_mutex_unlock(&residency->lock);

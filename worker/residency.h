@@ -54,11 +54,11 @@ struct resident *residency_find(struct residency *residency, const char *name);
 /* What can be said in one moment. */
 struct residency_view {
     size_t served;    /* models that this worker has looked at and can serve */
+    size_t loaded;    /* those that are there: the first of the served ones */
     size_t claimable; /* those that it should claim jobs of now */
     size_t parked;    /* tasks that wait for their model */
     bool busy;        /* the loader is at work, or going to be */
-    unsigned changes; /* counts whatever changes one of the lists … */
-    unsigned members; /* … and what changes the one of all that are served */
+    unsigned changes; /* counts whatever changes one of the lists */
 };
 
 /* Writes the names of the served models, at most `max`; those that should be claimed first, in the

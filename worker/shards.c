@@ -78,6 +78,7 @@ static void say_hello(struct shard *shard)
         .worker = loop->worker_id,
         .models = loop->models,
         .model_count = loop->view.served,
+        .loaded_count = loop->view.loaded,
         .slots = residency_batch_max(loop->residency),
         .device = model_device_name(loop->settings->device),
     };
@@ -111,9 +112,6 @@ void shards_look_at_models(struct loop *loop)
     if (loop->view.changes == before)
         return;
     claims_stop_waiting(loop);
-    if (loop->view.members == loop->told)
-        return;
-    loop->told = loop->view.members;
     for (unsigned i = 0; i < loop->shard_count; i++)
         if (loop->shards[i].checked && loop->shards[i].down_ms == 0 && loop->view.served > 0)
             say_hello(&loop->shards[i]);

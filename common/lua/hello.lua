@@ -2,7 +2,7 @@
 -- @use base write registry
 -- hello: a worker is alive; repeat to change its models or slots.
 --
--- ARGV  worker, ttl ms, slots, device, models…
+-- ARGV  worker, ttl ms, slots, device, models (with a + before those that are loaded)…
 -- Reply 1
 local worker, ttl = ARGV[1], tonumber(ARGV[2])
 check_protocol(call('GET', P .. 'protocol'))

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- registry: which workers are alive, for the ETA and for operators.
 --
--- `workers`: worker → when it counts as gone. `w:<worker>`: `ttl slots device|model,model…`.
+-- `workers`: worker → when it counts as gone. `w:<worker>`: `ttl slots device|model,+model…`,
+-- with a + before those that it has loaded.
 -- `slots:<model>`: worker → slots; its sum is kept in the model's counters.
 local function recount(model)
   local slots, workers = 0, 0
@@ -24,7 +25,7 @@ end
 
 local function register(worker, ttl, slots, models)
   call('ZADD', P .. 'workers', now + ttl, worker)
-  for model in string.gmatch(models, '[^,]+') do
+  for model in string.gmatch(models, '[^,+]+') do
     call('HSET', P .. 'slots:' .. model, worker, slots)
     recount(model)
   end
@@ -33,7 +34,7 @@ end
 local function deregister(worker)
   local _, _, models = about_worker(worker)
   call('ZREM', P .. 'workers', worker)
-  for model in string.gmatch(models or '', '[^,]+') do
+  for model in string.gmatch(models or '', '[^,+]+') do
     call('HDEL', P .. 'slots:' .. model, worker)
     recount(model)
   end

@@ -3,7 +3,7 @@
 -- workers: who is alive, and what each has in hand.
 --
 -- ARGV  limit
--- Reply of each {worker, slots, device, `model,model…`, ms until it counts as gone, 1 if it was told to
+-- Reply of each {worker, slots, device, `model,+model…` (+: loaded), ms until it counts as gone, 1 if it was told to
 --       drain, jobs that it runs or -1 where more run than one call may look at, ms since it was last
 --       heard, `public id, progress ‰, claimed at, model`…} (a text for each of up to JOBS_MAX jobs)
 local RUNS_MAX, JOBS_MAX, LOOKS_MAX = 2000, 16, 1000

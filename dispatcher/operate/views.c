@@ -37,12 +37,16 @@ json_t *view_queue(const char *model, const struct queue_counters *counters)
 
 /* ---- workers --------------------------------------------------------------------------------- */
 
-static json_t *split_models(const char *models)
+/* All models of the list, or those with a +. */
+static json_t *split_models(const char *models, bool loaded)
 {
     json_t *list = json_array();
     while (list && *models) {
+        bool marked = *models == '+';
+        models += marked;
         size_t size = strcspn(models, ",");
-        json_array_append_new(list, json_stringn(models, size));
+        if (marked || !loaded)
+            json_array_append_new(list, json_stringn(models, size));
         models += size + (models[size] == ',');
     }
     return list;
@@ -70,12 +74,13 @@ static void add_jobs(json_t *list, const struct queue_worker *worker)
 
 static json_t *worker_view(const struct queue_worker *worker)
 {
-    return json_pack("{s:s, s:s, s:o, s:i, s:o, s:b, s:f, s:f, s:[]}", "id", worker->worker,
-                     "device", worker->device, "models", split_models(worker->models), "slots",
-                     worker->slots, "running",
-                     worker->running < 0 ? json_null() : json_integer(worker->running), "draining",
-                     worker->draining, "heard_seconds_ago", (double)worker->heard_ms / 1000,
-                     "silent_after_seconds", (double)worker->left_ms / 1000, "jobs");
+    return json_pack("{s:s, s:s, s:o, s:o, s:i, s:o, s:b, s:f, s:f, s:[]}", "id", worker->worker,
+                     "device", worker->device, "models", split_models(worker->models, false),
+                     "loaded", split_models(worker->models, true), "slots", worker->slots,
+                     "running", worker->running < 0 ? json_null() : json_integer(worker->running),
+                     "draining", worker->draining, "heard_seconds_ago",
+                     (double)worker->heard_ms / 1000, "silent_after_seconds",
+                     (double)worker->left_ms / 1000, "jobs");
 }
 
 static void add_worker(json_t *list, const struct queue_worker *worker)

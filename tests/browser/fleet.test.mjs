@@ -264,7 +264,7 @@ test("nothing_that_a_worker_or_a_receiver_says_becomes_markup", async () => {
   const at = new Date().toISOString();
   await page.route("**/v1/fleet*", async (route) => {
     const real = await (await route.fetch()).json();
-    const worker = { id: evil, device: evil, models: [evil], slots: 1, running: 1, draining: false, heard_seconds_ago: 1, silent_after_seconds: 1,
+    const worker = { id: evil, device: evil, models: [evil], loaded: [evil], slots: 1, running: 1, draining: false, heard_seconds_ago: 1, silent_after_seconds: 1,
       jobs: [{ id: evil, model: evil, since: evil, progress: 0 }] };
     const mail = { ...real.mail, held_until: at, last_failure: { reason: evil, at } };
     await route.fulfill({ json: { ...real, mail, dead: 99, unsent: 99, workers: [worker], queues: [{ ...real.queues[0], model: evil }] } });

@@ -115,6 +115,7 @@ class Operators(unittest.TestCase):
             self.assertEqual({id: worker["running"] for id, worker in workers.items()},
                              {holder.worker: 1, idle.worker: 0})
             self.assertEqual(workers[idle.worker]["models"], ["test-model"])
+            self.assertEqual(workers[idle.worker]["loaded"], [])
             self.assertGreater(workers[idle.worker]["silent_after_seconds"], 0)
 
     def bury(self, lab, hand, count):

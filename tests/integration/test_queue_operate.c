@@ -71,8 +71,12 @@ static void resuming_wakes_a_worker_that_waits(void)
 static void workers_are_listed_with_what_they_hold(void)
 {
     const char *models[] = {FIXTURE_MODEL, "other"};
-    const struct queue_hello hello = {
-        .worker = WORKER, .models = models, .model_count = 2, .slots = 4, .device = "cpu"};
+    const struct queue_hello hello = {.worker = WORKER,
+                                      .models = models,
+                                      .model_count = 2,
+                                      .loaded_count = 1,
+                                      .slots = 4,
+                                      .device = "cpu"};
     struct queue_worker worker = {0};
     char id[ID_PUBLIC_SIZE];
     begin(30000);
@@ -89,7 +93,7 @@ static void workers_are_listed_with_what_they_hold(void)
     CHECK_INT(queue_workers_reply(reply, 0, &worker, &err), 0);
     CHECK_TEXT(worker.worker, WORKER);
     CHECK_TEXT(worker.device, "cpu");
-    CHECK_TEXT(worker.models, FIXTURE_MODEL ",other");
+    CHECK_TEXT(worker.models, "+" FIXTURE_MODEL ",other");
     CHECK_INT(worker.slots, 4);
     CHECK_INT(worker.running, 1);
     CHECK(worker.draining);

@@ -45,6 +45,9 @@ class Residency(unittest.TestCase):
         answer = lab.get(f"/v1/jobs/{job['id']}/result", token=job["tokens"]["view"])
         return bare_png(lab.get(answer.headers["Location"]).body)
 
+    def registration(self, lab):
+        return "{q:00}w:" + lab.redis_cli("zrange", "{q:00}workers", "0", "-1")
+
     def ended(self, lab, *options):
         """Starts a worker that must not become ready; its exit status and its log."""
         with self.assertRaises(AssertionError):
@@ -62,7 +65,9 @@ class Residency(unittest.TestCase):
             self.done(lab, self.submit(lab, 1, "second"))
             self.assertEqual(re.findall(r"worker\.loaded model=(\S+)", worker.log), ["quick", "second"])
             self.assertNotIn("worker.evicted", worker.log)
+            wait_until(lambda: "+quick,+second" in lab.redis_cli("get", self.registration(lab)), "both are told of")
 
+    @unittest.skipIf(DEVICE == "ref", "holds nothing that could be evicted")
     def test_with_room_for_one_each_model_comes_for_its_jobs_with_the_same_bytes(self):
         for seed, name in enumerate(("second", "third"), 2):
             self.model(name, seed=seed)
@@ -163,6 +168,7 @@ class Residency(unittest.TestCase):
             self.assertRegex(worker.log, r"model second needs \d+ MB, and models may take \d+ MB")
             self.done(lab, self.submit(lab, 1, "quick"))
 
+    @unittest.skipIf(DEVICE == "ref", "holds nothing that could be evicted")
     def test_weights_that_break_while_it_runs_give_their_jobs_back(self):
         self.model("second", seed=2)
         with self.lab() as lab:
@@ -206,8 +212,8 @@ class Residency(unittest.TestCase):
             self.assertEqual(lab.programs.pop("worker").stop(), 80)
             self.assertIn("worker.fatal code=device", worker.log)
             self.assertIn("darkroom-worker: device: running the network", worker.log)
-            # Nothing was settled: the lease runs out by itself.
-            self.assertEqual(lab.job(job)["state"], "running")
+            # Nothing was settled: the lease runs out by itself, and done() sees to it that it cost no attempt.
+            self.assertNotIn(f"job={job['id']}", worker.log)
             lab.wait_for_state(job, "queued")
             lab.worker_start(*OPTIONS, name="next")
             self.assertEqual(self.done(lab, job), self.bench.expected("quick", noise_png(20, 20, 2)))

@@ -113,7 +113,11 @@ function fillWorker(item, worker) {
     t("fleet.in_hand", { n: worker.running === null ? "–" : number(worker.running), slots: number(worker.slots) }),
     t("fleet.heard", { ago: duration(worker.heard_seconds_ago) }),
   ].join(" · "));
-  setText(item.querySelector(".models"), t("fleet.resident", { models: worker.models.map(titleOf).join(", ") }));
+  const away = worker.models.filter((name) => !worker.loaded.includes(name));
+  setText(item.querySelector(".models"), [
+    worker.loaded.length && t("fleet.resident", { models: worker.loaded.map(titleOf).join(", ") }),
+    away.length && t("fleet.on_demand", { models: away.map(titleOf).join(", ") }),
+  ].filter(Boolean).join(" · "));
   sync(item.querySelector(".doing"), worker.jobs, (job) => job.id,
     (job) => el("li", {}, el("span"), el("progress", { max: 1, "aria-label": t("fleet.progress", { id: job.id.slice(0, 8) }) })), (line, job) => {
       const [words, bar] = line.children;

@@ -294,12 +294,21 @@ int model_run(struct model *model, int batch, const float *input, float *output,
     return rc < 0 ? rc : model->backend->run(model->state, batch, input, output, err);
 }
 
+/* Whatever the backend holds. */
+static size_t own_bytes(const struct model *model)
+{
+    uint64_t bytes = weights_bytes(model->weights);
+    if (model->view)
+        bytes += weights_bytes(model->view);
+    return (size_t)bytes + sizeof *model + sizeof *model->network;
+}
+
 struct model_bytes model_bytes(const struct model *model)
 {
     struct model_bytes bytes = {0};
     if (model->state)
         bytes = model->backend->bytes(model->state);
-    bytes.host += sizeof *model + sizeof *model->network;
+    bytes.host += own_bytes(model);
     return bytes;
 }
 
@@ -307,7 +316,7 @@ struct model_bytes model_estimate(const struct model *model, int batch)
 {
     struct model_bytes bytes =
         model->backend->estimate(model->network, &model->backend_options, batch);
-    bytes.host += sizeof *model + sizeof *model->network;
+    bytes.host += own_bytes(model);
     return bytes;
 }
 

@@ -152,6 +152,11 @@ const char *weights_format(const struct weights *weights)
     return weights->format;
 }
 
+uint64_t weights_bytes(const struct weights *weights)
+{
+    return weights->table.bytes;
+}
+
 size_t weights_count(const struct weights *weights)
 {
     return weights->table.count;

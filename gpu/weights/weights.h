@@ -59,6 +59,9 @@ void weights_release_pages(const struct weights *weights);
  * of a view what it looks at. Static storage. */
 const char *weights_format(const struct weights *weights);
 
+/* Memory of its own for tensors: copies and transposed ones, not what is mapped. */
+uint64_t weights_bytes(const struct weights *weights);
+
 size_t weights_count(const struct weights *weights);
 
 /* Entry `index` in name order; the name is borrowed. */

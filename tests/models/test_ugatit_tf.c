@@ -122,6 +122,9 @@ static void what_the_tensors_say_is_reported(void)
     CHECK_INT(info->size, 256);
     CHECK_INT(info->parameters, 10600388); /* as the original counts them */
     CHECK_INT(info->format.rounding, PIXELS_TRUNCATE);
+    /* What was turned is memory of the model's own. */
+    CHECK(model_bytes(model).host > 10000000 * sizeof(float));
+    CHECK(model_estimate(model, 1).host > 10000000 * sizeof(float));
     model_close(&model);
     options.part = "genB2A";
     CHECK_INT(model_open(prefix, &options, &model, &err), ERR_NOT_FOUND);

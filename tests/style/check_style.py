@@ -22,6 +22,7 @@ HOMES = [
     (r"jpeglib\.h|jerror\.h|turbojpeg\.h", r"common/picture_jpeg\.c"),
     (r"webp/", r"common/picture_webp\.c"),
     (r"libheif/", r"common/picture_heif\.c"),
+    (r"hdf5\.h", r"gpu/weights/keras\.c"),
     (r"openssl/", r"common/crypto\w*\.c"),
     (r"microhttpd\.h", r"dispatcher/http/\w+\.[ch]"),
     (r"(oneapi/dnnl/)?dnnl\w*\.h", r"gpu/cpu/\w+\.[ch]"),

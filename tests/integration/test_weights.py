@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """`darkroom-worker weights`: what it lists, what it recognises, what it converts, and every way to get it wrong."""
+import array
 import json
 import pathlib
+import random
 import struct
 import subprocess
 import sys
@@ -11,9 +13,10 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from darkroom import main  # noqa: E402
-from workbench import WORKER, weights  # noqa: E402
+from workbench import WORKER, Workbench, noise_png, weights  # noqa: E402
 import random_ugatit  # noqa: E402
 import tensor_bundle  # noqa: E402
+from ugatit_scopes import variables  # noqa: E402
 
 # sysexits.h, as err_exit_status() maps them.
 USAGE, DATA, NO_INPUT, IO = 64, 65, 66, 74
@@ -144,6 +147,35 @@ class Weights(unittest.TestCase):
         out = self.path / "none.safetensors"
         self.refused(USAGE, ["tensor large", "65520"], large, "--convert", out, "--half")
         self.assertFalse(out.exists())
+
+    def test_a_manifest_chooses_part_and_smoothing_of_a_checkpoint(self):
+        folder = self.path / "bench"
+        folder.mkdir()
+        bench = Workbench(folder)
+        rng, tensors = random.Random(1), []
+        for scope in ("generator_A", "generator_B"):
+            for name, shape in variables(4, 4, None):
+                count = 1
+                for size in shape:
+                    count *= size
+                low, high = (0, 1) if name.endswith(("rho", "gamma")) else (-0.3, 0.3)
+                values = array.array("f", [rng.uniform(low, high) for _ in range(count)])
+                tensors.append((f"{scope}/{name}", "F32", shape, values.tobytes()))
+        tensor_bundle.write(str(bench.models / "UGATIT.model-7"), tensors)
+        photo = self.path / "photo.png"
+        photo.write_bytes(noise_png(32, 32, 1))
+        pictures = []
+        for choice in ({}, {"part": "generator_B"}, {"part": "generator_A"}, {"smoothing": False}):
+            bench.manifest("chosen", 32, variant="tensorflow", weights={"file": "UGATIT.model-7", **choice})
+            raw = self.path / "raw.npy"
+            self.assertEqual(bench.run("chosen", "--input", photo, "--raw", raw), (0, ""))
+            pictures.append(raw.read_bytes())
+        self.assertEqual(pictures[0], pictures[1])
+        self.assertEqual(len(set(pictures)), 3)
+        bench.manifest("chosen", 32, variant="tensorflow", weights={"file": "UGATIT.model-7", "part": "genA2B"})
+        status, error = bench.run("chosen", "--input", photo, "--raw", raw)
+        self.assertEqual(status, NO_INPUT)
+        self.assertIn("no part genA2B", error)
 
     def test_bad_input_has_one_line_and_its_own_status(self):
         self.refused(NO_INPUT, ["nothing"], self.path / "nothing")

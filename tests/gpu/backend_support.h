@@ -13,6 +13,24 @@
 
 #include <math.h>
 
+/* A real GPU leaks and faults less visibly. */
+#ifdef EMULATED_ARCH
+#include "tests/gpu/emulator/emulator.h"
+#else
+static inline void emulator_reset(uint64_t seed)
+{
+}
+static inline const char *emulator_fault(void)
+{
+    return "";
+}
+static inline int emulator_live_objects(void)
+{
+    return 0;
+}
+#define EMULATED_ARCH 0
+#endif
+
 static const struct backend_options in_f32 = {.precision = MODEL_F32, .threads = 1};
 static const struct backend_options in_f16 = {.precision = MODEL_F16, .threads = 1};
 static const struct backend_options in_bf16 = {.precision = MODEL_BF16, .threads = 1};

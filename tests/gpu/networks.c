@@ -18,6 +18,14 @@ const struct networks_case networks_cases[] = {
     {"fast-style-transfer", "style", "tensorflow", 4, 5, 16},
     {"fast-srgan", "x4", "pytorch", 8, 1, 8},
     {NULL, "odd sizes", "", 0, 0, 0},
+#ifndef EMULATED_ARCH
+    /* What a GPU has the time for: several tiles each way, channels in several slices. */
+    {"ugatit", "light", "pytorch", 40, 2, 64},
+    {"ugatit", "full", "pytorch", 16, 1, 64},
+    {"cartoongan", "cartoon", "pytorch", 24, 8, 64},
+    {"fast-style-transfer", "style", "tensorflow", 32, 5, 64},
+    {"fast-srgan", "x4", "pytorch", 64, 2, 40},
+#endif
 };
 const int networks_case_count = sizeof networks_cases / sizeof networks_cases[0];
 

@@ -3,7 +3,6 @@
  * The CUDA backend on the emulated GPU: what must not change a byte, leak or be hidden. */
 #include "gpu/cuda/state.h"
 #include "tests/gpu/backend_support.h"
-#include "tests/gpu/emulator/emulator.h"
 
 static void expect_nothing_left(void)
 {

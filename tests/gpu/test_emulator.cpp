@@ -111,8 +111,8 @@ void an_access_outside_of_an_allocation_is_a_fault_that_stays()
     CHECK_TEXT(fault_of(write_at, 1, 0, out, 63), "");
     CHECK_HAS(fault_of(write_at, 1, 0, out, 64), "no allocation");
     CHECK_HAS(fault_of(write_at, 1, 0, out, -1024), "no allocation");
-    CHECK_HAS(fault_of(write_at, 1, 0, (float *)nullptr, 0), "no allocation");
-    CHECK_HAS(fault_of(write_at, 1, 1024, (float *)nullptr, 0), "block 0,0,0 thread 0,0,0");
+    CHECK_HAS(fault_of(write_at, 1, 0, (float *)64, 0), "no allocation");
+    CHECK_HAS(fault_of(write_at, 1, 1024, (float *)64, 0), "block 0,0,0 thread 0,0,0");
     cudaStream_t stream = new_stream();
     launch(write_at, dim3(1), dim3(1), 0, stream, out, 64);
     cudaDeviceSynchronize();

@@ -7,7 +7,7 @@
 #include "gpu/cpu/winograd.h"
 
 /* Below this the transforms cost more than the multiplications they save: measured. */
-#define WINOGRAD_MIN_CHANNELS 64
+#define WINOGRAD_MIN_CHANNELS 32
 
 bool conv_winograd_pays(const struct conv_machine *machine, int inputs, int outputs)
 {

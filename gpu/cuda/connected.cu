@@ -47,7 +47,7 @@ __global__ void connected(int inputs, int outputs, enum kernel_act act, const fl
         sum = fmaf(weight[(size_t)o * inputs + i], values[i], sum);
     sum = sum_lanes(sum);
     if (lane == 0)
-        out[(size_t)blockIdx.y * outputs + o] = value_act(act, sum + (bias ? bias[o] : 0.0f), 0.0f);
+        out[(size_t)blockIdx.y * outputs + o] = value_act(act, sum + (bias ? bias[o] : 0.0f));
 }
 
 /* 16 bytes of a row at `first` of a span, zeros behind its end or where there is no row. */
@@ -136,7 +136,7 @@ __global__ void add_up(int chunks, int outputs, int partial_pictures, enum kerne
         return;
     for (int i = 1; i < ADDERS; i++)
         sum += shared[i * WARP + column];
-    out[(size_t)blockIdx.y * outputs + o] = value_act(act, sum + (bias ? bias[o] : 0.0f), 0.0f);
+    out[(size_t)blockIdx.y * outputs + o] = value_act(act, sum + (bias ? bias[o] : 0.0f));
 }
 
 int64_t length_of(const struct kernel_connected *s)

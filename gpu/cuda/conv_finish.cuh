@@ -4,7 +4,7 @@
  * memory, from there in pieces of 16 bytes to the picture, and the moments of what is stored.
  *
  *     staging = {plan, block, conv_vectors_at(plan, weight), launch_shared()};
- *     staging.put(row, output, sums…);                __syncthreads();
+ *     staging.put(staging.ends(output), row, output, sums…);   __syncthreads();
  *     staging.finish(out, partials);
  */
 #ifndef DARKROOM_GPU_CUDA_CONV_FINISH_CUH
@@ -124,7 +124,7 @@ static __device__ void conv_finish_head(const struct conv_plan &plan, const stru
         if (row < t.stored && o < plan.head_outputs) {
             for (int tap = 0; tap < plan.head; tap++)
                 sum += products[(row + tap) * pitch + tap * plan.head_outputs + o];
-            sum = value_act(plan.act, sum + vectors.bias[o], vectors.slope[o]);
+            sum = value_bend(sum + vectors.bias[o], vectors.slope[o]);
         }
         value_store(staged + row * conv_pitch<T>(CONV_PIECE) + o, sum);
     }
@@ -145,6 +145,10 @@ __host__ __device__ constexpr size_t conv_block_offset(int pieces)
     return tile > stages ? tile : stages;
 }
 
+struct conv_ends {
+    struct value_pair<float> bias, slope;
+};
+
 /* The finished tile in shared memory, on its way from registers to the picture. */
 template <typename T, int PIXELS, int OUTPUTS> struct conv_staging {
     const struct conv_plan &plan;
@@ -152,18 +156,28 @@ template <typename T, int PIXELS, int OUTPUTS> struct conv_staging {
     struct conv_vectors vectors;
     unsigned char *shared; /* of which nobody uses the stages any more */
 
-    /* Sums of outputs `output` and the next. */
-    __device__ __forceinline__ void put(int row, int output, float first, float second) const
+    /* What outputs `output` and the next get on their way. */
+    __device__ __forceinline__ struct conv_ends ends(int output) const
+    {
+        const int n = block->tile.output_tile * OUTPUTS + output;
+        struct conv_ends e;
+        e.bias = *(const value_pair<float> *)(vectors.bias + n);
+        e.slope = *(const value_pair<float> *)(vectors.slope + n);
+        return e;
+    }
+
+    /* Sums of a row's outputs `output` and the next. */
+    __device__ __forceinline__ void put(const struct conv_ends &e, int row, int output, float first,
+                                        float second) const
     {
         if (OUTPUTS == CONV_HEAD_OUTPUTS && plan.head) {
             value_store_pair((float *)shared + row * conv_pitch<float>(OUTPUTS) + output, first,
                              second);
             return;
         }
-        const int n = block->tile.output_tile * OUTPUTS + output;
-        first = value_act(plan.act, first + vectors.bias[n], vectors.slope[n]);
-        second = value_act(plan.act, second + vectors.bias[n + 1], vectors.slope[n + 1]);
-        value_store_pair((T *)shared + row * conv_pitch<T>(OUTPUTS) + output, first, second);
+        value_store_pair((T *)shared + row * conv_pitch<T>(OUTPUTS) + output,
+                         value_bend(first + e.bias.value[0], e.slope.value[0]),
+                         value_bend(second + e.bias.value[1], e.slope.value[1]));
     }
 
     /* Behind a barrier. */

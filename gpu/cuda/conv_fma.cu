@@ -120,11 +120,13 @@ __global__ void __launch_bounds__(CONV_THREADS)
         plan, block, conv_vectors_at(plan, weight), launch_shared()
     };
 #pragma unroll
-    for (int i = 0; i < 4; i++)
+    for (int j = 0; j < N; j += 2) {
+        const int output = (int)threadIdx.x % 16 * N + j;
+        const struct conv_ends ends = staging.ends(output);
 #pragma unroll
-        for (int j = 0; j < N; j += 2)
-            staging.put((int)threadIdx.x / 16 + 16 * i, (int)threadIdx.x % 16 * N + j, sum[i][j],
-                        sum[i][j + 1]);
+        for (int i = 0; i < 4; i++)
+            staging.put(ends, (int)threadIdx.x / 16 + 16 * i, output, sum[i][j], sum[i][j + 1]);
+    }
     __syncthreads();
     staging.finish(out, partials);
 }

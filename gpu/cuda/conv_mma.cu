@@ -111,14 +111,16 @@ __global__ void __launch_bounds__(CONV_THREADS, CONV_MMA_BLOCKS)
         plan, block, conv_vectors_at(plan, weight), launch_shared()
     };
 #pragma unroll
-    for (int i = 0; i < M; i++)
+    for (int j = 0; j < 4; j++) {
+        const int output = first_output + 8 * j + lane % 4 * 2;
+        const struct conv_ends ends = staging.ends(output);
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
+        for (int i = 0; i < M; i++) {
             const int row = first_row + 16 * i + lane / 4;
-            const int output = first_output + 8 * j + lane % 4 * 2;
-            staging.put(row, output, sum[i][j][0], sum[i][j][1]);
-            staging.put(row + 8, output, sum[i][j][2], sum[i][j][3]);
+            staging.put(ends, row, output, sum[i][j][0], sum[i][j][1]);
+            staging.put(ends, row + 8, output, sum[i][j][2], sum[i][j][3]);
         }
+    }
     __syncthreads();
     staging.finish(out, partials);
 }

@@ -108,16 +108,23 @@ static void pack_stage(const struct kernel_conv *s, const struct conv_plan *p,
         }
 }
 
-/* Bias and slopes of the outputs as computed, zeros where there is none. */
+/* What values below zero are multiplied by. */
+static float slope_of(const struct kernel_conv *s, const struct kernel_conv_values *values, int n)
+{
+    if (s->act != KERNEL_PRELU)
+        return s->act == KERNEL_RELU ? 0.0f : 1.0f;
+    const int stored = s->shuffled ? n % (s->outputs / 4) : n;
+    return values->slope[values->slopes == 1 ? 0 : stored];
+}
+
+/* Bias and slopes of the outputs as computed, zeros behind them. */
 static void pack_vectors(const struct kernel_conv *s, const struct kernel_conv_values *values,
                          float *bias, float *slope)
 {
     for (int n = 0; n < s->outputs; n++) {
-        const int stored = s->shuffled ? n % (s->outputs / 4) : n;
         if (values->bias)
             bias[n] = values->bias[output_of(s, n)];
-        if (values->slope)
-            slope[n] = values->slope[values->slopes == 1 ? 0 : stored];
+        slope[n] = slope_of(s, values, n);
     }
 }
 

@@ -124,7 +124,6 @@ void conv_plan_make(const struct kernel_conv *s, struct conv_plan *p)
         .outside = s->transposed || s->zeros ? CONV_ZEROS
                    : folded                  ? CONV_EDGE
                                              : CONV_REFLECT,
-        .act = s->act,
         .in_h = s->in_h,
         .in_w = s->in_w,
         .in_pieces = kernel_channels(s->inputs) / CONV_PIECE,

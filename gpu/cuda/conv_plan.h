@@ -57,7 +57,6 @@ struct conv_phase {
 struct conv_plan {
     enum conv_engine engine;
     enum conv_outside outside;
-    enum kernel_act act;
     int tile_pixels, tile_outputs, slice_pieces;
     int in_h, in_w, in_pieces;
     int out_h, out_w, out_pieces; /* as computed; shuffled ones are stored otherwise */

@@ -115,14 +115,17 @@ __global__ void __launch_bounds__(CONV_THREADS, PIXELS == 128 ? 2 : 1)
     };
     const int warp = (int)threadIdx.x % WARPGROUP / 32, lane = (int)threadIdx.x % 32;
 #pragma unroll
-    for (int i = 0; i < ROWS; i++) {
-        const int row = first_row + i * M + 16 * warp + lane / 4;
+    for (int i = 0; i < ROWS; i++)
         ptx_wgmma_hold(sum[i]);
 #pragma unroll
-        for (int j = 0; j < OUTPUTS / 8; j++) {
-            const int output = 8 * j + lane % 4 * 2;
-            staging.put(row, output, sum[i][4 * j], sum[i][4 * j + 1]);
-            staging.put(row + 8, output, sum[i][4 * j + 2], sum[i][4 * j + 3]);
+    for (int j = 0; j < OUTPUTS / 8; j++) {
+        const int output = 8 * j + lane % 4 * 2, row = first_row + 16 * warp + lane / 4;
+        const struct conv_ends ends = staging.ends(output);
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) {
+            const float *own = &sum[i][4 * j];
+            staging.put(ends, row + i * M, output, own[0], own[1]);
+            staging.put(ends, row + i * M + 8, output, own[2], own[3]);
         }
     }
     __syncthreads();

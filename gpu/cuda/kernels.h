@@ -122,7 +122,8 @@ cudaError_t kernel_norm_factors(const struct kernel_norm *shape, const float *pa
 cudaError_t kernel_mean(int pictures, int channels, int tiles, const float *partials,
                         float *out_mean, cudaStream_t stream);
 
-/* out = act(in * scale + shift) + other. */
+/* out = act(in * scale + shift) + other; up to KERNEL_APPLY_CHANNELS, act not KERNEL_SIGMOID. */
+#define KERNEL_APPLY_CHANNELS 2048
 struct kernel_apply {
     enum kernel_type type;
     int pictures, channels, pixels;

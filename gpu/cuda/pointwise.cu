@@ -10,10 +10,13 @@ namespace
 {
 
 const int THREADS = 256, PIECE = 8;
-const int WALKERS = 512; /* apply: a thread for each piece of 4,096 channels */
+
+static_assert(KERNEL_APPLY_CHANNELS <= THREADS * PIECE, "a thread for each piece of a pixel");
+
+const int MOST_PIXELS = 1 << 30;
 
 /* Of apply: enough for every multiprocessor and no more, each block walks on. */
-const int MOST_BLOCKS = 4 * 132;
+const int MOST_BLOCKS = 6 * 132;
 
 unsigned blocks_for(int64_t threads)
 {
@@ -21,39 +24,60 @@ unsigned blocks_for(int64_t threads)
 }
 
 /* Threads lie [pixels][pieces]. A thread keeps its channels, whose factors it loads once, and walks
- * along the pixels. */
-template <typename T>
-__global__ void __launch_bounds__(WALKERS)
-    apply(const struct kernel_apply s, int pieces, int64_t steps, const T *in, const float *scale,
+ * along the pixels, for halves two at a time: more bytes are then on their way than memory takes
+ * to answer. A block has `steps` × [pixels].
+ * ACT is KERNEL_ACT_NONE (that and ReLU), KERNEL_PRELU or KERNEL_TANH. */
+template <typename T, enum kernel_act ACT>
+__global__ void __launch_bounds__(THREADS, 3)
+    apply(const struct kernel_apply s, int pieces, int steps, const T *in, const float *scale,
           const float *shift, const float *slope, const T *other, T *out)
 {
-    const int down = WALKERS / pieces, piece = (int)threadIdx.x % pieces;
-    const int picture = (int)blockIdx.y, channels = pieces * PIECE;
-    const size_t factors = (s.per_picture ? (size_t)picture * channels : 0) + piece * PIECE;
-    const size_t first = (size_t)picture * s.pixels * channels + piece * PIECE;
-    float factor[PIECE], offset[PIECE], bend[PIECE];
+    constexpr int TOGETHER = sizeof(T) == 2 && ACT == KERNEL_ACT_NONE ? 2 : 1;
+    const int down = THREADS / pieces, piece = (int)threadIdx.x % pieces;
+    const int channels = pieces * PIECE;
+    const size_t factors = (s.per_picture ? (size_t)blockIdx.y * channels : 0) + piece * PIECE;
+    const size_t first = (size_t)blockIdx.y * s.pixels * channels + piece * PIECE;
+    float factor[PIECE], offset[PIECE], slopes[PIECE];
+    const float below = s.act == KERNEL_RELU ? 0.0f : 1.0f; /* zero */
     if ((int)threadIdx.x >= down * pieces)
         return;
 #pragma unroll
     for (int i = 0; i < PIECE; i++) {
-        factor[i] = scale ? scale[factors + i] : 1.0f;
-        offset[i] = shift ? shift[factors + i] : 0.0f;
-        bend[i] = s.act == KERNEL_PRELU ? slope[piece * PIECE + i] : 0.0f;
+        factor[i] = 1.0f;
+        offset[i] = 0.0f;
     }
-    int64_t pixel = (int64_t)blockIdx.x * steps * down + (int)threadIdx.x / pieces;
-    for (int64_t step = 0; step < steps && pixel < s.pixels; step++, pixel += down) {
-        const size_t at = first + (size_t)pixel * channels;
-        float v[PIECE], more[PIECE];
-        value_load_piece(in + at, v);
-        if (other)
-            value_load_piece(other + at, more);
+    if (scale)
+        value_load_piece(scale + factors, factor);
+    if (scale)
+        value_load_piece(shift + factors, offset);
+    if (ACT == KERNEL_PRELU)
+        value_load_piece(slope + piece * PIECE, slopes);
+    const int start = (int)blockIdx.x * steps * down, end = min(s.pixels, start + steps * down);
+    for (int pixel = start + (int)threadIdx.x / pieces; pixel < end; pixel += TOGETHER * down) {
+        value_piece<T> own[TOGETHER], more[TOGETHER];
 #pragma unroll
-        for (int i = 0; i < PIECE; i++) {
-            v[i] = value_act(s.act, v[i] * factor[i] + offset[i], bend[i]);
-            if (other)
-                v[i] += more[i];
+        for (int u = 0; u < TOGETHER; u++) {
+            const size_t at = first + (size_t)(pixel + u * down) * channels;
+            if (pixel + u * down < end)
+                own[u] = *(const value_piece<T> *)(in + at);
+            if (pixel + u * down < end && other)
+                more[u] = *(const value_piece<T> *)(other + at);
         }
-        value_store_piece(out + at, v);
+#pragma unroll
+        for (int u = 0; u < TOGETHER; u++) {
+            if (pixel + u * down >= end)
+                break;
+            float v[PIECE];
+#pragma unroll
+            for (int i = 0; i < PIECE; i++) {
+                const float x = value_load(&own[u].value[i]) * factor[i] + offset[i];
+                v[i] = ACT == KERNEL_TANH ? tanhf(x)
+                                          : value_bend(x, ACT == KERNEL_PRELU ? slopes[i] : below);
+                if (other)
+                    v[i] += value_load(&more[u].value[i]);
+            }
+            value_store_piece(out + first + (size_t)(pixel + u * down) * channels, v);
+        }
     }
 }
 
@@ -89,7 +113,7 @@ __global__ void to_planes(int channels, int pixels, int pieces, enum kernel_act 
     for (int c = 0; c < PIECE; c++)
         if (piece * PIECE + c < channels) {
             fine = fine && isfinite(v[c]);
-            to[(size_t)(piece * PIECE + c) * pixels] = value_act(act, v[c], 0.0f);
+            to[(size_t)(piece * PIECE + c) * pixels] = value_act(act, v[c]);
         }
     if (!fine)
         atomicMin(bad, layer);
@@ -123,18 +147,22 @@ cudaError_t kernel_apply(const struct kernel_apply *s, const void *in, const flo
                          cudaStream_t stream)
 {
     const int pieces = kernel_channels(s->channels) / PIECE;
-    if (is_empty(s->pictures, s->channels, s->pixels) || !scale != !shift ||
-        (s->act == KERNEL_PRELU && !slope) || s->act == KERNEL_SIGMOID || pieces > WALKERS)
+    if (is_empty(s->pictures, s->channels, s->pixels) || s->pixels > MOST_PIXELS ||
+        !scale != !shift || (s->act == KERNEL_PRELU && !slope) || s->act == KERNEL_SIGMOID ||
+        pieces > THREADS)
         return cudaErrorInvalidValue;
-    const int down = WALKERS / pieces;
-    const int64_t rows = (s->pixels + down - 1) / down;
-    const int64_t most = MOST_BLOCKS / s->pictures + 1;
-    const int64_t steps = (rows + most - 1) / most;
+    const int down = THREADS / pieces;
+    const int rows = (s->pixels + down - 1) / down, most = MOST_BLOCKS / s->pictures + 1;
+    const int steps = (rows + most - 1) / most;
     const dim3 grid((unsigned)((rows + steps - 1) / steps), (unsigned)s->pictures);
     return value_with_type(s->type, [&](auto *type) {
         typedef decltype(type) P; /* T * */
-        return launch(apply<std::remove_pointer_t<P>>, grid, dim3(WALKERS), 0, stream, *s, pieces,
-                      steps, (P)in, scale, shift, slope, (P)other, (P)out);
+        typedef std::remove_pointer_t<P> T;
+        const auto kernel = s->act == KERNEL_TANH    ? apply<T, KERNEL_TANH>
+                            : s->act == KERNEL_PRELU ? apply<T, KERNEL_PRELU>
+                                                     : apply<T, KERNEL_ACT_NONE>;
+        return launch(kernel, grid, dim3(THREADS), 0, stream, *s, pieces, steps, (P)in, scale,
+                      shift, slope, (P)other, (P)out);
     });
 }
 

@@ -74,12 +74,19 @@ static __device__ __forceinline__ void value_store_pair(T *p, float first, float
     *(value_pair<T> *)p = pair;
 }
 
-static __device__ __forceinline__ float value_act(enum kernel_act act, float v, float slope)
+/* All activations that leave zero alone, without a branch: slope 1 is none, 0 ReLU. NaN stays. */
+static __device__ __forceinline__ float value_bend(float v, float slope)
+{
+    return v < 0.0f ? v * slope : v;
+}
+
+/* The others; no KERNEL_PRELU. */
+static __device__ __forceinline__ float value_act(enum kernel_act act, float v)
 {
     switch (act) {
-    case KERNEL_ACT_NONE: break;
-    case KERNEL_RELU: return fmaxf(v, 0.0f);
-    case KERNEL_PRELU: return v < 0.0f ? v * slope : v;
+    case KERNEL_ACT_NONE:
+    case KERNEL_PRELU: break;
+    case KERNEL_RELU: return value_bend(v, 0.0f);
     case KERNEL_SIGMOID: return 1.0f / (1.0f + expf(-v));
     case KERNEL_TANH: return tanhf(v);
     }

@@ -108,12 +108,15 @@ static struct model_bytes bytes_held(const void *state)
     return (struct model_bytes){.host = sizeof *s + plan_bytes(&s->plan)};
 }
 
-/* Of a convolution: as floats, fourfold where Winograd's transform may be chosen; as bf16 in whole
- * tiles, and sixteen taps where folded upsampling or phases have them. */
+/* Of a connected layer: its own where a batch norm is folded into it. Of a convolution: as floats,
+ * fourfold where Winograd's transform may be chosen; as bf16 in whole tiles, and sixteen taps where
+ * folded upsampling or phases have them. */
 static size_t weight_bytes(const struct network *network, const struct layer *l,
                            const struct backend_options *options)
 {
     const size_t channels = (size_t)view_round_up(l->c), kernel = (size_t)l->kernel;
+    if (l->kind == LAYER_CONNECTED)
+        return (size_t)tensor_count(&l->weight) * sizeof(float);
     const size_t run = kernel * (size_t)view_round_up(network->layers[l->input].c);
     if (options->precision == MODEL_BF16)
         return channels * kernel * (run + TILE_DEPTH) * sizeof(uint16_t) * (kernel == 3 ? 2 : 1);
@@ -124,22 +127,29 @@ static size_t weight_bytes(const struct network *network, const struct layer *l,
                                                  : 1);
 }
 
-/* Of the pictures between the layers not more than four are alive at a time, the scratch of
- * Winograd's transform that of another five. */
+#define THREAD_BYTES (2 << 20) /* of Winograd's transform, at most */
+
+/* Of the pictures between the layers not more than four are alive at a time; doubled ones are never
+ * written, but read as such. */
 static struct model_bytes estimate(const struct network *network,
                                    const struct backend_options *options, int batch)
 {
     struct model_bytes bytes = {.host = sizeof(struct cpu_state)};
     size_t most = 0;
+    bool folds = false;
+    for (int i = 0; i < network->count; i++)
+        folds |= network->layers[i].kind == LAYER_NORM && network->layers[i].norm == NORM_BATCH;
     for (int i = 0; i < network->count; i++) {
         const struct layer *l = &network->layers[i];
         const size_t channels = (size_t)view_round_up(l->c);
         const size_t pixels = (size_t)((l->h + 6) * (l->w + 6));
-        if (l->kind == LAYER_CONV || l->kind == LAYER_DECONV)
+        if (l->kind == LAYER_CONV || l->kind == LAYER_DECONV ||
+            (folds && l->kind == LAYER_CONNECTED))
             bytes.host += weight_bytes(network, l, options);
-        most = channels * pixels > most ? channels * pixels : most;
+        if (l->kind != LAYER_UPSAMPLE && channels * pixels > most)
+            most = channels * pixels;
     }
-    bytes.host += (options->precision == MODEL_BF16 ? 4 : 9) * most * sizeof(float);
+    bytes.host += 4 * most * sizeof(float) + (size_t)options->threads * THREAD_BYTES;
     return bytes;
 }
 

@@ -3,14 +3,17 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/installed.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_CONFIG_BYTES (1 << 20)
 #define MAX_NAME 64
@@ -98,13 +101,25 @@ static int set_value(const struct config_option *option, const char *value, cons
     return ERR_INTERNAL;
 }
 
+/* What the installation has beats a default that is not there. */
+static const char *default_of(const struct config_option *option, char path[PATH_MAX])
+{
+    const char *value = option->default_value;
+    if (option->installed && (!value || access(value, F_OK) < 0) &&
+        installed_path(option->installed, path, PATH_MAX) == 0)
+        return path;
+    return value;
+}
+
 static int load_defaults(const struct config_spec *spec, void *settings, struct err *err)
 {
     memset(settings, 0, spec->settings_size);
     for (size_t i = 0; i < spec->option_count; i++) {
         const struct config_option *option = &spec->options[i];
-        if (option->default_value) {
-            int rc = set_value(option, option->default_value, "default", settings, err);
+        char path[PATH_MAX];
+        const char *value = default_of(option, path);
+        if (value) {
+            int rc = set_value(option, value, "default", settings, err);
             if (rc < 0)
                 return rc;
         }

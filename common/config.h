@@ -46,6 +46,9 @@ struct config_option {
     const char *unit; /* "ms", "bytes"; NULL */
     const char *help; /* one line */
     char short_name;  /* 'o' allows "-o X" and "-oX" on the command line; 0: none */
+    /* A folder of the installation (installed.h), which is the default where `default_value` is
+     * none or is not there; NULL */
+    const char *installed;
 };
 
 struct config_spec {

@@ -40,7 +40,8 @@ static const struct config_option options[] = {
      "side of the square that the network sees; 0: the model's own"},
     {"no-winograd", CONFIG_BOOL, FIELD(no_winograd), "false",
      .help = "on the CPU: slower convolutions, in a quarter of the memory"},
-    {"models", CONFIG_TEXT, FIELD(models), "models", .help = "folder of manifests"},
+    {"models", CONFIG_TEXT, FIELD(models), "models",
+     .help = "folder of manifests; else the installed one", .installed = "models"},
     {"json", CONFIG_BOOL, FIELD(json), "false", .help = "a line of JSON for each batch size"},
 };
 

@@ -45,7 +45,8 @@ static const struct config_option options[] = {
     {"threads", CONFIG_INT, FIELD(threads), "0", 0, 1024, NULL, "0: every core"},
     {"no-winograd", CONFIG_BOOL, FIELD(no_winograd), "false",
      .help = "on the CPU: slower convolutions, in a quarter of the memory"},
-    {"models", CONFIG_TEXT, FIELD(models), "models", .help = "folder of manifests"},
+    {"models", CONFIG_TEXT, FIELD(models), "models",
+     .help = "folder of manifests; else the installed one", .installed = "models"},
 };
 
 static const struct config_spec spec = {

@@ -115,7 +115,7 @@ int pages_open(const struct pages_options *options, struct pages **out, struct e
         rc = add_models(pages->assets, options->models, err);
     if (rc == 0)
         rc = add_description(pages, options, err);
-    if (rc == 0 && options->folder)
+    if (rc == 0 && options->folder && options->folder[0])
         rc = read_folder(pages, options->folder, err);
     if (rc < 0)
         pages_close(&pages);

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/secret.h"
 #include "common/stop.h"
+#include "common/supervisor.h"
 #include "dispatcher/access/blocked.h"
 #include "dispatcher/access/cors.h"
 #include "dispatcher/access/keyring.h"
@@ -309,12 +310,23 @@ static void trim_memory(struct dispatcher *dispatcher, int64_t now_ms)
     malloc_trim(0);
 }
 
+static int64_t tell_supervisor(const struct dispatcher *dispatcher, int64_t now_ms)
+{
+    if (supervisor_due(now_ms))
+        supervisor_beat(now_ms, "Redis is %s; %u connections, %u event streams",
+                        dispatcher_redis_usable(dispatcher) ? "there" : "away",
+                        http_server_connections(dispatcher->server),
+                        events_sockets(dispatcher->events));
+    return supervisor_next_ms();
+}
+
 /* Does what is due; returns when the next thing will be. Redis comes last: what the others have
  * asked leaves in one write. */
 static int64_t tick(struct dispatcher *dispatcher, int64_t now_ms)
 {
     trim_memory(dispatcher, now_ms);
     int64_t next_ms = gate_tick(dispatcher->gate, now_ms);
+    next_ms = earlier(next_ms, tell_supervisor(dispatcher, now_ms));
     next_ms = earlier(next_ms, housekeeping_tick(dispatcher->housekeeping, now_ms));
     next_ms = earlier(next_ms, purge_tick(dispatcher->purge, now_ms));
     next_ms = earlier(next_ms, sweep_tick(dispatcher->sweep, now_ms));
@@ -371,6 +383,7 @@ static bool is_idle(const struct dispatcher *dispatcher, bool tidy)
 static void stop(struct dispatcher *dispatcher)
 {
     log_event(LOG_INFO, "dispatcher.stopping", NULL);
+    supervisor_stopping();
     epoll_ctl(dispatcher->epoll_fd, EPOLL_CTL_DEL, stop_fd(), NULL);
     http_server_quiesce(dispatcher->server);
     events_end_all(dispatcher->events);

@@ -6,6 +6,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/stop.h"
+#include "common/supervisor.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http/server.h"
 
@@ -58,6 +59,8 @@ static int announce(const struct dispatcher *dispatcher, const struct settings *
     if (settings->port_file)
         rc = file_write(settings->port_file, text, strlen(text), 0644, err);
     if (rc == 0)
+        supervisor_ready();
+    if (rc == 0)
         log_event(LOG_INFO, "dispatcher.ready", "port", LOG_I, (int64_t)port, "url", LOG_S,
                   dispatcher->public_url, "models", LOG_I, (int64_t)dispatcher->models.count, NULL);
     return rc;
@@ -102,6 +105,7 @@ int main(int argc, char **argv)
         log_init("dispatcher", level);
         log_gather();
         stop_init();
+        supervisor_init();
         rc = serve(&settings, &err);
     }
     if (rc < 0)

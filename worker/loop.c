@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/stop.h"
+#include "common/supervisor.h"
 #include "worker/crash.h"
 #include "worker/uptime.h"
 
@@ -39,6 +40,7 @@ static void begin_drain(struct loop *loop)
         return;
     loop->draining = true;
     loop->drain_since_ms = clock_ms();
+    supervisor_stopping();
     epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, stop_fd(), NULL);
     spot_quiet(loop->spot);
     claims_stop_waiting(loop);
@@ -181,6 +183,19 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t tell_supervisor(const struct loop *loop, int64_t now_ms)
+{
+    if (supervisor_due(now_ms))
+        supervisor_beat(now_ms, "%s; %zu jobs in hand, %llu done",
+                        loop->draining   ? "ending"
+                        : loop->retiring ? "finishing what it has"
+                        : loop->ready    ? "serving"
+                                         : "starting",
+                        roster_count(loop->pipeline->roster),
+                        (unsigned long long)atomic_load(&loop->pipeline->jobs));
+    return supervisor_next_ms();
+}
+
 static int64_t tick(struct loop *loop, int64_t now_ms)
 {
     shards_look_at_models(loop);
@@ -188,6 +203,7 @@ static int64_t tick(struct loop *loop, int64_t now_ms)
     next_ms = sooner(next_ms, claims_tick(loop, now_ms));
     next_ms = sooner(next_ms, beats_tick(loop, now_ms));
     next_ms = sooner(next_ms, drain_tick(loop, now_ms));
+    next_ms = sooner(next_ms, tell_supervisor(loop, now_ms));
     /* Last: they write what the others have queued. */
     next_ms = sooner(next_ms, redis_async_tick(loop->commands, now_ms));
     for (unsigned i = 0; i < loop->sleeper_count; i++) {

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/stop.h"
+#include "common/supervisor.h"
 #include "worker/bench.h"
 #include "worker/crash.h"
 #include "worker/inspect.h"
@@ -36,6 +37,7 @@ static int serve(int argc, char **argv)
         return report(rc, &err);
     log_init("worker", settings.texts.debug ? LOG_DEBUG : LOG_INFO);
     stop_init();
+    supervisor_init();
     crash_init(argc, argv);
     bool abandoned;
     rc = loop_run(&settings, &abandoned, &err);

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/supervisor.h"
 #include "worker/loop.h"
 #include "worker/uptime.h"
 
@@ -45,6 +46,8 @@ static void on_hello(int rc, const struct redis_reply *reply, void *data)
         loop_fail(loop, rc, &err);
         return;
     }
+    if (!loop->ready)
+        supervisor_ready();
     if (!loop->ready)
         log_event(LOG_INFO, "worker.ready", "worker", LOG_S, loop->worker_id, "models", LOG_I,
                   (int64_t)loop->view.served, "device", LOG_S,

@@ -18,6 +18,7 @@
 #include "common/secret.h"
 #include "common/smtp.h"
 #include "common/stop.h"
+#include "common/supervisor.h"
 #include "common/token.h"
 #include "common/unsubscribe.h"
 #include "common/webhook.h"
@@ -27,8 +28,10 @@
 #include "dispatcher/notifier/settings.h"
 #include "dispatcher/notifier/thumbnail.h"
 
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +43,8 @@
 #define MAX_PASSWORD 257
 /* The longest until another notifier's row is seen. */
 #define MAX_BLOCK_MS 1000
-#define DRAIN_MS 5000 /* what a stop leaves to requests under way */
+#define DRAIN_MS 5000        /* what a stop leaves to requests under way */
+#define HOOKS_STALL_MS 30000 /* a turn of the webhooks' thread takes two seconds at most */
 #define THUMBNAIL_SIDE 320
 #define THUMBNAIL_MS 5000
 
@@ -67,6 +71,8 @@ struct program {
     struct outbox_watch *watch;
     struct hook_sender *hooks;
     pthread_t hook_thread;
+    _Atomic int64_t hooks_seen_ms; /* when it began its last turn */
+    int64_t mails_sent;
 };
 
 static int open_courier(struct program *program, struct err *err)
@@ -305,6 +311,7 @@ static int wait_for_redis(struct program *program, struct outage *redis_away, st
         }
         if (err_action(rc) != ACTION_RETRY)
             return err_set(err, rc, cause.field, "%s", cause.text);
+        supervisor_beat(clock_ms(), "waiting for Redis: %s", cause.text);
         outage_begin(redis_away, &cause);
     }
     return 0;
@@ -322,6 +329,15 @@ static void wait_for_news(const struct program *program, int64_t ms)
     (void)!read(program->mail_wake, &news, sizeof news); /* not blocking */
 }
 
+/* For both threads: where the other one hangs nothing is said, which the watchdog hears. */
+static void tell_supervisor(struct program *program, bool redis_is_away)
+{
+    int64_t now_ms = clock_ms();
+    if (supervisor_due(now_ms) && now_ms - atomic_load(&program->hooks_seen_ms) < HOOKS_STALL_MS)
+        supervisor_beat(now_ms, "%" PRId64 " mails sent%s", program->mails_sent,
+                        redis_is_away ? "; Redis is away" : "");
+}
+
 static void send_mails(struct program *program)
 {
     struct outage redis_away = {"redis.away", {.base_ms = 50, .max_ms = 2000}, false};
@@ -331,6 +347,7 @@ static void send_mails(struct program *program)
     for (unsigned turn = 0; !stop_requested(); turn++) {
         struct notify_report report;
         struct err err = {0};
+        tell_supervisor(program, redis_away.told);
         int rc = notify_tick(program->notify, &program->queues[turn % shards], &report, &err);
         if (rc < 0) {
             outage_begin(&redis_away, &err);
@@ -338,6 +355,7 @@ static void send_mails(struct program *program)
         }
         outage_end(&redis_away);
         log_report(&report);
+        program->mails_sent += report.result == NOTIFY_SENT;
         if (report.everyone)
             outage_begin(&mail_away, &report.reason);
         else if (report.result == NOTIFY_SENT)
@@ -361,6 +379,7 @@ static void *send_hooks(void *argument)
     struct outage redis_away = {"webhook.redis_away", {.base_ms = 50, .max_ms = 2000}, false};
     while (!stop_requested()) {
         struct err err = {0};
+        atomic_store(&program->hooks_seen_ms, clock_ms());
         if (hook_sender_tick(program->hooks, MAX_BLOCK_MS, &err) < 0)
             hook_sender_wait(program->hooks, outage_note(&redis_away, &err));
         else
@@ -379,12 +398,15 @@ static int run(struct program *program, struct err *err)
                                 wake_fds, 2, &program->watch, err);
     if (rc < 0)
         return rc;
+    atomic_store(&program->hooks_seen_ms, clock_ms());
+    supervisor_ready();
     bool threaded = pthread_create(&program->hook_thread, NULL, send_hooks, program) == 0;
     if (threaded)
         send_mails(program);
     else
         rc = err_set(err, ERR_UNAVAILABLE, NULL, "no thread can be started");
     stop_request();
+    supervisor_stopping();
     if (threaded)
         pthread_join(program->hook_thread, NULL);
     outbox_watch_stop(&program->watch);
@@ -403,6 +425,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     log_init("notifier", LOG_INFO);
     stop_init();
+    supervisor_init();
     struct outage redis_away = {"redis.away", {.base_ms = 50, .max_ms = 2000}, false};
     if (rc == 0)
         rc = open_all(&program, &err);

@@ -15,7 +15,8 @@ from darkroom import BUILD, Lab, main, wait_until  # noqa: E402
 from workbench import DEVICE, Workbench, noise_png, weights  # noqa: E402
 
 LEASE = ("--lease-ms", "1000")
-OPTIONS = (*LEASE, "--device", DEVICE)
+# One thread: several would only wait for each other where tests run beside each other.
+OPTIONS = (*LEASE, "--device", DEVICE, "--threads", "1")
 FAULTY = BUILD / "tests" / "integration" / "faulty-worker"
 
 
@@ -73,15 +74,15 @@ class Residency(unittest.TestCase):
             self.model(name, seed=seed)
         names = ("quick", "second", "third")
         with self.lab() as lab:
-            jobs = [(name, seed, self.submit(lab, seed, name)) for seed in range(4) for name in names]
+            jobs = [(name, seed, self.submit(lab, seed, name)) for seed in range(2) for name in names]
             worker = lab.worker_start(*OPTIONS, "--batch", "4", "--memory", str(self.estimate()))
             for name, seed, job in jobs:
                 self.assertEqual(self.done(lab, job), self.bench.expected(name, noise_png(20, 20, seed)))
             loaded = re.findall(r"worker\.loaded model=(\S+)", worker.log)
             self.assertEqual(set(loaded), set(names))
             self.assertEqual(len(re.findall("worker.evicted", worker.log)), len(loaded) - 1)
-            # Each had four jobs at once: no model came more often than that.
-            self.assertLessEqual(len(loaded), 12)
+            # Each had two jobs at once: no model came more often than that.
+            self.assertLessEqual(len(loaded), 6)
 
     def estimate(self):
         """Bytes that hold one of these models and not two, read off a refusal."""
@@ -109,12 +110,18 @@ class Residency(unittest.TestCase):
     def test_a_model_whose_jobs_waited_too_long_is_loaded_before_the_others_are_done(self):
         self.model("rare", seed=2, past_due_ms=300)
         memory = str(self.estimate())
-        with self.lab("--submits-burst", "1000") as lab:
-            lab.worker_start(*OPTIONS, "--memory", memory)
-            many = [self.submit(lab, seed, "quick") for seed in range(150)]
-            job = self.submit(lab, 1, "rare")
-            lab.wait_for_state(job, "succeeded")
-            self.assertIn("queued", {lab.job(other)["state"] for other in many[-5:]})
+        with self.lab() as lab:
+            jobs = [self.submit(lab, seed, "quick") for seed in range(24)] + [self.submit(lab, 1, "rare")]
+            before = lab.redis_cli("time").split()[0]
+            # By then it has waited for longer than its model may.
+            wait_until(lambda: int(lab.redis_cli("time").split()[0]) > int(before) + 1, "a second has passed")
+            worker = lab.worker_start(*OPTIONS, "--memory", memory)
+            for job in jobs:
+                self.done(lab, job)
+            order = re.findall(r"job\.done .*model=(\S+)", worker.log)
+            # The model that is loaded goes first otherwise, as long as it has jobs.
+            self.assertEqual(order.count("rare"), 1)
+            self.assertLess(order.index("rare"), 12)
 
     # ---- models that cannot be served ----
 

@@ -85,6 +85,25 @@ int queue_workers_reply(const struct redis_reply *reply, size_t index, struct qu
     return 0;
 }
 
+void queue_busy_command(const struct queue *queue, const char *const *models, size_t count,
+                        struct redis_command *command)
+{
+    queue_begin(queue, command, &queue_script_busy);
+    for (size_t i = 0; i < count; i++)
+        redis_command_text(command, models[i]);
+}
+
+int queue_busy_reply(const struct redis_reply *reply, int index, struct queue_busy *out,
+                     struct err *err)
+{
+    size_t place = index == QUEUE_BUSY_ALL ? 1 : (size_t)index + 2;
+    if (redis_reply_count(reply) <= place)
+        return queue_bad_reply("busy", err);
+    *out = (struct queue_busy){.alive = redis_reply_int(redis_reply_at(reply, 0)),
+                               .busy = redis_reply_int(redis_reply_at(reply, place))};
+    return 0;
+}
+
 /* ---- the dead letter ------------------------------------------------------------------------- */
 
 void queue_dead_command(const struct queue *queue, int64_t offset, int64_t limit,

@@ -52,6 +52,18 @@ size_t queue_workers_count(const struct redis_reply *reply);
 int queue_workers_reply(const struct redis_reply *reply, size_t index, struct queue_worker *out,
                         struct err *err);
 
+/* How many have a job in hand: of all, and of those that serve each model. */
+struct queue_busy {
+    int64_t alive; /* all workers */
+    int64_t busy;  /* of them, or of those of the model; -1: so many jobs run that nobody counted */
+};
+void queue_busy_command(const struct queue *queue, const char *const *models, size_t count,
+                        struct redis_command *command);
+/* `index` is that of the model, or QUEUE_BUSY_ALL. */
+#define QUEUE_BUSY_ALL (-1)
+int queue_busy_reply(const struct redis_reply *reply, int index, struct queue_busy *out,
+                     struct err *err);
+
 /* ---- the dead letter ------------------------------------------------------------------------ */
 
 struct queue_dead {

@@ -29,8 +29,12 @@ int keys_slot(void)
 static const struct {
     const char *name;
     enum scope scope;
-} scopes[] = {{"submit", SCOPE_SUBMIT}, {"read", SCOPE_READ}, {"operate", SCOPE_OPERATE}};
+} scopes[] = {{"submit", SCOPE_SUBMIT},
+              {"read", SCOPE_READ},
+              {"operate", SCOPE_OPERATE},
+              {"scale", SCOPE_SCALE}};
 #define SCOPE_COUNT (sizeof scopes / sizeof scopes[0])
+#define SCOPES_ALL (SCOPE_SUBMIT | SCOPE_READ | SCOPE_OPERATE | SCOPE_SCALE)
 
 /* Of base64url. Looked at with every request, so no strspn(), which makes a table first. */
 static bool is_digit(char c)
@@ -85,12 +89,14 @@ int key_scopes_parse(const char *text, unsigned *out_scopes, struct err *err)
         size_t size = strcspn(text, " ,");
         unsigned bit = scope_of(text, size);
         if (!bit)
-            return err_set(err, ERR_INVALID, "scopes", "scopes are submit, read and operate");
+            return err_set(err, ERR_INVALID, "scopes",
+                           "scopes are submit, read, operate and scale");
         bits |= bit;
         text += size;
     }
     if (!bits)
-        return err_set(err, ERR_INVALID, "scopes", "a key needs one of submit, read and operate");
+        return err_set(err, ERR_INVALID, "scopes",
+                       "a key needs one of submit, read, operate and scale");
     *out_scopes = bits;
     return 0;
 }
@@ -155,8 +161,9 @@ int key_check(const struct key *key, struct err *err)
         return err_set(err, ERR_INVALID, "account", "an account is a and 16 hex digits");
     if (!name_is_clean(key->name))
         return err_set(err, ERR_INVALID, "name", "the name holds a control character");
-    if (key->scopes == 0 || key->scopes > (SCOPE_SUBMIT | SCOPE_READ | SCOPE_OPERATE))
-        return err_set(err, ERR_INVALID, "scopes", "a key needs one of submit, read and operate");
+    if (key->scopes == 0 || key->scopes > SCOPES_ALL)
+        return err_set(err, ERR_INVALID, "scopes",
+                       "a key needs one of submit, read, operate and scale");
     if ((unsigned)key->ceiling >= JOB_PRIORITY_COUNT)
         return err_set(err, ERR_INVALID, "priority", "must be high, normal or low");
     if (!(key->weight >= 0.01 && key->weight <= 1000))

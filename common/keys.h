@@ -38,7 +38,7 @@ int keys_slot(void);
 #define KEYS_AS_IT_WAS (-1)
 
 /* What a key permits; bits. */
-enum scope { SCOPE_SUBMIT = 1, SCOPE_READ = 2, SCOPE_OPERATE = 4 };
+enum scope { SCOPE_SUBMIT = 1, SCOPE_READ = 2, SCOPE_OPERATE = 4, SCOPE_SCALE = 8 };
 
 struct key {
     char id[KEY_ID_SIZE];

@@ -134,7 +134,7 @@ static const struct config_option erase_options[] = {
 static const struct config_option keys_create_options[] = {
     {"account", CONFIG_TEXT, AT(account), .help = "whose; default: a new account"},
     {"name", CONFIG_TEXT, AT(name), .help = "a word for lists"},
-    {"scopes", CONFIG_TEXT, AT(scopes), "submit,read", .help = "of submit, read, operate"},
+    {"scopes", CONFIG_TEXT, AT(scopes), "submit,read", .help = "of submit, read, operate, scale"},
     {"priority", CONFIG_TEXT, AT(priority), "normal",
      .help = "the highest that its jobs may have: high, normal, low"},
     {"weight", CONFIG_TEXT, AT(weight), "1", .help = "share of the GPUs; 0.01 to 1000"},

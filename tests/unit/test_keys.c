@@ -41,6 +41,8 @@ static void scopes_go_back_and_forth(void)
     CHECK_INT(bits, SCOPE_SUBMIT | SCOPE_READ | SCOPE_OPERATE);
     key_scopes_format(bits, text);
     CHECK_TEXT(text, "submit read operate");
+    CHECK_INT(key_scopes_parse("scale", &bits, NULL), 0);
+    CHECK_INT(bits, SCOPE_SCALE);
     CHECK_INT(key_scopes_parse("", &bits, NULL), ERR_INVALID);
     CHECK_INT(key_scopes_parse("reads", &bits, NULL), ERR_INVALID);
     CHECK_INT(key_scopes_parse("read;submit", &bits, NULL), ERR_INVALID);

@@ -48,6 +48,7 @@ const struct route routes[] = {
     {POST, "/v1/dead/replay", "replay_many", dead_replay_many_headers, dead_replay_many},
     {POST, "/v1/dead/{}/replay", "replay", NULL, dead_replay},
     {GET, "/v1/fleet", "fleet", NULL, fleet_get},
+    {GET, "/v1/scale", "scale", NULL, scale_get},
     {POST, "/v1/webhooks", "webhook_create", webhook_create_headers, webhook_create},
     {GET, "/v1/webhooks", "webhooks", NULL, webhook_list},
     {GET, "/v1/webhooks/{}", "webhook", NULL, webhook_get},

@@ -96,6 +96,7 @@ void operate_queues(struct dispatcher *dispatcher, struct call *call);
 void operate_pause(struct dispatcher *dispatcher, struct call *call);
 void operate_resume(struct dispatcher *dispatcher, struct call *call);
 void operate_workers(struct dispatcher *dispatcher, struct call *call);
+void scale_get(struct dispatcher *dispatcher, struct call *call);
 
 /* dead.c */
 void dead_list(struct dispatcher *dispatcher, struct call *call);

@@ -7,10 +7,10 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/events/events.h"
 #include "dispatcher/http/server.h"
-#include "dispatcher/jobs/tally.h"
 #include "dispatcher/offload.h"
 #include "dispatcher/operate/mails.h"
 #include "dispatcher/operate/metrics.h"
+#include "dispatcher/operate/signal.h"
 #include "dispatcher/routes.h"
 
 #include <stdio.h>
@@ -123,7 +123,7 @@ static int write_queue(const struct dispatcher *dispatcher, const struct queue_c
 }
 
 /* Also without Redis: then only what this process knows. */
-static void on_counters(int rc, const struct queue_counters *counters, void *data)
+static void on_signal(int rc, const struct signal_found *found, void *data)
 {
     struct call *call = data;
     struct dispatcher *dispatcher = call->dispatcher;
@@ -135,7 +135,9 @@ static void on_counters(int rc, const struct queue_counters *counters, void *dat
     if (written == 0)
         written = mails_write_metrics(dispatcher, &out);
     if (written == 0 && rc == 0)
-        written = write_queue(dispatcher, counters, &out);
+        written = write_queue(dispatcher, found->counters, &out);
+    if (written == 0 && rc == 0)
+        written = signal_write_metrics(dispatcher, found, &out);
     if (written < 0) {
         call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
     } else {
@@ -151,8 +153,8 @@ static void on_counters(int rc, const struct queue_counters *counters, void *dat
 
 void metrics_get(struct dispatcher *dispatcher, struct call *call)
 {
-    int rc = dispatcher->models.count > 0 ? tally_ask_all(dispatcher, on_counters, call)
-                                          : ERR_UNAVAILABLE;
+    int rc =
+        dispatcher->models.count > 0 ? signal_ask(dispatcher, on_signal, call) : ERR_UNAVAILABLE;
     if (rc < 0)
-        on_counters(rc, NULL, call);
+        on_signal(rc, NULL, call);
 }

@@ -10,11 +10,15 @@
 
 #define STEP_MS (1000 * SAMPLES_STEP_S)
 #define RATE_STEPS (60 / SAMPLES_STEP_S)
+/* Of arrivals: at least so many steps, unless fewer jobs than that came. */
+#define ARRIVAL_STEPS (10 / SAMPLES_STEP_S)
+#define ARRIVALS_ENOUGH 50
 
 /* What one model had at one moment. */
 struct cell {
     int64_t queued, running, oldest_ms; /* then */
-    int64_t submitted, finished;        /* since the beginning */
+    int64_t workers, slots;
+    int64_t submitted, finished; /* since the beginning */
 };
 
 /* The step n of the wall clock (n × STEP_MS since 1970) lies at n % SAMPLES_KEPT. */
@@ -71,6 +75,8 @@ void samples_put(struct samples *samples, int64_t step, const struct queue_count
             (struct cell){.queued = counters[i].queued,
                           .running = counters[i].running,
                           .oldest_ms = counters[i].oldest_ms,
+                          .workers = counters[i].workers,
+                          .slots = counters[i].slots,
                           .submitted = counters[i].submitted,
                           .finished = counters[i].succeeded + counters[i].failed};
 }
@@ -122,6 +128,58 @@ void samples_rates(const struct samples *samples, size_t model, struct samples_r
         out->submitted = (double)(to->submitted - from->submitted) / minutes;
     if (to->finished >= from->finished)
         out->finished = (double)(to->finished - from->finished) / minutes;
+}
+
+static const struct cell *cell_of(const struct samples *samples, int64_t step, size_t model)
+{
+    return &cells_of(samples, step)[model];
+}
+
+static double arrivals(const struct samples *samples, size_t model)
+{
+    int64_t last = newest(samples), from = 0;
+    if (last == 0 || clock_wall_ms() / STEP_MS - last > RATE_STEPS)
+        return -1;
+    int64_t now = cell_of(samples, last, model)->submitted;
+    for (int64_t step = last - 1; step >= last - RATE_STEPS; step--) {
+        if (!has_step(samples, step))
+            continue;
+        int64_t came = now - cell_of(samples, step, model)->submitted;
+        if (came < 0) /* emptied with its Redis */
+            break;
+        from = step;
+        if (last - step >= ARRIVAL_STEPS && came >= ARRIVALS_ENOUGH)
+            break;
+    }
+    if (from == 0)
+        return -1;
+    return (double)(now - cell_of(samples, from, model)->submitted) * 1000 /
+           (double)((last - from) * STEP_MS);
+}
+
+/* Of a step's workers those that the model had. */
+static double share(const struct cell *cell)
+{
+    if (cell->slots <= 0)
+        return 0;
+    double part = (double)cell->running / (double)cell->slots;
+    return (double)cell->workers * (part < 1 ? part : 1);
+}
+
+void samples_evidence(const struct samples *samples, size_t model, struct samples_evidence *out)
+{
+    int64_t last = newest(samples);
+    *out = (struct samples_evidence){.arrivals = arrivals(samples, model)};
+    for (int64_t step = last; last > 0 && step > last - SAMPLES_KEPT + 1; step--) {
+        if (!has_step(samples, step) || !has_step(samples, step - 1))
+            continue;
+        const struct cell *to = cell_of(samples, step, model);
+        const struct cell *from = cell_of(samples, step - 1, model);
+        if (to->queued == 0 || from->queued == 0 || to->finished < from->finished)
+            continue;
+        out->finished += to->finished - from->finished;
+        out->worker_ms += (int64_t)((share(to) + share(from)) / 2 * STEP_MS);
+    }
 }
 
 static json_t *series(const struct samples *samples, size_t model, int64_t first, int64_t last,

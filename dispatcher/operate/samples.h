@@ -43,6 +43,17 @@ struct samples_rates {
 };
 void samples_rates(const struct samples *samples, size_t model, struct samples_rates *out);
 
+/* What the size of a fleet is judged by (operate/scale.h). */
+struct samples_evidence {
+    /* Jobs a second, over the shortest time behind us in which fifty came, within ten seconds and a
+     * minute; negative: nobody knows. */
+    double arrivals;
+    /* Of all that is kept, only while jobs waited: those that ended, and the time of the workers
+     * that did them: of all workers as many as the model had of all their slots. */
+    int64_t finished, worker_ms;
+};
+void samples_evidence(const struct samples *samples, size_t model, struct samples_evidence *out);
+
 /* {"step_seconds", "from" (seconds since 1970 of the first), "count", "models": {name: {"queued",
  * "running", "submitted", "finished", "oldest_seconds"}}}, each of these an array of `count`
  * numbers and nulls. Those after `since_s` only. Owned by the caller; NULL for want of memory. */

@@ -49,6 +49,71 @@ class Operators(unittest.TestCase):
                 self.assertEqual(lab.request(method, path, token="dk_" + "A" * 43).status, 401, path)
             self.assertEqual(lab.redis_cli("exists", "{q:00}pause:test-model"), "0")
 
+    def test_an_autoscalers_key_sees_how_many_workers_are_wanted_and_nothing_else(self):
+        with Lab() as lab:
+            scaler, operator = make_key(lab, "scale"), make_key(lab, "operate")
+            for method, path in self.ROUTES:
+                self.assertEqual(lab.request(method, path, token=scaler).status, 403, path)
+            self.assertEqual(lab.get("/v1/jobs", token=scaler).status, 403)
+            self.assertEqual(lab.get("/v1/scale").status, 401)
+            self.assertEqual(lab.get("/v1/scale", token=make_key(lab, "submit,read")).status, 403)
+            for key in scaler, operator:
+                answer = lab.get("/v1/scale?model=test-model", token=key)
+                self.assertEqual((answer.status, answer.json["wanted"]), (200, 0))
+
+    def test_wanted_workers_follow_what_waits_and_never_fall_below_the_busy_ones(self):
+        with Lab() as lab, Hand(lab) as hand:
+            key = make_key(lab, "scale")
+
+            def scale(**query):
+                words = "&".join(f"{name}={value}" for name, value in query.items())
+                return lab.get(f"/v1/scale?{words}", token=key).json
+
+            self.assertEqual(scale(model="test-model"), {
+                "model": "test-model", "paused": False, "target_wait_seconds": 60, "queued": 0, "running": 0,
+                "oldest_seconds": 0, "drain_seconds": 0, "workers": 1, "busy": 0, "wanted": 0})
+            for _ in range(3):
+                lab.submit()
+            job = hand.claim()
+            one = scale(model="test-model", target_wait_s=1, start_s=0)
+            self.assertEqual((one["queued"], one["running"], one["workers"], one["busy"]), (2, 1, 1, 1))
+            cost_s = json.loads((lab.models / "test-model.json").read_text())["cost_ms"] / 1000
+            self.assertAlmostEqual(one["drain_seconds"], 2 * cost_s, places=2)
+            self.assertGreaterEqual(one["wanted"], 1)
+            self.assertGreaterEqual(scale(model="test-model", most=0)["wanted"], 1)
+            self.assertGreaterEqual(scale(model="test-model", least=4)["wanted"], 4)
+            both = scale(target_wait_s=1, start_s=0)
+            [each] = both.pop("models")
+            self.assertEqual(each["model"], "test-model")
+            self.assertEqual((both["queued"], both["running"], both["busy"]), (2, 1, 1))
+            self.assertEqual(both["wanted"], each["wanted"])
+            text = lab.get("/metrics").body.decode()
+            self.assertIn('darkroom_scale_busy_workers{model="test-model"} 1\n', text)
+            self.assertIn('darkroom_scale_wanted_workers{model="test-model"} ', text)
+            self.assertIn('darkroom_scale_drain_seconds{model="test-model"} ', text)
+            hand.complete(job)
+            self.assertEqual(scale(model="test-model")["busy"], 0)
+
+    def test_a_paused_model_wants_nobody(self):
+        with Lab() as lab:
+            key, scaler = make_key(lab, "operate"), make_key(lab, "scale")
+            lab.submit()
+            self.assertEqual(lab.get("/v1/scale?model=test-model", token=scaler).json["wanted"], 1)
+            self.assertIsNone(lab.get("/v1/scale?model=test-model", token=scaler).json["drain_seconds"])
+            lab.request("POST", "/v1/queues/test-model/pause", token=key)
+            paused = lab.get("/v1/scale?model=test-model&least=2", token=scaler).json
+            self.assertEqual((paused["wanted"], paused["paused"], paused["queued"]), (0, True, 1))
+
+    def test_a_scale_that_makes_no_sense_is_refused(self):
+        with Lab() as lab:
+            key = make_key(lab, "scale")
+            for model in "nothing", "", "x" * 300:
+                self.assertEqual(lab.get(f"/v1/scale?model={model}", token=key).status, 404, model)
+            for query in ("target_wait_s=0", "target_wait_s=86401", "target_wait_s=x", "start_s=-1", "least=-1",
+                          "most=100001", "least=5&most=4", "target_wait_s=1.5", "least="):
+                answer = lab.get(f"/v1/scale?{query}", token=key)
+                self.assertEqual((answer.status, answer.code), (422, "invalid"), query)
+
     def test_a_paused_model_is_served_again_once_it_is_resumed(self):
         with Lab() as lab, Hand(lab) as hand:
             key = make_key(lab, "operate")

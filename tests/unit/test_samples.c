@@ -152,6 +152,76 @@ static void counters_that_go_back_have_no_rate(void)
     samples_destroy(&samples);
 }
 
+static void put_loaded(int64_t step, int64_t queued, int64_t running, int64_t finished)
+{
+    const struct queue_counters counters[2] = {{.queued = queued,
+                                                .running = running,
+                                                .submitted = finished,
+                                                .succeeded = finished,
+                                                .workers = 3,
+                                                .slots = 12}};
+    samples_put(samples, step, counters);
+}
+
+static void a_workers_time_counts_only_while_jobs_wait(void)
+{
+    struct samples_evidence evidence;
+    begin();
+    put_loaded(now - 5, 0, 12, 0);
+    put_loaded(now - 4, 9, 12, 100); /* nothing waited before */
+    put_loaded(now - 3, 9, 12, 130);
+    put_loaded(now - 2, 9, 4, 140); /* as if another model had two thirds of their slots */
+    put_loaded(now, 9, 4, 900);     /* the step before is not known */
+    samples_evidence(samples, 0, &evidence);
+    CHECK_INT(evidence.finished, 40);
+    CHECK_INT(evidence.worker_ms, 15000 + 10000);
+    samples_evidence(samples, 1, &evidence);
+    CHECK_INT(evidence.finished, 0);
+    CHECK_INT(evidence.worker_ms, 0);
+    samples_destroy(&samples);
+}
+
+static void arrivals_are_of_the_shortest_time_in_which_enough_came(void)
+{
+    struct samples_evidence evidence;
+    begin();
+    samples_evidence(samples, 0, &evidence);
+    CHECK(evidence.arrivals < 0);
+    put_loaded(now, 0, 0, 1000);
+    samples_evidence(samples, 0, &evidence);
+    CHECK(evidence.arrivals < 0);
+    put_loaded(now - 13, 0, 0, 0); /* more than a minute ago */
+    put_loaded(now - 12, 0, 0, 970);
+    samples_evidence(samples, 0, &evidence);
+    CHECK(evidence.arrivals == 30.0 / 60);
+    put_loaded(now - 6, 0, 0, 980);
+    put_loaded(now - 4, 0, 0, 985);
+    samples_evidence(samples, 0, &evidence);
+    CHECK(evidence.arrivals == 30.0 / 60);
+    put_loaded(now - 4, 0, 0, 940); /* and more came before: never mind */
+    samples_evidence(samples, 0, &evidence);
+    CHECK(evidence.arrivals == 3);
+    put_loaded(now - 1, 0, 0, 900); /* ten seconds at least */
+    samples_evidence(samples, 0, &evidence);
+    CHECK(evidence.arrivals == 3);
+    samples_destroy(&samples);
+}
+
+static void arrivals_of_long_ago_or_of_another_redis_are_none(void)
+{
+    struct samples_evidence evidence;
+    begin();
+    put_loaded(now - 20, 0, 0, 0);
+    put_loaded(now - 18, 0, 0, 100);
+    samples_evidence(samples, 0, &evidence);
+    CHECK(evidence.arrivals < 0);
+    put_loaded(now - 4, 0, 0, 100);
+    put_loaded(now, 0, 0, 3);
+    samples_evidence(samples, 0, &evidence);
+    CHECK(evidence.arrivals < 0);
+    samples_destroy(&samples);
+}
+
 int main(void)
 {
     RUN(nothing_is_known_at_first);
@@ -161,5 +231,8 @@ int main(void)
     RUN(what_is_too_old_is_not_shown);
     RUN(rates_are_of_the_last_minute_or_what_is_known_of_it);
     RUN(counters_that_go_back_have_no_rate);
+    RUN(a_workers_time_counts_only_while_jobs_wait);
+    RUN(arrivals_are_of_the_shortest_time_in_which_enough_came);
+    RUN(arrivals_of_long_ago_or_of_another_redis_are_none);
     return check_report();
 }

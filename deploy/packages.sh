@@ -18,7 +18,7 @@ PACKAGES_RUN=(gcc libc6-dev meson ninja-build pkg-config python3-minimal
 # PyTorch as the independent reference.
 PACKAGES_TEST=(git g++ clang libclang-rt-14-dev clang-format cppcheck lua5.1 curl openssl
     chromium fonts-wqy-microhei libheif-examples python3-aiosmtpd python3-jsonschema jq uuid-runtime python3-torch python3-numpy python3-h5py python3-pil
-    exiv2 radosgw ceph-mon ceph-osd ceph-common)
+    exiv2 radosgw ceph-mon ceph-osd ceph-common systemd nginx-light)
 
 packages_missing() {
     local package installed

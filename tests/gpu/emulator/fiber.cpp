@@ -87,8 +87,12 @@ void fiber::start(void (*entry)())
 #endif
     }
 #ifdef __SANITIZE_ADDRESS__
-    // What an abandoned call left poisoned is no concern of the next.
-    __asan_unpoison_memory_region(stack, STACK_BYTES);
+    // The calls that it stood in are abandoned, and what they left poisoned is no concern of the
+    // next. After a bad access it stood on the signal handler's stack.
+    char *left = static_cast<char *>(stack_pointer);
+    if (left < stack || left > stack + STACK_BYTES)
+        left = stack;
+    __asan_unpoison_memory_region(left, (size_t)(stack + STACK_BYTES - left));
     sanitizer = nullptr;
 #endif
     // As if begin() were about to be returned to: six registers, its address, an aligned stack.

@@ -173,6 +173,14 @@ static void a_layer_that_gives_nan_is_named(void)
     CHECK_INT(backend_cuda.run(state, 1, n.input, out, &err), ERR_CORRUPT);
     CHECK_HAS(err.text, n.network.layers[norm].name);
     CHECK_TEXT(err.field, n.network.layers[norm].name);
+    backend_cuda.close(state);
+    /* one that only a ReLU follows, which must not make 0 of it */
+    ((float *)(uintptr_t)conv->weight.data)[7] = 0;
+    conv = &n.network.layers[n.network.layers[n.network.attention].input];
+    ((float *)(uintptr_t)conv->weight.data)[0] = NAN;
+    state = open_network(&n.network, &in_f16);
+    err = (struct err){0};
+    CHECK_INT(backend_cuda.run(state, 1, n.input, out, &err), ERR_CORRUPT);
     free(out);
     backend_cuda.close(state);
     networks_fini(&n);

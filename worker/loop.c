@@ -204,6 +204,8 @@ static int64_t tick(struct loop *loop, int64_t now_ms)
     next_ms = sooner(next_ms, beats_tick(loop, now_ms));
     next_ms = sooner(next_ms, drain_tick(loop, now_ms));
     next_ms = sooner(next_ms, tell_supervisor(loop, now_ms));
+    next_ms =
+        sooner(next_ms, guard_tick(&loop->guard, roster_count(loop->pipeline->roster) > 0, now_ms));
     /* Last: they write what the others have queued. */
     next_ms = sooner(next_ms, redis_async_tick(loop->commands, now_ms));
     for (unsigned i = 0; i < loop->sleeper_count; i++) {
@@ -349,12 +351,16 @@ int loop_run(const struct settings *settings, bool *out_abandoned, struct err *e
     loop->epoll_fd = -1;
     id_worker_create(loop->worker_id);
     crash_arm(loop->worker_id);
+    loop->guard = (struct guard){.program = settings->texts.guard_command,
+                                 .worker = loop->worker_id,
+                                 .idle_ms = settings->guard_idle_s * 1000};
     redis_command_init(&loop->command, QUEUE_COMMAND_MAX);
 
     int rc = build(loop, err);
     if (rc == 0) {
         int64_t before_us = pipeline_thread_cpu_us();
         run(loop);
+        guard_stop(&loop->guard);
         int64_t loop_us = pipeline_thread_cpu_us() - before_us;
         rc = loop->rc;
         if (rc < 0)

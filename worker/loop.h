@@ -19,6 +19,7 @@
 #include "common/queue_worker.h"
 #include "common/redis.h"
 #include "common/redis_async.h"
+#include "worker/guard.h"
 #include "worker/pipeline.h"
 #include "worker/spot.h"
 
@@ -77,6 +78,7 @@ struct loop {
     struct residency *residency; /* owned */
     struct pipeline *pipeline;   /* owned */
     struct spot *spot;           /* owned; NULL: off */
+    struct guard guard;
     char worker_id[ID_NAME_SIZE];
     const char *models[QUEUE_MODELS_MAX]; /* names, borrowed from the residency */
     struct residency_view view;           /* which of them stand for what, as of the last look */

@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/queue.h"
 #include "common/redis_options.h"
+#include "worker/guard.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -45,6 +46,10 @@ static const struct config_option options[] = {
     {"uploaders", CONFIG_INT, FIELD(uploaders), "2", 1, 64, "threads", "that encode and upload"},
     {"lease-ms", CONFIG_INT, FIELD(lease_ms), "30000", 200, 3600000, "ms",
      "a job goes to another worker after so long without a heartbeat"},
+    {"guard-command", CONFIG_TEXT, FIELD(texts.guard_command), NULL,
+     .help = "program that is told busy or idle, and our id: protects from being scaled in"},
+    {"guard-idle-s", CONFIG_INT, FIELD(guard_idle_s), "10", 0, 3600, "s",
+     "without a job until idle is told"},
     {"spot", CONFIG_TEXT, FIELD(texts.spot), "off",
      .help = "who says that this machine is taken away: aws, gcp, azure, file, command or off"},
     {"spot-endpoint", CONFIG_TEXT, FIELD(texts.spot_endpoint), "http://169.254.169.254",
@@ -148,6 +153,8 @@ int settings_load(int argc, char **argv, struct settings *out_settings, enum con
                       sizeof out_settings->grants_url, err);
     if (rc == 0)
         rc = read_spot(out_settings, err);
+    if (rc == 0)
+        rc = guard_check(out_settings->texts.guard_command, err);
     if (rc == 0)
         rc = model_device_parse(texts->device, &out_settings->device, err);
     if (rc == 0)

@@ -26,6 +26,7 @@ struct settings_texts {
     char *models;
     struct config_list model;
     char *device, *precision;
+    char *guard_command;
     char *spot, *spot_endpoint, *spot_file, *spot_command;
     bool debug;
 };
@@ -39,6 +40,7 @@ struct settings {
     int64_t fetchers, uploaders;
     int64_t threads;
     int64_t memory; /* bytes that loaded models may take; 0: a share of what there is */
+    int64_t guard_idle_s;
     int64_t spot_poll_ms;
     bool spot_rebalance, spot_acknowledge;
 

@@ -71,6 +71,36 @@ class Spot(unittest.TestCase):
         before = self.cloud.asked()
         wait_until(lambda: self.cloud.asked() >= before + times, "another look")
 
+    # ---- what protects a busy one ----
+
+    def test_a_program_hears_when_it_is_busy_and_when_it_is_idle(self):
+        program, heard = pathlib.Path(self.folder.name) / "guard", pathlib.Path(self.folder.name) / "heard"
+        program.write_text(f'#!/bin/sh\necho "$@" >> {heard}\n')
+        program.chmod(0o700)
+        self.worker(*QUICK, "--guard-command", program, "--guard-idle-s", "1")
+        words = []
+
+        def hears(word):
+            words.append(word)
+            wait_until(lambda: heard.exists() and [line.split()[0] for line in heard.read_text().splitlines()] == words,
+                       f"{words}")
+
+        hears("idle")
+        self.done(self.submit())
+        hears("busy")
+        hears("idle")
+        [worker] = self.lab.redis_cli("zrange", "{q:00}workers", "0", "-1").split()
+        self.assertEqual({line.split()[1] for line in heard.read_text().splitlines()}, {worker})
+
+    def test_a_guard_that_cannot_be_run_is_refused_at_the_start(self):
+        for program in "guard", "/nowhere/guard":
+            result = subprocess.run([str(WORKER), "--redis", self.lab.redis_url, "--dispatcher", self.lab.url,
+                                     "--models", str(self.bench.models), "--worker-token-file",
+                                     str(self.lab.worker_token_file), "--guard-command", program],
+                                    capture_output=True, text=True, timeout=DEADLINE_S)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn("guard-command", result.stderr)
+
     # ---- what a notice does ----
 
     def test_each_cloud_s_notice_ends_the_worker(self):

@@ -30,6 +30,7 @@ def expected():
     names |= {f"share/darkroom/examples/{name}.conf" for name in DAEMONS}
     names |= {"share/darkroom/redis/redis.conf", "share/darkroom/redis/users.acl",
               "share/doc/darkroom/LICENSE", "share/doc/darkroom/README.md"}
+    names |= {"share/darkroom/nginx/darkroom.conf", "share/darkroom/nginx/upstream.conf"}
     names |= {f"lib/systemd/system/{name}" for name in (
         "darkroom.target", "darkroom-dispatcher@.service", "darkroom-notifier.service", "darkroom-worker.service")}
     names |= {"lib/sysusers.d/darkroom.conf", "lib/tmpfiles.d/darkroom.conf"}

@@ -15,10 +15,10 @@ PACKAGES_RUN=(gcc libc6-dev meson ninja-build pkg-config python3-minimal
     redis-server redis-tools ca-certificates nodejs npm)
 
 # What the tests need beyond that: compilers and checkers, a browser, an SMTP and an S3 server,
-# PyTorch as the independent reference.
+# Prometheus' promtool, PyTorch as the independent reference.
 PACKAGES_TEST=(git g++ clang libclang-rt-14-dev clang-format cppcheck lua5.1 curl openssl
     chromium fonts-wqy-microhei libheif-examples python3-aiosmtpd python3-jsonschema jq uuid-runtime python3-torch python3-numpy python3-h5py python3-pil
-    exiv2 radosgw ceph-mon ceph-osd ceph-common systemd nginx-light)
+    exiv2 prometheus radosgw ceph-mon ceph-osd ceph-common systemd nginx-light)
 
 packages_missing() {
     local package installed
@@ -44,11 +44,13 @@ packages_as_root() {
 
 # Debian starts a server when it installs one. Ours start their own on a socket of their own, so
 # nothing may be left behind on port 6379: services are held back during the installation, and a
-# Redis that came with it is not enabled for the next boot either. A policy that was there before
+# Redis or Prometheus that came with it is not enabled for the next boot either. A policy that was there before
 # comes back, however the installation ends: hence the subshell with its own trap.
 packages_install_quietly() (
-    guard=/usr/sbin/policy-rc.d kept=/usr/sbin/policy-rc.d.darkroom-kept had_redis='' status=0
+    guard=/usr/sbin/policy-rc.d kept=/usr/sbin/policy-rc.d.darkroom-kept had_redis='' had_prometheus=''
+    status=0
     dpkg-query -W redis-server >/dev/null 2>&1 && had_redis=yes
+    dpkg-query -W prometheus >/dev/null 2>&1 && had_prometheus=yes
     trap 'packages_as_root rm -f "$guard"
           [ ! -e "$kept" ] || packages_as_root mv "$kept" "$guard"' EXIT
     [ ! -e "$guard" ] || packages_as_root mv "$guard" "$kept"
@@ -56,11 +58,11 @@ packages_install_quietly() (
     packages_as_root chmod 755 "$guard"
     packages_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
         --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" || status=$?
-    if [ -z "$had_redis" ]; then
-        # What `systemctl disable` removes; by hand, for a system that has no systemd yet.
-        packages_as_root rm -f /etc/systemd/system/redis.service \
-            /etc/systemd/system/multi-user.target.wants/redis-server.service
-    fi
+    # What `systemctl disable` removes; by hand, for a system that has no systemd yet.
+    [ -n "$had_redis" ] || packages_as_root rm -f /etc/systemd/system/redis.service \
+        /etc/systemd/system/multi-user.target.wants/redis-server.service
+    [ -n "$had_prometheus" ] || packages_as_root rm -f \
+        /etc/systemd/system/multi-user.target.wants/prometheus.service
     exit "$status"
 )
 

@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/secret.h"
 #include "common/stop.h"
 #include "common/supervisor.h"
@@ -21,7 +22,7 @@
 #include "dispatcher/jobs/enqueue.h"
 #include "dispatcher/jobs/forecast.h"
 #include "dispatcher/offload.h"
-#include "dispatcher/operate/metrics.h"
+#include "dispatcher/operate/measures.h"
 #include "dispatcher/operate/samples.h"
 #include "dispatcher/operate/stats.h"
 #include "dispatcher/pages/pages.h"
@@ -278,7 +279,7 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
     if (rc == 0)
         rc = throttle_create(dispatcher, &dispatcher->limits);
     if (rc == 0)
-        rc = metrics_create(&dispatcher->metrics);
+        rc = measures_create(&dispatcher->metrics);
     if (rc == 0)
         rc = stats_create(&dispatcher->stats);
     if (rc == 0)

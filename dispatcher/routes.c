@@ -8,7 +8,7 @@
 #include "dispatcher/compat/selfie2anime.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/http/server.h"
-#include "dispatcher/operate/metrics.h"
+#include "dispatcher/operate/measures.h"
 #include "dispatcher/pages/pages.h"
 #include "dispatcher/pages/submit_form.h"
 
@@ -183,7 +183,7 @@ static void on_done(void *context, struct exchange *exchange, unsigned status, i
     const char *route = call && call->match.route ? call->match.route->name : "none";
     char trace[TRACE_ID_SIZE];
     trace_id_of(exchange_header(exchange, "traceparent"), trace);
-    metrics_count_request(dispatcher->metrics, route, status, ms);
+    measures_count_request(dispatcher->metrics, route, status, ms);
     log_event(LOG_DEBUG, "http.request", "route", LOG_S, route, "method", LOG_S,
               exchange_method_name(exchange), "status", LOG_I, (int64_t)status, "ms", LOG_I, ms,
               trace[0] ? "trace" : NULL, LOG_S, trace, NULL);

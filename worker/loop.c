@@ -4,9 +4,12 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/metrics.h"
+#include "common/metrics_server.h"
 #include "common/stop.h"
 #include "common/supervisor.h"
 #include "worker/crash.h"
+#include "worker/measures.h"
 #include "worker/uptime.h"
 
 #include <errno.h>
@@ -286,6 +289,31 @@ static int open_models(struct loop *loop, struct err *err)
     return rc;
 }
 
+/* Called by the metrics server's thread. */
+static void refresh_metrics(void *context)
+{
+    struct loop *loop = context;
+    measures_jobs_held(loop->metrics, roster_count(loop->pipeline->roster),
+                       pipeline_capacity(loop->settings, loop->residency));
+}
+
+static int open_metrics(struct loop *loop, struct err *err)
+{
+    const char *address = loop->settings->texts.metrics;
+    if (!address)
+        return 0;
+    int rc = measures_create(&loop->metrics);
+    if (rc == 0)
+        rc = metrics_server_start(address, loop->metrics, refresh_metrics, loop,
+                                  &loop->metrics_server, err);
+    if (rc < 0)
+        return rc;
+    loop->pipeline->metrics = loop->metrics;
+    log_event(LOG_INFO, "worker.metrics", "port", LOG_I,
+              (int64_t)metrics_server_port(loop->metrics_server), NULL);
+    return 0;
+}
+
 static int build(struct loop *loop, struct err *err)
 {
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -298,6 +326,8 @@ static int build(struct loop *loop, struct err *err)
     if (rc == 0)
         rc = pipeline_start(loop->settings, loop->residency, loop->queues, loop->worker_id,
                             &loop->pipeline, err);
+    if (rc == 0)
+        rc = open_metrics(loop, err);
     if (rc == 0)
         rc = spot_start(&loop->settings->spot, &loop->spot, err);
     if (rc == 0 && loop->spot)
@@ -329,6 +359,7 @@ static void log_cpu(struct loop *loop, int64_t loop_us)
 
 static void destroy(struct loop *loop)
 {
+    metrics_server_stop(&loop->metrics_server);
     if (loop->pipeline)
         pipeline_drain(loop->pipeline);
     pipeline_destroy(&loop->pipeline);
@@ -336,6 +367,7 @@ static void destroy(struct loop *loop)
     shards_close(loop);
     redis_command_fini(&loop->command);
     residency_destroy(&loop->residency);
+    metrics_destroy(&loop->metrics);
     if (loop->epoll_fd >= 0)
         close(loop->epoll_fd);
     free(loop);

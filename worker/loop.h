@@ -70,14 +70,19 @@ struct shard {
     bool release_asked;
 };
 
+struct metrics;
+struct metrics_server;
+
 struct loop {
     const struct settings *settings; /* borrowed */
     struct queue queues[QUEUE_SHARDS_MAX];
     struct shard *shards; /* owned */
     unsigned shard_count;
-    struct residency *residency; /* owned */
-    struct pipeline *pipeline;   /* owned */
-    struct spot *spot;           /* owned; NULL: off */
+    struct residency *residency;           /* owned */
+    struct pipeline *pipeline;             /* owned */
+    struct spot *spot;                     /* owned; NULL: off */
+    struct metrics *metrics;               /* owned; NULL: off, and then no server either */
+    struct metrics_server *metrics_server; /* owned */
     struct guard guard;
     char worker_id[ID_NAME_SIZE];
     const char *models[QUEUE_MODELS_MAX]; /* names, borrowed from the residency */

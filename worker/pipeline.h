@@ -35,6 +35,7 @@
 #include <stdint.h>
 
 struct http_client;
+struct metrics;
 struct pipeline;
 
 enum stage { STAGE_GRANT, STAGE_FETCH, STAGE_LOAD, STAGE_INFER, STAGE_DELIVER, STAGE_COUNT };
@@ -53,6 +54,7 @@ struct pipeline {
     const struct queue *queues; /* one for each shard */
     const char *worker_id;
     struct residency *residency; /* borrowed */
+    struct metrics *metrics;     /* borrowed; NULL: nobody asks. Set before the first task enters */
 
     struct roster *roster;           /* owned */
     struct ring *rings[STAGE_COUNT]; /* owned: what waits for each stage; not of STAGE_LOAD */

@@ -63,6 +63,8 @@ static const struct config_option options[] = {
      .help = "AWS: a rebalance recommendation ends the worker once it has finished its jobs"},
     {"spot-acknowledge", CONFIG_BOOL, FIELD(spot_acknowledge), "true",
      .help = "Azure: when done, say that the machine may go; false where workers share one"},
+    {"metrics", CONFIG_TEXT, FIELD(texts.metrics), NULL,
+     .help = "HOST:PORT where Prometheus fetches /metrics; off unless given"},
     {"debug", CONFIG_BOOL, FIELD(texts.debug), "false", .help = "log more"},
 };
 

@@ -28,6 +28,7 @@ struct settings_texts {
     char *device, *precision;
     char *guard_command;
     char *spot, *spot_endpoint, *spot_file, *spot_command;
+    char *metrics;
     bool debug;
 };
 

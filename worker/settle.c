@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "worker/measures.h"
 #include "worker/pipeline.h"
 
 #include <stdio.h>
@@ -126,18 +127,24 @@ static void log_times(const struct task *task, enum log_level level, const char 
               trace[0] ? "trace" : NULL, LOG_S, trace, NULL);
 }
 
-static void log_ending(const struct task *task, enum ending ending, const struct answer *answer)
+static void note_ending(const struct pipeline *pipeline, const struct task *task,
+                        enum ending ending, const struct answer *answer)
 {
     bool refused = answer->verdict == QUEUE_LOST || answer->verdict == QUEUE_CANCELLED;
-    if (ending == END_DROP || refused)
+    if (ending == END_DROP || refused) {
         log_times(task, LOG_DEBUG, "job.dropped", refused ? "refused" : NULL);
-    else if (ending == END_COMPLETE)
+        measures_job(pipeline->metrics, task, "dropped");
+    } else if (ending == END_COMPLETE) {
         log_times(task, LOG_INFO, "job.done", NULL);
-    else if (ending == END_RELEASE)
+        measures_job(pipeline->metrics, task, "done");
+    } else if (ending == END_RELEASE) {
         log_times(task, LOG_INFO, "job.released", NULL);
-    else
-        log_times(task, LOG_WARN, answer->state == JOB_DELAYED ? "job.retry" : "job.failed",
-                  task->err.text);
+        measures_job(pipeline->metrics, task, "released");
+    } else {
+        bool retry = answer->state == JOB_DELAYED;
+        log_times(task, LOG_WARN, retry ? "job.retry" : "job.failed", task->err.text);
+        measures_job(pipeline->metrics, task, retry ? "retry" : "failed");
+    }
 }
 
 void settle(struct pipeline *pipeline, struct redis *redis, struct task *task)
@@ -156,9 +163,10 @@ void settle(struct pipeline *pipeline, struct redis *redis, struct task *task)
         /* Nothing more can be done here: the lease brings the job back. */
         log_event(LOG_ERROR, "job.unsettled", "job", LOG_S, task->public_id, "code", LOG_S,
                   err_name(rc), "error", LOG_S, err.text, NULL);
+        measures_job(pipeline->metrics, task, "unsettled");
         return;
     }
-    log_ending(task, ending, &answer);
+    note_ending(pipeline, task, ending, &answer);
     if (ending == END_COMPLETE && (answer.verdict == QUEUE_OK || answer.verdict == QUEUE_AGAIN))
         atomic_fetch_add(&pipeline->jobs, 1);
 }

@@ -3,7 +3,7 @@
 
 #include "common/clock.h"
 #include "common/err.h"
-#include "dispatcher/http/listen.h"
+#include "common/listen.h"
 #include "dispatcher/http/uri.h"
 
 #include <stdlib.h>
@@ -274,7 +274,7 @@ int http_server_open(const struct http_server_options *options,
         rc = err_set_errno(err, NULL, "epoll");
         goto out;
     }
-    if ((rc = http_listen(options->listen, &listen_fd, &server->port, err)) < 0)
+    if ((rc = listen_open("listen", options->listen, &listen_fd, &server->port, err)) < 0)
         goto out;
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, server,

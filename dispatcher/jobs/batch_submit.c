@@ -23,6 +23,7 @@
 #include "dispatcher/jobs/batch_build.h"
 #include "dispatcher/jobs/disowned.h"
 #include "dispatcher/offload.h"
+#include "dispatcher/operate/measures.h"
 #include "dispatcher/pages/page.h"
 #include "dispatcher/routes.h"
 
@@ -295,6 +296,7 @@ static void on_stored(void *task)
     }
     log_event(LOG_WARN, "store.failed", "batch", LOG_S, batch->build.batch_id, "code", LOG_S,
               err_name(batch->rc), "detail", LOG_S, batch->refusal.err.text, NULL);
+    measures_count_store_failure(batch->call->dispatcher->metrics);
     give_up(batch);
     call_refuse(batch->call, PROBLEM_UNAVAILABLE, "the pictures cannot be stored");
 }

@@ -36,6 +36,7 @@
 #include "dispatcher/jobs/job_hook.h"
 #include "dispatcher/jobs/job_mail.h"
 #include "dispatcher/offload.h"
+#include "dispatcher/operate/measures.h"
 #include "dispatcher/pages/page.h"
 #include "dispatcher/pages/submit_form.h"
 #include "dispatcher/routes.h"
@@ -233,6 +234,7 @@ static void on_stored(void *task)
     } else {
         log_event(LOG_WARN, "store.failed", "job", LOG_S, submission->public_id, "code", LOG_S,
                   err_name(submission->rc), "detail", LOG_S, submission->refusal.err.text, NULL);
+        measures_count_store_failure(dispatcher->metrics);
         /* Half an upload may have arrived. */
         forget_input(dispatcher, submission);
         release(submission);

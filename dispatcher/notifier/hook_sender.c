@@ -13,6 +13,7 @@
 #include "common/trace.h"
 #include "common/webhook_endpoint.h"
 #include "dispatcher/notifier/hook_event.h"
+#include "dispatcher/notifier/measures.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -39,6 +40,7 @@ struct delivery {
     char flow[JOB_FLOW_SIZE];
     int attempts; /* before this one */
     int status;
+    int64_t begin_ms;            /* of the request */
     char trace[TRACE_TEXT_SIZE]; /* of this request; "": the job is part of none */
     char reason[MAX_REASON];
     struct endpoint *endpoint; /* owned; NULL where the job brought the URL */
@@ -133,6 +135,9 @@ static void on_answer(int rc, const struct http_response *response, const struct
         link = &(*link)->next;
     *link = delivery->next;
     delivery->status = response->status;
+    if (rc != ERR_CANCELLED)
+        notifier_measures_request(delivery->sender->options.metrics, response->status,
+                                  clock_ms() - delivery->begin_ms);
     if (rc < 0)
         snprintf(delivery->reason, sizeof delivery->reason, "%s", err->text);
     /* The status counts: how an answer goes on behind 2xx is the receiver's own business. */
@@ -161,6 +166,7 @@ static void log_outcome(const struct delivery *delivery, enum queue_verdict verd
     const char *event = verdict == QUEUE_LOST ? "webhook.gone"
                         : dead                ? "webhook.refused"
                                               : events[delivery->outcome.outcome];
+    notifier_measures_webhook(delivery->sender->options.metrics, event + sizeof "webhook." - 1);
     log_event(dead ? LOG_WARN : LOG_INFO, event, "job", LOG_S, delivery->public_id, "webhook",
               LOG_S, delivery->notify_id, "attempt", LOG_I, (int64_t)delivery->attempts + 1,
               "status", LOG_I, (int64_t)delivery->status, "wait_ms", LOG_I,
@@ -311,6 +317,7 @@ static int post(struct delivery *delivery, const struct letter *letter, const st
                                          .body_size = event->size};
     rc = http_pool_send(delivery->sender->pool, &request, MAX_ANSWER, on_answer, delivery, err);
     if (rc == 0) {
+        delivery->begin_ms = clock_ms();
         delivery->next = delivery->sender->sent;
         delivery->sender->sent = delivery;
     }

@@ -19,6 +19,7 @@
 
 struct err;
 struct hook_sender;
+struct metrics;
 struct network_set;
 struct queue;
 struct redis;
@@ -33,6 +34,7 @@ struct hook_sender_options {
     const struct network_set *allowed; /* internal addresses that may be called all the same */
     const char *ca_file;               /* certificates to trust; NULL: the system's */
     const char *public_url;            /* without a slash at its end */
+    struct metrics *metrics;           /* NULL: nobody asks */
     int wake_fd;        /* an eventfd that is written when there may be something new; -1: none */
     int64_t timeout_ms; /* of one request */
     int64_t lease_ms;   /* of a row: longer than the timeout */

@@ -13,6 +13,8 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/manifest.h"
+#include "common/metrics.h"
+#include "common/metrics_server.h"
 #include "common/network.h"
 #include "common/queue_outbox.h"
 #include "common/secret.h"
@@ -23,6 +25,7 @@
 #include "common/unsubscribe.h"
 #include "common/webhook.h"
 #include "dispatcher/notifier/hook_sender.h"
+#include "dispatcher/notifier/measures.h"
 #include "dispatcher/notifier/notify.h"
 #include "dispatcher/notifier/outbox_watch.h"
 #include "dispatcher/notifier/settings.h"
@@ -70,6 +73,8 @@ struct program {
     int mail_wake, hook_wake; /* eventfds */
     struct outbox_watch *watch;
     struct hook_sender *hooks;
+    struct metrics *metrics; /* NULL: nobody asks */
+    struct metrics_server *metrics_server;
     pthread_t hook_thread;
     _Atomic int64_t hooks_seen_ms; /* when it began its last turn */
     int64_t mails_sent;
@@ -138,6 +143,7 @@ static int open_hooks(struct program *program, struct err *err)
         .allowed = &program->webhook_allow,
         .ca_file = settings->webhook_ca_file,
         .public_url = settings->public_url,
+        .metrics = program->metrics,
         .wake_fd = program->hook_wake,
         .timeout_ms = settings->webhook_timeout_ms,
         .lease_ms = settings->webhook_lease_ms,
@@ -180,6 +186,7 @@ static int open_mails(struct program *program, struct err *err)
         .sender = &program->sender,
         .courier = &program->courier,
         .thumbnailer = program->thumbnailer,
+        .metrics = program->metrics,
         .public_url = settings->public_url,
         .per_address_hour = settings->per_address_hour,
         .quota_hour = settings->quota_hour,
@@ -189,6 +196,20 @@ static int open_mails(struct program *program, struct err *err)
         .retry_ms = settings->retry_ms,
     };
     return rc == 0 ? notify_create(&mails, &program->notify, err) : rc;
+}
+
+static int open_metrics(struct program *program, struct err *err)
+{
+    if (!program->settings.metrics)
+        return 0;
+    int rc = notifier_measures_create(&program->metrics);
+    if (rc == 0)
+        rc = metrics_server_start(program->settings.metrics, program->metrics, NULL, NULL,
+                                  &program->metrics_server, err);
+    if (rc == 0)
+        log_event(LOG_INFO, "notifier.metrics", "port", LOG_I,
+                  (int64_t)metrics_server_port(program->metrics_server), NULL);
+    return rc;
 }
 
 static int open_all(struct program *program, struct err *err)
@@ -211,6 +232,8 @@ static int open_all(struct program *program, struct err *err)
     if (rc == 0)
         rc = redis_create(&program->target, &program->hook_redis, err);
     if (rc == 0)
+        rc = open_metrics(program, err);
+    if (rc == 0)
         rc = open_mails(program, err);
     for (unsigned i = 0; i < settings->shards; i++) {
         queue_init(&program->queues[i], i, settings->mail_lease_ms);
@@ -223,6 +246,7 @@ static int open_all(struct program *program, struct err *err)
 
 static void close_all(struct program *program)
 {
+    metrics_server_stop(&program->metrics_server);
     hook_sender_destroy(&program->hooks);
     if (program->mail_wake >= 0)
         close(program->mail_wake);
@@ -239,6 +263,7 @@ static void close_all(struct program *program)
     unsubscribe_keys_destroy(&program->unsubscribe);
     token_keys_destroy(&program->tokens);
     address_keys_destroy(&program->addresses);
+    metrics_destroy(&program->metrics);
     config_fini(&notifier_settings_spec, &program->settings);
 }
 

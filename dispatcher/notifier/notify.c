@@ -11,6 +11,7 @@
 #include "common/stop.h"
 #include "common/token.h"
 #include "common/unsubscribe.h"
+#include "dispatcher/notifier/measures.h"
 #include "dispatcher/notifier/thumbnail.h"
 
 #include <stdio.h>
@@ -140,10 +141,14 @@ static int send_mail(struct errand *errand, struct courier_delivery *out_deliver
     };
     if (rc == 0)
         rc = mail_compose(options->sender, &mail, clock_wall_ms(), &message, err);
-    if (rc == 0)
+    if (rc == 0) {
+        int64_t begin_ms = clock_ms();
         rc = options->courier->deliver(options->courier->context, row->notify_id,
                                        options->sender->address, errand->address, message.data,
                                        message.size, out_delivery, err);
+        notifier_measures_mail(options->metrics, mail_event_name(out_delivery->event),
+                               clock_ms() - begin_ms);
+    }
     json_decref(view);
     buf_fini(&message);
     return rc;

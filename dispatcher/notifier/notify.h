@@ -29,6 +29,7 @@
 
 struct catalogue;
 struct manifest_set;
+struct metrics;
 struct notify;
 struct queue;
 struct redis;
@@ -47,6 +48,7 @@ struct notify_options {
     const struct mail_sender *sender;
     const struct courier *courier;
     struct thumbnailer *thumbnailer; /* NULL: no small pictures */
+    struct metrics *metrics;         /* NULL: nobody asks */
     const char *public_url;          /* without a slash at its end */
     int64_t per_address_hour;
     int64_t quota_hour, quota_day; /* of all mails together; 0: no limit */

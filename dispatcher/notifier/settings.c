@@ -60,6 +60,8 @@ static const struct config_option options[] = {
      "first wait after a failure; it doubles up to four hours, for three days"},
     {"webhook-lease-ms", CONFIG_INT, AT(webhook_lease_ms), "60000", 1000, 3600000, "ms",
      "after this a request of a notifier that died is made again"},
+    {"metrics", CONFIG_TEXT, AT(metrics),
+     .help = "HOST:PORT where Prometheus fetches /metrics; off unless given"},
 };
 
 const struct config_spec notifier_settings_spec = {

@@ -16,7 +16,7 @@ struct notifier_settings {
     struct redis_tls_files redis_tls;
     char *redis, *redis_password_file, *public_url, *models, *secret_file;
     char *mail_from, *smtp, *smtp_user, *smtp_password_file, *smtp_ca_file, *outbox;
-    char *webhook_allow, *webhook_ca_file;
+    char *webhook_allow, *webhook_ca_file, *metrics;
     int64_t shards, per_address_hour, quota_hour, quota_day, hold_ms, retry_ms, mail_lease_ms,
         smtp_timeout_ms;
     int64_t webhook_slots, webhook_per_receiver, webhook_retry_ms, webhook_lease_ms;

@@ -3,15 +3,17 @@
  * /healthz, /readyz and /metrics. */
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/metrics.h"
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/events/events.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/offload.h"
 #include "dispatcher/operate/mails.h"
-#include "dispatcher/operate/metrics.h"
+#include "dispatcher/operate/measures.h"
 #include "dispatcher/operate/signal.h"
 #include "dispatcher/routes.h"
+#include "dispatcher/upkeep/gate.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +101,12 @@ static int write_gauges(const struct dispatcher *dispatcher, struct buf *out)
     };
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof gauges / sizeof gauges[0]; i++)
-        rc = metrics_write_gauge(out, gauges[i].name, gauges[i].help, gauges[i].value);
+        rc = metrics_write_gauge(out, gauges[i].name, gauges[i].help, (double)gauges[i].value);
+    if (rc == 0)
+        rc = metrics_write_gauge(out, "darkroom_redis_memory_ratio",
+                                 "Used part of Redis' maxmemory, of the fullest shard; 0: no "
+                                 "limit, or not known.",
+                                 gate_memory_permille(dispatcher->gate) / 1000.0);
     return rc;
 }
 
@@ -117,7 +124,7 @@ static int write_queue(const struct dispatcher *dispatcher, const struct queue_c
 {
     const char **names = model_names(dispatcher);
     int rc =
-        names ? metrics_write_queue(out, names, counters, dispatcher->models.count) : ERR_NOMEM;
+        names ? measures_write_queue(out, names, counters, dispatcher->models.count) : ERR_NOMEM;
     free(names);
     return rc;
 }
@@ -130,6 +137,8 @@ static void on_signal(int rc, const struct signal_found *found, void *data)
     struct buf out;
     buf_init(&out, MAX_METRICS_BYTES);
     int written = metrics_write(dispatcher->metrics, &out);
+    if (written == 0)
+        written = metrics_write_process(&out);
     if (written == 0)
         written = write_gauges(dispatcher, &out);
     if (written == 0)

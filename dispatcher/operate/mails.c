@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatcher/operate/mails.h"
 
-#include "common/buf.h"
 #include "common/clock.h"
+#include "common/metrics.h"
 #include "dispatcher/dispatcher.h"
-#include "dispatcher/operate/metrics.h"
 #include "dispatcher/upkeep/mail_watch.h"
 
-#include <inttypes.h>
+static const struct metric mails_total = {
+    .name = "darkroom_mails_total",
+    .help = "What became of mails, of all notifiers; a mail may be tried often.",
+    .type = METRIC_COUNTER,
+    .labels = {"outcome"},
+};
 
 int mails_write_metrics(const struct dispatcher *dispatcher, struct buf *out)
 {
@@ -17,17 +21,16 @@ int mails_write_metrics(const struct dispatcher *dispatcher, struct buf *out)
     int64_t until_ms = mail_watch_held_until(dispatcher->mail_watch);
     int rc = metrics_write_gauge(out, "darkroom_mails_held_seconds",
                                  "No mail goes out for so long; 0: they do.",
-                                 until_ms ? (until_ms - clock_wall_ms()) / 1000 + 1 : 0);
+                                 until_ms ? (double)((until_ms - clock_wall_ms()) / 1000 + 1) : 0);
     if (rc == 0)
         rc = metrics_write_gauge(out, "darkroom_addresses_unsubscribed",
-                                 "Addresses that want no mail.", state.unwanted);
+                                 "Addresses that want no mail.", (double)state.unwanted);
     if (rc == 0)
-        rc = buf_append_text(out, "# HELP darkroom_mails_total What became of mails, of all "
-                                  "notifiers; a mail may be tried often.\n"
-                                  "# TYPE darkroom_mails_total counter\n");
+        rc = metrics_write_head(out, &mails_total);
     for (int i = 0; rc == 0 && i < MAIL_EVENT_COUNT; i++)
-        rc = buf_printf(out, "darkroom_mails_total{outcome=\"%s\"} %" PRId64 "\n",
-                        mail_event_name((enum mail_event)i), state.counts[i]);
+        rc = metrics_write_value(out, &mails_total,
+                                 (const char *const[]){mail_event_name((enum mail_event)i)},
+                                 (double)state.counts[i]);
     return rc;
 }
 

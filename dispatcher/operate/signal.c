@@ -6,7 +6,6 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/events/fanout.h"
 #include "dispatcher/jobs/tally.h"
-#include "dispatcher/operate/metrics.h"
 #include "dispatcher/operate/samples.h"
 #include "dispatcher/operate/scale.h"
 

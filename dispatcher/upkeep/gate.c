@@ -25,6 +25,7 @@ struct gate {
     struct memory {
         struct gate *gate;
         bool asked, full;
+        int permille;             /* of maxmemory; 0: no limit, or not known */
     } memories[QUEUE_SHARDS_MAX]; /* of one server only the first one is used */
     int64_t memory_ms;            /* when they are asked again */
     int64_t due_ms;
@@ -129,6 +130,7 @@ static void on_memory(int rc, const struct redis_reply *reply, void *data)
     memory->asked = false;
     if (rc < 0 || queue_memory_reply(reply, &permille, NULL) < 0)
         return;
+    memory->permille = permille;
     bool full = permille >= (memory->full ? OPEN_PERMILLE : FULL_PERMILLE);
     if (full != memory->full)
         log_event(full ? LOG_WARN : LOG_INFO, full ? "redis.full" : "redis.room", "shard", LOG_I,
@@ -156,6 +158,15 @@ static int64_t ask_memory(struct gate *gate, int64_t now_ms)
 bool gate_is_full(const struct gate *gate, unsigned shard)
 {
     return gate->memories[memory_count(gate->dispatcher) > 1 ? shard : 0].full;
+}
+
+int gate_memory_permille(const struct gate *gate)
+{
+    int most = 0;
+    for (unsigned i = 0; i < memory_count(gate->dispatcher); i++)
+        if (gate->memories[i].permille > most)
+            most = gate->memories[i].permille;
+    return most;
 }
 
 /* ---- the whole ---- */

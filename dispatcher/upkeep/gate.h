@@ -19,6 +19,9 @@ void gate_destroy(struct gate **gate);
  * accepted must still be able to end. */
 bool gate_is_full(const struct gate *gate, unsigned shard);
 
+/* How full the fullest server is; 0: no limit, or not known. */
+int gate_memory_permille(const struct gate *gate);
+
 /* Keeps dispatcher->redis_checked right. Returns when it wants to be called again. */
 int64_t gate_tick(struct gate *gate, int64_t now_ms);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dispatcher/http/listen.h"
+#include "common/listen.h"
 
 #include "common/err.h"
 
@@ -13,7 +13,8 @@
 
 #define BACKLOG 4096
 
-static int split(const char *address, char host[256], const char **out_port, struct err *err)
+static int split(const char *option, const char *address, char host[256], const char **out_port,
+                 struct err *err)
 {
     const char *colon = strrchr(address, ':');
     const char *start = address, *end = colon;
@@ -25,7 +26,7 @@ static int split(const char *address, char host[256], const char **out_port, str
     if (!colon || !end || port_length < 1 || port_length > 5 ||
         strspn(colon + 1, "0123456789") != port_length || strtol(colon + 1, NULL, 10) > 65535 ||
         end - start > 255)
-        return err_set(err, ERR_INVALID, "listen", "'%s' is not HOST:PORT", address);
+        return err_set(err, ERR_INVALID, option, "'%s' is not HOST:PORT", address);
     memcpy(host, start, (size_t)(end - start));
     host[end - start] = 0;
     *out_port = colon + 1;
@@ -57,23 +58,24 @@ static int open_one(const struct addrinfo *info)
     return -1;
 }
 
-int http_listen(const char *address, int *out_fd, uint16_t *out_port, struct err *err)
+int listen_open(const char *option, const char *address, int *out_fd, uint16_t *out_port,
+                struct err *err)
 {
     char host[256];
     const char *port = NULL;
-    int rc = split(address, host, &port, err);
+    int rc = split(option, address, host, &port, err);
     if (rc < 0)
         return rc;
     struct addrinfo *found = NULL;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     int failure = getaddrinfo(*host ? host : NULL, port, &hints, &found);
     if (failure)
-        return err_set(err, ERR_INVALID, "listen", "%s: %s", address, gai_strerror(failure));
+        return err_set(err, ERR_INVALID, option, "%s: %s", address, gai_strerror(failure));
     int fd = -1;
     for (const struct addrinfo *info = found; info && fd < 0; info = info->ai_next)
         fd = open_one(info);
     if (fd < 0)
-        err_set_errno(err, "listen", "%s", address);
+        err_set_errno(err, option, "%s", address);
     freeaddrinfo(found);
     if (fd < 0)
         return ERR_IO;

@@ -50,7 +50,7 @@ int picture_png_read_header(const uint8_t *data, size_t size, struct picture_hea
                             struct err *err)
 {
     struct picture_header header = {.orientation = 1};
-    struct chunk chunk;
+    struct chunk chunk = {0};
     bool has_pixels = false;
     for (size_t at = sizeof signature;;) {
         bool first = at == sizeof signature;
@@ -102,7 +102,7 @@ static bool read_xmp(const struct chunk *chunk, struct picture_xmp *out_xmp)
 int picture_png_find_xmp(const uint8_t *data, size_t size, struct picture_xmp *out_xmp,
                          struct err *err)
 {
-    struct chunk chunk;
+    struct chunk chunk = {0};
     for (size_t at = sizeof signature;;) {
         int rc = next_chunk(data, size, &at, &chunk, err);
         if (rc < 0)

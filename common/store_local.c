@@ -302,8 +302,8 @@ static int open_key(struct store_local *local, const char *key, int *out_fd, int
 static int get_local(struct store *store, const char *key, struct buf *out, struct err *err)
 {
     struct store_local *local = local_of(store);
-    int64_t left;
-    int fd;
+    int64_t left = 0;
+    int fd = -1;
     int rc = open_key(local, key, &fd, &left, err);
     if (rc < 0)
         return rc;
@@ -331,7 +331,7 @@ static int get_local(struct store *store, const char *key, struct buf *out, stru
 
 static int head_local(struct store *store, const char *key, int64_t *out_bytes, struct err *err)
 {
-    int fd;
+    int fd = -1;
     int rc = open_key(local_of(store), key, &fd, out_bytes, err);
     if (rc == 0)
         close(fd);

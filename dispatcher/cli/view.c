@@ -73,7 +73,7 @@ static void show(struct cli_view *view, const char *text)
 {
     if (view->quiet || !strncmp(view->last, text, sizeof view->last - 1))
         return;
-    snprintf(view->last, sizeof view->last, "%s", text);
+    snprintf(view->last, sizeof view->last, "%.*s", (int)sizeof view->last - 1, text);
     if (view->terminal)
         fprintf(stderr, "\r\033[K%s", text);
     else

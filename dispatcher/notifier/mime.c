@@ -111,7 +111,7 @@ static int append_encoded_words(struct buf *out, size_t column, const char *text
 
 int mime_append_header(struct buf *out, const char *name, const char *text, struct err *err)
 {
-    bool ascii;
+    bool ascii = false;
     int rc = check_text(name, text, &ascii, err);
     if (rc < 0)
         return rc;

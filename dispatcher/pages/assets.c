@@ -127,7 +127,7 @@ static int add_file(struct assets *assets, const char *name, const char *type,
 int assets_add(struct assets *assets, const char *name, const char *type, struct buf *contents,
                struct err *err)
 {
-    struct file *file;
+    struct file *file = NULL;
     int rc = add_file(assets, name, type, &file, err);
     return rc < 0 ? rc : add_form(assets, file, PLAIN, contents, err);
 }
@@ -149,7 +149,7 @@ static int read_file(struct assets *assets, const char *folder, const char *whol
 {
     char path[4096], name[ASSETS_MAX_NAME];
     struct buf contents;
-    struct file *file;
+    struct file *file = NULL;
     snprintf(name, sizeof name, "%s", whole_name);
     int form = form_of(name);
     if (!type_of(name))

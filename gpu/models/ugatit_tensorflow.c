@@ -27,7 +27,7 @@ static const int kernel_turn[4] = {3, 2, 0, 1}; /* HWIO -> OIHW */
 static bool require(struct mapping *m, const char *from, const char *part, int rank,
                     const int64_t *dim, struct tensor *out)
 {
-    char name[FULL_NAME_SIZE];
+    char name[FULL_NAME_SIZE + 16];
     snprintf(name, sizeof name, "%s/%s", from, part);
     if (m->rc == 0)
         m->rc = weights_require(m->from, name, rank, dim, out, m->err);

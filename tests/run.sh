@@ -5,7 +5,7 @@
 #
 #   --quick   only the plain build, without sanitizers, fuzzing and the browser
 #
-# Three builds, each in a folder of its own: build-test (gcc, warnings are errors), build-asan
+# Three builds, each in a folder of its own: build-test (gcc, as the README says), build-asan
 # (address and undefined-behaviour sanitizers), build-fuzz (clang, libFuzzer).
 set -euo pipefail
 
@@ -64,7 +64,7 @@ npm_install() {
 # One suite after the other where they start servers: two cores, and deadlines that are real.
 npm_install tests/browser
 npm_install tests/webhooks
-build test all
+build test all --buildtype=release
 suites test unit headers style model gpu fuzz-replay
 # Twice would take five minutes more: with sanitizers where there is time, else without.
 if [ -n "$quick" ]; then suites test integration; fi

@@ -1,17 +1,81 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What dispatcher, worker and notifier tell Prometheus of one job and its mail."""
+import json
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import figures  # noqa: E402
-from darkroom import Lab, main, png, wait_until  # noqa: E402
+from darkroom import ROOT, Lab, main, png, wait_until  # noqa: E402
 from workbench import DEVICE, Workbench  # noqa: E402
 
 STAGES = {"grant", "fetch", "decode", "wait", "infer", "encode", "upload", "complete"}
+
+
+PROMETHEUS, DASHBOARD = ROOT / "deploy" / "prometheus", ROOT / "deploy" / "grafana" / "darkroom.json"
+ALERT = re.compile(r"^      - alert: (\w+)$(.*?)^        (?:for|labels):", re.MULTILINE | re.DOTALL)
+
+
+def alert_queries():
+    found = ALERT.findall((PROMETHEUS / "alerts.yml").read_text())
+    return [re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE).split("expr:", 1)[1] for _, text in found]
+
+
+def dashboard_queries():
+    board = json.loads(DASHBOARD.read_text())
+    return [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())] + [
+        variable["query"]["query"] for variable in board["templating"]["list"] if variable["type"] == "query"]
+
+
+class Files(unittest.TestCase):
+    """What deploy/ has for Prometheus and Grafana."""
+
+    def test_promtool_accepts_the_configuration_and_the_rules(self):
+        figures.promtool("check", "config", PROMETHEUS / "prometheus.yml")
+        figures.promtool("check", "rules", "--lint=all", "--lint-fatal", PROMETHEUS / "alerts.yml")
+
+    def test_every_alert_fires_when_it_should_and_not_when_it_should_not(self):
+        figures.promtool("test", "rules", PROMETHEUS / "alerts_test.yml")
+        tested = (PROMETHEUS / "alerts_test.yml").read_text()
+        for name in self.alerts():
+            with self.subTest(name):
+                self.assertRegex(tested, rf"alertname: {name}\n +eval_time: \w+\n +exp_alerts:\n +- exp_labels")
+                self.assertRegex(tested, rf"alertname: {name}, eval_time: \w+, exp_alerts: \[\]")
+
+    def test_every_alert_is_explained(self):
+        text = (ROOT / "docs" / "operations.md").read_text()
+        explained = re.findall(r"^\| `(Darkroom\w+)` \|", text, re.MULTILINE)
+        self.assertEqual(sorted(explained), sorted(self.alerts()))
+
+    def test_every_query_of_the_dashboard_is_one(self):
+        """promtool knows no query for itself, but rules made of them."""
+        rules = []
+        for i, query in enumerate(dashboard_queries()):
+            if query.startswith("label_values("):
+                continue
+            for variable, value in (("$__rate_interval", "1m"), ("$model", ".*")):
+                query = query.replace(variable, value)
+            self.assertNotIn("$", query)
+            rules.append({"record": f"q{i}", "expr": query})
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            json.dump({"groups": [{"name": "board", "rules": rules}]}, file)  # JSON is YAML
+            file.flush()
+            figures.promtool("check", "rules", file.name)
+
+    def test_panels_do_not_overlap_and_have_their_own_numbers(self):
+        panels = json.loads(DASHBOARD.read_text())["panels"]
+        self.assertEqual(len({panel["id"] for panel in panels}), len(panels))
+        cells = [(x, y) for box in (panel["gridPos"] for panel in panels)
+                 for x in range(box["x"], box["x"] + box["w"]) for y in range(box["y"], box["y"] + box["h"])]
+        self.assertEqual(len(set(cells)), len(cells))
+        self.assertLess(max(x for x, _ in cells), 24)
+
+    def alerts(self):
+        return [name for name, _ in ALERT.findall((PROMETHEUS / "alerts.yml").read_text())]
 
 
 class Fleet(unittest.TestCase):
@@ -87,6 +151,16 @@ class Fleet(unittest.TestCase):
         self.assertAlmostEqual(sum(stages.values()), whole, delta=0.05 * whole + 0.005)
         self.assertEqual(self.value("worker", "darkroom_job_queued_seconds_count", model="quick"), 1)
         self.assertEqual(self.value("worker", "darkroom_worker_jobs_total", outcome="done"), 1)
+
+    def test_what_alerts_and_dashboard_ask_for_is_there(self):
+        names = set.union(*map(figures.names, self.texts.values()))
+        asked = alert_queries() + dashboard_queries()
+        self.assertGreater(len(asked), 40)
+        for query in asked:
+            with self.subTest(query):
+                wanted = set(re.findall(r"\b(?:darkroom|process)_\w+", re.sub(r'"[^"]*"', '""', query)))
+                self.assertTrue(wanted or re.search(r"\bup\b", query))
+                self.assertEqual(wanted - names, set())
 
     def test_a_mail_is_timed(self):
         self.assertEqual(self.value("notifier", "darkroom_mail_delivery_seconds_count", outcome="sent"), 1)

@@ -13,6 +13,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "support"))
+import figures  # noqa: E402
 from darkroom import BUILD, DEADLINE_S, Hand, Lab, data_url, main, png, wait_until  # noqa: E402
 from mail_server import MailServer, make_certificate  # noqa: E402
 from redis_fleet import Cluster  # noqa: E402
@@ -187,10 +188,16 @@ class OfAccounts(Webhooks):
         endpoint = self.register("/a")
         answers = [503, "hang up", 500, (429, {"Retry-After": "1"})]
         self.receiver.answer = lambda request: answers.pop(0) if answers else None
-        notifier = self.notifier()
+        notifier = self.notifier("--metrics", "127.0.0.1:0")
         job = self.ended()
         requests = self.receiver.wait_for(5)
         notifier.wait_for_log("webhook.sent")
+        text = figures.of_program(notifier, "notifier.metrics")
+        for status, count in {"5xx": 2, "4xx": 1, "2xx": 1}.items():  # libcurl may hide who hangs up
+            self.assertEqual(figures.value(text, "darkroom_webhook_delivery_seconds_count", **{"class": status}), count)
+        for outcome, count in {"sent": 1, "refused": 0}.items():
+            self.assertEqual(figures.value(text, "darkroom_webhooks_total", outcome=outcome), count)
+        self.assertGreaterEqual(figures.value(text, "darkroom_webhooks_total", outcome="deferred"), 3)
         self.assertEqual(len({request.id for request in requests}), 1)
         self.assertEqual(len({request.body for request in requests}), 1)
         self.assertGreaterEqual(requests[4].at_ms - requests[3].at_ms, 1000)  # Retry-After

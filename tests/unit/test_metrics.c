@@ -178,7 +178,7 @@ static void the_server_answers_get_metrics_and_nothing_else(void)
     CHECK(strstr(answer, "\nprocess_resident_memory_bytes "));
     const char *body = strstr(answer, "\r\n\r\n");
     CHECK(body);
-    CHECK_INT(atoi(strstr(answer, "Content-Length: ") + 16), (int64_t)strlen(body + 4));
+    CHECK_INT(strtol(strstr(answer, "Content-Length: ") + 16, NULL, 10), (int64_t)strlen(body + 4));
     CHECK(!strncmp(ask(server, "GET /metricsx HTTP/1.1\r\n\r\n"), "HTTP/1.1 404 ", 13));
     CHECK(!strncmp(ask(server, "GET / HTTP/1.0\r\n\r\n"), "HTTP/1.1 404 ", 13));
     answer = ask(server, "POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n");

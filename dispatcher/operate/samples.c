@@ -10,9 +10,10 @@
 
 #define STEP_MS (1000 * SAMPLES_STEP_S)
 #define RATE_STEPS (60 / SAMPLES_STEP_S)
-/* Of arrivals: at least so many steps, unless fewer jobs than that came. */
-#define ARRIVAL_STEPS (10 / SAMPLES_STEP_S)
-#define ARRIVALS_ENOUGH 50
+/* What arrived of late, against the whole minute. */
+#define LATE_STEPS (10 / SAMPLES_STEP_S)
+/* Standard deviations of a Poisson count that are no chance. */
+#define CHANGE 3
 
 /* What one model had at one moment. */
 struct cell {
@@ -135,26 +136,33 @@ static const struct cell *cell_of(const struct samples *samples, int64_t step, s
     return &cells_of(samples, step)[model];
 }
 
-static double arrivals(const struct samples *samples, size_t model)
+/* Jobs a second from the oldest step that is known within `steps` of the newest; negative: none is.
+ */
+static double arrivals_within(const struct samples *samples, size_t model, int64_t steps)
 {
     int64_t last = newest(samples), from = 0;
-    if (last == 0 || clock_wall_ms() / STEP_MS - last > RATE_STEPS)
-        return -1;
-    int64_t now = cell_of(samples, last, model)->submitted;
-    for (int64_t step = last - 1; step >= last - RATE_STEPS; step--) {
+    int64_t now = last > 0 ? cell_of(samples, last, model)->submitted : 0, came = 0;
+    for (int64_t step = last - 1; last > 0 && step >= last - steps; step--) {
         if (!has_step(samples, step))
             continue;
-        int64_t came = now - cell_of(samples, step, model)->submitted;
-        if (came < 0) /* emptied with its Redis */
+        if (cell_of(samples, step, model)->submitted > now) /* emptied with its Redis */
             break;
         from = step;
-        if (last - step >= ARRIVAL_STEPS && came >= ARRIVALS_ENOUGH)
-            break;
+        came = now - cell_of(samples, step, model)->submitted;
     }
-    if (from == 0)
+    return from == 0 ? -1 : (double)came / (double)((last - from) * SAMPLES_STEP_S);
+}
+
+static double arrivals(const struct samples *samples, size_t model)
+{
+    if (clock_wall_ms() / STEP_MS - newest(samples) > RATE_STEPS)
         return -1;
-    return (double)(now - cell_of(samples, from, model)->submitted) * 1000 /
-           (double)((last - from) * STEP_MS);
+    double minute = arrivals_within(samples, model, RATE_STEPS);
+    double late = arrivals_within(samples, model, LATE_STEPS);
+    double expected = minute * LATE_STEPS * SAMPLES_STEP_S;
+    double apart = late * LATE_STEPS * SAMPLES_STEP_S - expected;
+    bool changed = apart * apart > CHANGE * CHANGE * (expected > 1 ? expected : 1);
+    return late >= 0 && changed ? late : minute;
 }
 
 /* Of a step's workers those that the model had. */
@@ -169,6 +177,7 @@ static double share(const struct cell *cell)
 void samples_evidence(const struct samples *samples, size_t model, struct samples_evidence *out)
 {
     int64_t last = newest(samples);
+    double begun = 0;
     *out = (struct samples_evidence){.arrivals = arrivals(samples, model)};
     for (int64_t step = last; last > 0 && step > last - SAMPLES_KEPT + 1; step--) {
         if (!has_step(samples, step) || !has_step(samples, step - 1))
@@ -178,8 +187,13 @@ void samples_evidence(const struct samples *samples, size_t model, struct sample
         if (to->queued == 0 || from->queued == 0 || to->finished < from->finished)
             continue;
         out->finished += to->finished - from->finished;
+        begun += share(to) - share(from);
         out->worker_ms += (int64_t)((share(to) + share(from)) / 2 * STEP_MS);
     }
+    /* Each of the workers that began has half a job done. */
+    out->finished += (int64_t)(begun / 2);
+    if (out->finished < 0)
+        out->finished = 0;
 }
 
 static json_t *series(const struct samples *samples, size_t model, int64_t first, int64_t last,

@@ -45,11 +45,12 @@ void samples_rates(const struct samples *samples, size_t model, struct samples_r
 
 /* What the size of a fleet is judged by (operate/scale.h). */
 struct samples_evidence {
-    /* Jobs a second, over the shortest time behind us in which fifty came, within ten seconds and a
-     * minute; negative: nobody knows. */
+    /* Jobs a second over the last minute; or over the last ten seconds, where what came in them is
+     * no chance (three standard deviations off). Negative: nobody knows. */
     double arrivals;
     /* Of all that is kept, only while jobs waited: those that ended, and the time of the workers
-     * that did them: of all workers as many as the model had of all their slots. */
+     * that did them: of all workers as many as the model had of all their slots. Half a job is
+     * added for each worker that began meanwhile. */
     int64_t finished, worker_ms;
 };
 void samples_evidence(const struct samples *samples, size_t model, struct samples_evidence *out);

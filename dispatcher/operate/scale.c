@@ -6,7 +6,7 @@
 /* Fewer say little of the next ones. */
 #define ENOUGH_JOBS 10
 /* What must be to spare before a worker is wanted no more. */
-#define SPARE_PART 0.05
+#define SPARE_PART 0.03
 #define SPARE 0.2
 /* Below a worker in a thousand, from sums of floating point. */
 #define GRAIN 0.001
@@ -58,7 +58,7 @@ double scale_need(const struct scale_load *load, const struct scale_policy *poli
     double waiting = (double)load->queued - larger(spare, 0) * start_s;
     double rest_s = larger(target_s - start_s, target_s / 2);
     if (load->oldest_ms > policy->target_wait_ms)
-        rest_s = target_s / 4;
+        rest_s = target_s / 2;
     return (arrivals + larger(waiting, 0) / rest_s) / load->rate;
 }
 

@@ -8,7 +8,7 @@
  *
  * Arrivals want arrivals / rate workers for good. What waits is to be gone within the target, less
  * the time that a new worker takes to start: see scale_need(). The number of those alive damps the
- * answer: one more is wanted at once, one less only where a twentieth and a fifth of a worker would
+ * answer: one more is wanted at once, one less only where a thirtieth and a fifth of a worker would
  * still be to spare. So figures that tremble about a whole number change nothing.
  *
  * A busy worker is never among those that are wanted no more. Pure; any thread. */
@@ -58,8 +58,8 @@ struct scale_signal {
 };
 
 /* In workers and parts of them: arrivals / rate, and what will still wait when new ones have
- * started, to be done in the rest of the target (at least half of it; a quarter where the oldest
- * has waited longer than the target). A paused model needs none. */
+ * started, to be done in the rest of the target: at least half of it, and no more than that where
+ * the oldest has waited longer than the target. A paused model needs none. */
 double scale_need(const struct scale_load *load, const struct scale_policy *policy);
 
 /* The whole number, within the policy and damped. Never less than the busy ones, whatever `most`

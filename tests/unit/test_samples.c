@@ -173,7 +173,7 @@ static void a_workers_time_counts_only_while_jobs_wait(void)
     put_loaded(now - 2, 9, 4, 140); /* as if another model had two thirds of their slots */
     put_loaded(now, 9, 4, 900);     /* the step before is not known */
     samples_evidence(samples, 0, &evidence);
-    CHECK_INT(evidence.finished, 40);
+    CHECK_INT(evidence.finished, 40 - 1); /* two workers left half a job each */
     CHECK_INT(evidence.worker_ms, 15000 + 10000);
     samples_evidence(samples, 1, &evidence);
     CHECK_INT(evidence.finished, 0);
@@ -181,7 +181,19 @@ static void a_workers_time_counts_only_while_jobs_wait(void)
     samples_destroy(&samples);
 }
 
-static void arrivals_are_of_the_shortest_time_in_which_enough_came(void)
+static void workers_that_began_have_half_a_job_done(void)
+{
+    struct samples_evidence evidence;
+    begin();
+    put_loaded(now - 1, 9, 0, 0);
+    put_loaded(now, 9, 12, 0);
+    samples_evidence(samples, 0, &evidence);
+    CHECK_INT(evidence.finished, 1);
+    CHECK_INT(evidence.worker_ms, 7500);
+    samples_destroy(&samples);
+}
+
+static void arrivals_are_of_the_last_minute_unless_they_have_changed(void)
 {
     struct samples_evidence evidence;
     begin();
@@ -191,19 +203,30 @@ static void arrivals_are_of_the_shortest_time_in_which_enough_came(void)
     samples_evidence(samples, 0, &evidence);
     CHECK(evidence.arrivals < 0);
     put_loaded(now - 13, 0, 0, 0); /* more than a minute ago */
-    put_loaded(now - 12, 0, 0, 970);
+    put_loaded(now - 12, 0, 0, 400);
     samples_evidence(samples, 0, &evidence);
-    CHECK(evidence.arrivals == 30.0 / 60);
-    put_loaded(now - 6, 0, 0, 980);
-    put_loaded(now - 4, 0, 0, 985);
+    CHECK(evidence.arrivals == 10);
+    put_loaded(now - 2, 0, 0, 871); /* 129 in ten seconds may be chance */
     samples_evidence(samples, 0, &evidence);
-    CHECK(evidence.arrivals == 30.0 / 60);
-    put_loaded(now - 4, 0, 0, 940); /* and more came before: never mind */
+    CHECK(evidence.arrivals == 10);
+    put_loaded(now - 2, 0, 0, 869); /* 131 are more than that */
     samples_evidence(samples, 0, &evidence);
-    CHECK(evidence.arrivals == 3);
-    put_loaded(now - 1, 0, 0, 900); /* ten seconds at least */
+    CHECK(evidence.arrivals == 13.1);
+    put_loaded(now - 2, 0, 0, 1000); /* and so is none at all */
     samples_evidence(samples, 0, &evidence);
-    CHECK(evidence.arrivals == 3);
+    CHECK(evidence.arrivals == 0);
+    samples_destroy(&samples);
+}
+
+static void few_arrivals_are_chance(void)
+{
+    struct samples_evidence evidence;
+    begin();
+    put_loaded(now - 12, 0, 0, 0);
+    put_loaded(now - 2, 0, 0, 0);
+    put_loaded(now, 0, 0, 3);
+    samples_evidence(samples, 0, &evidence);
+    CHECK(evidence.arrivals == 3.0 / 60);
     samples_destroy(&samples);
 }
 
@@ -232,7 +255,9 @@ int main(void)
     RUN(rates_are_of_the_last_minute_or_what_is_known_of_it);
     RUN(counters_that_go_back_have_no_rate);
     RUN(a_workers_time_counts_only_while_jobs_wait);
-    RUN(arrivals_are_of_the_shortest_time_in_which_enough_came);
+    RUN(workers_that_began_have_half_a_job_done);
+    RUN(arrivals_are_of_the_last_minute_unless_they_have_changed);
+    RUN(few_arrivals_are_chance);
     RUN(arrivals_of_long_ago_or_of_another_redis_are_none);
     return check_report();
 }

@@ -147,7 +147,7 @@ static void bucket(struct series *series, double value)
 }
 
 static void change(struct metrics *metrics, const struct metric *metric, const char *const *values,
-                   double value)
+                   double value, bool add)
 {
     if (!metrics)
         return;
@@ -155,7 +155,7 @@ static void change(struct metrics *metrics, const struct metric *metric, const c
     struct series *series = find(metrics, metric, values);
     if (series && metric->type == METRIC_HISTOGRAM)
         bucket(series, value);
-    else if (series && metric->type == METRIC_COUNTER)
+    else if (series && add)
         series->value += value;
     else if (series)
         series->value = value;
@@ -166,21 +166,21 @@ void metrics_add(struct metrics *metrics, const struct metric *metric, const cha
                  double amount)
 {
     assert(metric->type == METRIC_COUNTER && amount >= 0);
-    change(metrics, metric, values, amount);
+    change(metrics, metric, values, amount, true);
 }
 
 void metrics_set(struct metrics *metrics, const struct metric *metric, const char *const *values,
                  double value)
 {
-    assert(metric->type == METRIC_GAUGE);
-    change(metrics, metric, values, value);
+    assert(metric->type != METRIC_HISTOGRAM);
+    change(metrics, metric, values, value, false);
 }
 
 void metrics_observe(struct metrics *metrics, const struct metric *metric,
                      const char *const *values, double value)
 {
     assert(metric->type == METRIC_HISTOGRAM);
-    change(metrics, metric, values, value);
+    change(metrics, metric, values, value, false);
 }
 
 /* ---- text ----------------------------------------------------------------------------------- */

@@ -45,6 +45,7 @@ void metrics_destroy(struct metrics **metrics); /* harmless on NULL */
  * each label (NULL reads as ""), and is copied; it may be NULL for a family without labels. */
 void metrics_add(struct metrics *metrics, const struct metric *metric, const char *const *values,
                  double amount);
+/* Of a gauge, or of a counter that somebody else keeps. */
 void metrics_set(struct metrics *metrics, const struct metric *metric, const char *const *values,
                  double value);
 void metrics_observe(struct metrics *metrics, const struct metric *metric,

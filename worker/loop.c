@@ -10,6 +10,7 @@
 #include "common/supervisor.h"
 #include "worker/crash.h"
 #include "worker/measures.h"
+#include "worker/nvml.h"
 #include "worker/uptime.h"
 
 #include <errno.h>
@@ -295,6 +296,10 @@ static void refresh_metrics(void *context)
     struct loop *loop = context;
     measures_jobs_held(loop->metrics, roster_count(loop->pipeline->roster),
                        pipeline_capacity(loop->settings, loop->residency));
+    if (!loop->nvml_asked)
+        loop->nvml = nvml_open();
+    loop->nvml_asked = true;
+    measures_gpus(loop->metrics, loop->nvml);
 }
 
 static int open_metrics(struct loop *loop, struct err *err)
@@ -360,6 +365,7 @@ static void log_cpu(struct loop *loop, int64_t loop_us)
 static void destroy(struct loop *loop)
 {
     metrics_server_stop(&loop->metrics_server);
+    nvml_close(&loop->nvml);
     if (loop->pipeline)
         pipeline_drain(loop->pipeline);
     pipeline_destroy(&loop->pipeline);

@@ -72,6 +72,7 @@ struct shard {
 
 struct metrics;
 struct metrics_server;
+struct nvml;
 
 struct loop {
     const struct settings *settings; /* borrowed */
@@ -83,6 +84,9 @@ struct loop {
     struct spot *spot;                     /* owned; NULL: off */
     struct metrics *metrics;               /* owned; NULL: off, and then no server either */
     struct metrics_server *metrics_server; /* owned */
+    struct nvml
+        *nvml; /* owned; the metrics server's thread opens it, as a driver may take its time */
+    bool nvml_asked;
     struct guard guard;
     char worker_id[ID_NAME_SIZE];
     const char *models[QUEUE_MODELS_MAX]; /* names, borrowed from the residency */

@@ -4,9 +4,11 @@
 #include "common/clock.h"
 #include "common/manifest.h"
 #include "common/metrics.h"
+#include "worker/nvml.h"
 #include "worker/resident.h"
 #include "worker/task.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A step of a GPU takes milliseconds, one of a CPU many seconds. */
@@ -60,8 +62,34 @@ static const struct metric held_most = {
     .help = "As many may be under way.",
     .type = METRIC_GAUGE,
 };
-static const struct metric *const families[] = {&jobs,  &queued,    &whole,
-                                                &steps, &held_jobs, &held_most};
+#define GPU_LABELS .labels = {"gpu", "uuid"}
+
+static const struct metric gpu_utilization = {.name = "darkroom_gpu_utilization_ratio",
+                                              .help = "Part of the time in which a kernel ran.",
+                                              .type = METRIC_GAUGE,
+                                              GPU_LABELS};
+static const struct metric gpu_memory_used = {.name = "darkroom_gpu_memory_used_bytes",
+                                              .help = "Memory in use, by whomever.",
+                                              .type = METRIC_GAUGE,
+                                              GPU_LABELS};
+static const struct metric gpu_memory = {.name = "darkroom_gpu_memory_bytes",
+                                         .help = "Memory that there is.",
+                                         .type = METRIC_GAUGE,
+                                         GPU_LABELS};
+static const struct metric gpu_power = {
+    .name = "darkroom_gpu_power_watts", .help = "Power draw.", .type = METRIC_GAUGE, GPU_LABELS};
+static const struct metric gpu_energy = {.name = "darkroom_gpu_energy_joules_total",
+                                         .help = "Energy since the driver was loaded.",
+                                         .type = METRIC_COUNTER,
+                                         GPU_LABELS};
+static const struct metric gpu_temperature = {.name = "darkroom_gpu_temperature_celsius",
+                                              .help = "Temperature of the chip.",
+                                              .type = METRIC_GAUGE,
+                                              GPU_LABELS};
+static const struct metric *const families[] = {
+    &jobs,       &queued,    &whole,           &steps,
+    &held_jobs,  &held_most, &gpu_utilization, &gpu_memory_used,
+    &gpu_memory, &gpu_power, &gpu_energy,      &gpu_temperature};
 
 static const char *const step_names[STEP_COUNT] = {
     [STEP_GRANT] = "grant",   [STEP_FETCH] = "fetch",       [STEP_DECODE] = "decode",
@@ -93,4 +121,30 @@ void measures_jobs_held(struct metrics *metrics, unsigned long held, unsigned lo
 {
     metrics_set(metrics, &held_jobs, NULL, (double)held);
     metrics_set(metrics, &held_most, NULL, (double)most);
+}
+
+void measures_gpus(struct metrics *metrics, const struct nvml *nvml)
+{
+    for (unsigned i = 0; i < nvml_count(nvml); i++) {
+        struct nvml_reading reading;
+        char number[12];
+        if (nvml_read(nvml, i, &reading) < 0)
+            continue;
+        snprintf(number, sizeof number, "%u", i);
+        const char *const labels[] = {number, reading.uuid};
+        const struct {
+            const struct metric *metric;
+            double value;
+        } values[] = {
+            {&gpu_utilization, reading.utilization},
+            {&gpu_memory_used, reading.memory_used_bytes},
+            {&gpu_memory, reading.memory_bytes},
+            {&gpu_power, reading.power_watts},
+            {&gpu_energy, reading.energy_joules},
+            {&gpu_temperature, reading.temperature_celsius},
+        };
+        for (size_t k = 0; k < COUNT(values); k++)
+            if (values[k].value >= 0)
+                metrics_set(metrics, values[k].metric, labels, values[k].value);
+    }
 }

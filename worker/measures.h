@@ -11,6 +11,7 @@
 #define DARKROOM_WORKER_MEASURES_H
 
 struct metrics;
+struct nvml;
 struct task;
 
 int measures_create(struct metrics **out);
@@ -21,5 +22,8 @@ void measures_job(struct metrics *metrics, const struct task *task, const char *
 
 /* How many jobs it holds, and may hold. */
 void measures_jobs_held(struct metrics *metrics, unsigned long held, unsigned long most);
+
+/* Of every GPU what it tells; nothing where `nvml` is NULL. */
+void measures_gpus(struct metrics *metrics, const struct nvml *nvml);
 
 #endif

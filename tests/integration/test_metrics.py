@@ -10,7 +10,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import figures  # noqa: E402
-from darkroom import ROOT, Lab, main, png, wait_until  # noqa: E402
+from darkroom import BUILD, ROOT, Lab, main, png, wait_until  # noqa: E402
 from workbench import DEVICE, Workbench  # noqa: E402
 
 STAGES = {"grant", "fetch", "decode", "wait", "infer", "encode", "upload", "complete"}
@@ -88,7 +88,8 @@ class Fleet(unittest.TestCase):
         bench = Workbench(cls.folder.name)
         cls.lab = Lab(models=bench.models)
         cls.addClassCleanup(cls.lab.close)
-        worker = cls.lab.worker_start("--model", "quick", "--device", DEVICE, "--metrics", "127.0.0.1:0")
+        worker = cls.lab.worker_start("--model", "quick", "--device", DEVICE, "--metrics", "127.0.0.1:0",
+                                      environment={"LD_LIBRARY_PATH": str(BUILD / "tests" / "integration")})
         notifier = cls.lab.notifier_start("--metrics", "127.0.0.1:0")
         before = figures.of_program(worker, "worker.metrics")
         assert figures.value(before, "darkroom_worker_jobs_total") is None, before
@@ -162,12 +163,30 @@ class Fleet(unittest.TestCase):
                 self.assertTrue(wanted or re.search(r"\bup\b", query))
                 self.assertEqual(wanted - names, set())
 
+    def test_gpus_are_as_the_drivers_library_says_and_what_one_does_not_tell_is_left_out(self):
+        first = {"gpu": "0", "uuid": "GPU-11111111-2222-3333-4444-555555555555"}
+        for name, wanted in {"utilization_ratio": 0.93, "memory_used_bytes": 20 * 2**30, "memory_bytes": 80 * 2**30,
+                             "power_watts": 312.5, "energy_joules_total": 5000003, "temperature_celsius": 61}.items():
+            with self.subTest(name):
+                self.assertEqual(self.value("worker", f"darkroom_gpu_{name}", **first), wanted)
+        self.assertEqual(self.value("worker", "darkroom_gpu_utilization_ratio", gpu="1"), 0)
+        self.assertIsNone(self.value("worker", "darkroom_gpu_energy_joules_total", gpu="1"))
+        self.assertIsNone(self.value("worker", "darkroom_gpu_power_watts", gpu="1"))
+
     def test_a_mail_is_timed(self):
         self.assertEqual(self.value("notifier", "darkroom_mail_delivery_seconds_count", outcome="sent"), 1)
         self.assertEqual(self.value("dispatcher", "darkroom_mails_total", outcome="sent"), 1)
 
 
 class Options(unittest.TestCase):
+    def test_without_a_driver_there_are_no_figures_of_gpus(self):
+        with tempfile.TemporaryDirectory(prefix="darkroom-metrics-") as folder, \
+                Lab(models=Workbench(folder).models) as lab:
+            worker = lab.worker_start("--device", DEVICE, "--metrics", "127.0.0.1:0", environment={
+                "LD_LIBRARY_PATH": str(BUILD / "tests" / "integration"), "DARKROOM_STUB_NVML": "broken"})
+            text = figures.of_program(worker, "worker.metrics")
+            self.assertEqual([name for name, _, _ in figures.samples(text) if name.startswith("darkroom_gpu_")], [])
+
     def test_an_address_that_is_taken_or_wrong_ends_the_program_with_the_options_name(self):
         with tempfile.TemporaryDirectory(prefix="darkroom-metrics-") as folder:
             bench = Workbench(folder)

@@ -279,10 +279,10 @@ class Lab:
             self.port = program.port
         return program
 
-    def worker_start(self, *options, name="worker"):
+    def worker_start(self, *options, name="worker", environment=None):
         program = self.start(name, [
             BUILD / "worker" / "darkroom-worker", "--redis", self.redis_url, "--dispatcher", self.url,
-            "--models", self.models, "--worker-token-file", self.worker_token_file, *options])
+            "--models", self.models, "--worker-token-file", self.worker_token_file, *options], environment)
         program.wait_for_log("worker.ready")
         return program
 

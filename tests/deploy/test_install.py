@@ -29,6 +29,7 @@ def expected():
         names |= {f"{place}/{name}" for name in files_below(folder)}
     names |= {f"share/darkroom/examples/{name}.conf" for name in DAEMONS}
     names |= {"share/darkroom/redis/redis.conf", "share/darkroom/redis/users.acl",
+              "share/darkroom/redis/users.sh",
               "share/doc/darkroom/LICENSE", "share/doc/darkroom/README.md"}
     names |= {"share/darkroom/nginx/darkroom.conf", "share/darkroom/nginx/upstream.conf"}
     names |= {f"lib/systemd/system/{name}" for name in (
@@ -65,8 +66,8 @@ class Install(unittest.TestCase):
     def test_only_programs_can_be_run_and_anybody_can_read_the_rest(self):
         for name in files_below(self.root):
             mode = (self.root / name).stat().st_mode & 0o777
-            sample = name.startswith("share/doc/darkroom/docs/samples/")
-            allowed = (0o755,) if name.startswith("bin/") else (0o644, 0o755) if sample else (0o644,)
+            script = name.startswith("share/doc/darkroom/docs/samples/") or name.endswith(".sh")
+            allowed = (0o755,) if name.startswith("bin/") else (0o644, 0o755) if script else (0o644,)
             self.assertIn(mode, allowed, name)
 
     def test_the_programs_start(self):

@@ -108,6 +108,45 @@ static void workers_are_listed_with_what_they_hold(void)
     redis_reply_free(&reply);
 }
 
+static struct queue_busy busy_of(int index)
+{
+    const char *const models[] = {FIXTURE_MODEL, "other"};
+    struct queue_busy busy = {-2, -2};
+    queue_busy_command(&queue, models, 2, &operate_command);
+    struct redis_reply *reply = operate();
+    CHECK_INT(queue_busy_reply(reply, index, &busy, &err), 0);
+    CHECK_INT(queue_busy_reply(reply, 2, &busy, &err), ERR_INTERNAL);
+    redis_reply_free(&reply);
+    return busy;
+}
+
+static void a_worker_is_busy_once_however_many_jobs_it_has_and_as_long_as_it_lives(void)
+{
+    const char *const models[] = {FIXTURE_MODEL, "other"};
+    char id[ID_PUBLIC_SIZE];
+    begin(30000);
+    CHECK_INT(busy_of(QUEUE_BUSY_ALL).alive, 0);
+    const struct queue_hello both = {.worker = WORKER, .models = models, .model_count = 2};
+    const struct queue_hello one = {.worker = "w-2", .models = models, .model_count = 1};
+    CHECK_INT(queue_hello(&queue, redis, &both, CALL_MS, &err), 0);
+    CHECK_INT(queue_hello(&queue, redis, &one, CALL_MS, &err), 0);
+    CHECK_INT(busy_of(QUEUE_BUSY_ALL).alive, 2);
+    CHECK_INT(busy_of(QUEUE_BUSY_ALL).busy, 0);
+    for (int i = 0; i < 3; i++)
+        submit_to("alice", id);
+    struct queue_claimed first = claim_one(WORKER);
+    claim_one(WORKER);
+    claim_one("w-2");
+    CHECK_INT(busy_of(QUEUE_BUSY_ALL).busy, 2);
+    CHECK_INT(busy_of(0).busy, 2);
+    CHECK_INT(busy_of(1).busy, 1);
+    CHECK_INT(complete_job(&first), QUEUE_OK);
+    CHECK_INT(busy_of(QUEUE_BUSY_ALL).busy, 2);
+    CHECK_INT(queue_bye(&queue, redis, "w-2", CALL_MS, &err), 0);
+    CHECK_INT(busy_of(QUEUE_BUSY_ALL).busy, 1);
+    CHECK_INT(busy_of(QUEUE_BUSY_ALL).alive, 1);
+}
+
 static void a_job_without_a_record_is_counted_and_not_described(void)
 {
     const char *models[] = {FIXTURE_MODEL};
@@ -287,6 +326,7 @@ int main(void)
     RUN(nobody_claims_a_paused_model_until_it_is_resumed);
     RUN(resuming_wakes_a_worker_that_waits);
     RUN(workers_are_listed_with_what_they_hold);
+    RUN(a_worker_is_busy_once_however_many_jobs_it_has_and_as_long_as_it_lives);
     RUN(a_job_without_a_record_is_counted_and_not_described);
     RUN(who_is_drained_claims_nothing_and_passes_its_wake_up_on);
     RUN(a_claim_stands_behind_a_wait_which_its_worker_can_end);

@@ -146,7 +146,8 @@ static void note_point(int64_t now_ms, int64_t busy_seen)
         free(sorted);
         return;
     }
-    memcpy(sorted, market.waits + market.waits_shown, fresh * sizeof *sorted);
+    if (fresh > 0)
+        memcpy(sorted, market.waits + market.waits_shown, fresh * sizeof *sorted);
     qsort(sorted, fresh, sizeof *sorted, by_size);
     market.points[market.point_count++] =
         (struct market_point){.ms = now_ms,

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""deploy/kubernetes: manifests that are valid by their schemas and agree with each other and with the programs."""
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from darkroom import BUILD, ROOT, main  # noqa: E402
+from reading import HERE, read  # noqa: E402
+
+FOLDER = ROOT / "deploy" / "kubernetes"
+BASE = FOLDER / "base"
+PROGRAMS = {"dispatcher": "dispatcher", "notifier": "dispatcher", "worker": "worker"}
+
+
+class Kubernetes(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.files = read(*sorted(FOLDER.rglob("*.yaml")))
+        cls.kustomizations = {path.parent: cls.files[str(path)]["documents"][0]
+                              for path in FOLDER.rglob("kustomization.yaml")}
+        cls.manifests = [one for name in cls.kustomizations[BASE]["resources"]
+                         for one in cls.files[str(BASE / name)]["documents"]]
+        cls.deployments = {one["metadata"]["name"]: one for one in cls.manifests if one["kind"] == "Deployment"}
+
+    def problems(self, manifests):
+        result = subprocess.run(["node", str(HERE / "kubernetes.mjs")], input=json.dumps(manifests), text=True,
+                                capture_output=True, check=True)
+        return json.loads(result.stdout)
+
+    def container(self, name):
+        return self.deployments[name]["spec"]["template"]["spec"]["containers"][0]
+
+    def test_a_parser_and_the_schemas_find_nothing_wrong(self):
+        self.assertEqual([one for file in self.files.values() for one in file["problems"]], [])
+        self.assertEqual(self.problems(self.manifests), [])
+        broken = json.loads(json.dumps(self.deployments["worker"]))
+        broken["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = "30 s"
+        self.assertEqual(len(self.problems([broken])), 1)
+
+    def test_every_file_is_named_by_a_kustomization(self):
+        for folder, kustomization in self.kustomizations.items():
+            named = {*kustomization["resources"], *(one["path"] for one in kustomization.get("patches", []))}
+            files = {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"}
+            self.assertEqual({name for name in named if name.endswith(".yaml")}, files)
+            for name in named - files:
+                self.assertEqual((folder / name).resolve(), BASE)
+
+    def test_selectors_find_the_pods(self):
+        for name, deployment in self.deployments.items():
+            labels = deployment["spec"]["template"]["metadata"]["labels"]
+            self.assertEqual(deployment["spec"]["selector"]["matchLabels"], labels)
+            for kind in ("PodDisruptionBudget", "NetworkPolicy", "Service"):
+                for one in self.manifests:
+                    if one["kind"] == kind and one["metadata"]["name"] == name:
+                        selector = one["spec"].get("podSelector") or one["spec"]["selector"]
+                        self.assertEqual(selector.get("matchLabels", selector), labels, (kind, name))
+
+    def test_no_secret_stands_here_and_each_that_is_named_is_mounted(self):
+        self.assertNotIn("Secret", {one["kind"] for one in self.manifests})
+        for name, deployment in self.deployments.items():
+            volume = next(one for one in deployment["spec"]["template"]["spec"]["volumes"] if one["name"] == "secrets")
+            mounted = {item["path"] for item in volume["secret"]["items"]}
+            used = {found for one in self.container(name)["env"]
+                    for found in re.findall(r"/run/secrets/darkroom/(\S+)", one.get("value", ""))}
+            self.assertEqual(used, mounted, name)
+            self.assertEqual(volume["secret"]["defaultMode"], 0o440)
+
+    def test_variables_are_options_and_settings_are_there(self):
+        settings = next(one for one in self.manifests if one["kind"] == "ConfigMap")["data"]
+        for name, folder in PROGRAMS.items():
+            said = subprocess.run([BUILD / folder / f"darkroom-{name}", "--help"], capture_output=True, text=True,
+                                  check=True).stdout
+            options = set(re.findall(r"^  --([a-z0-9-]+)", said, re.M))
+            container = self.container(name)
+            self.assertLessEqual({word[2:] for word in container.get("args", []) if word.startswith("--")}, options)
+            for one in container["env"]:
+                if one["name"].startswith("DARKROOM_"):
+                    self.assertIn(one["name"][9:].lower().replace("_", "-"), options)
+                if "valueFrom" in one:
+                    self.assertIn(one["valueFrom"]["configMapKeyRef"]["key"], settings)
+
+    def test_every_pod_is_confined(self):
+        for name, deployment in self.deployments.items():
+            pod = deployment["spec"]["template"]["spec"]
+            self.assertTrue(pod["securityContext"]["runAsNonRoot"], name)
+            self.assertFalse(pod["automountServiceAccountToken"], name)
+            mine = self.container(name)["securityContext"]
+            self.assertEqual((mine["readOnlyRootFilesystem"], mine["allowPrivilegeEscalation"],
+                              mine["capabilities"]["drop"]), (True, False, ["ALL"]), name)
+
+    def test_a_worker_has_time_to_drain(self):
+        pod = self.deployments["worker"]["spec"]["template"]["spec"]
+        drain_ms = int(re.search(r"DRAIN_GIVE_UP_MS (\d+)", (ROOT / "worker" / "loop.c").read_text())[1])
+        self.assertGreater(pod["terminationGracePeriodSeconds"] * 1000, drain_ms + 2000)
+        self.assertNotIn("lifecycle", self.container("worker"))
+
+    def test_spot_machines_take_workers_alone(self):
+        overlays = [folder for folder in self.kustomizations if folder != BASE]
+        self.assertEqual({folder.name for folder in overlays}, {"aws", "gcp", "azure"})
+        for folder in overlays:
+            patch = self.files[str(folder / "spot.yaml")]["documents"][0]
+            self.assertEqual((patch["kind"], patch["metadata"]["name"]), ("Deployment", "worker"))
+            spec = patch["spec"]["template"]["spec"]
+            self.assertEqual(set(spec), {"nodeSelector", "tolerations"})
+            whole = json.loads(json.dumps(self.deployments["worker"]))
+            whole["spec"]["template"]["spec"] |= spec
+            self.assertEqual(self.problems([whole]), [])
+
+
+if __name__ == "__main__":
+    main()

@@ -242,9 +242,11 @@ static int lower_factors(struct lowering *l, int i, int from)
 }
 
 /* act(in * scale + shift) + other, as far as the layers from `start` on are that. */
-static void lower_apply(struct lowering *l, int start, int from, bool normed)
+static int lower_apply(struct lowering *l, int start, int from, bool normed)
 {
     const struct layer *layers = l->network->layers;
+    if (layers[start].c > KERNEL_APPLY_CHANNELS)
+        return refuse(l, start, "it has more channels than a pass over pixels takes");
     struct step *step = new_step(l, STEP_APPLY, start);
     const struct step *factors = step - 1;
     int end = start, next;
@@ -287,6 +289,7 @@ static void lower_apply(struct lowering *l, int start, int from, bool normed)
                     ? step->in
                     : new_picture(l, layers[end].c, layers[end].h, layers[end].w);
     finish(l, end, (struct value){.kind = VALUE_PICTURE, .buffer = step->out, .partials = -1});
+    return 0;
 }
 
 static int lower_norm(struct lowering *l, int i)
@@ -301,8 +304,7 @@ static int lower_norm(struct lowering *l, int i)
         if (rc < 0)
             return rc;
     }
-    lower_apply(l, i, from, true);
-    return 0;
+    return lower_apply(l, i, from, true);
 }
 
 static int lower_plain(struct lowering *l, int i)
@@ -311,8 +313,7 @@ static int lower_plain(struct lowering *l, int i)
     if (l->value[at->input].kind != VALUE_PICTURE ||
         (at->other >= 0 && l->value[at->other].kind != VALUE_PICTURE))
         return refuse(l, i, "its input is no picture");
-    lower_apply(l, i, at->input, false);
-    return 0;
+    return lower_apply(l, i, at->input, false);
 }
 
 static int lower_mean(struct lowering *l, int i)

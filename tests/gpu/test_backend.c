@@ -212,6 +212,21 @@ static void devices_that_will_not_do_are_refused_with_a_reason(void)
     expect_nothing_left();
 }
 
+static void a_network_too_wide_for_a_kernel_is_refused_by_name(void)
+{
+    static struct network wide;
+    struct network_builder builder = {.network = &wide};
+    struct err err = {0};
+    const struct network_conv conv = {.channels = 2056, .kernel = 3, .stride = 1, .pad = 1};
+    emulator_reset(1);
+    int x = network_conv(&builder, "wide", network_input(&builder, 3, 16, 16), conv);
+    network_tanh(&builder, network_relu(&builder, network_instance_norm(&builder, x, 1e-5f)));
+    CHECK_INT(builder.rc, 0);
+    CHECK_INT(backend_cuda.check(&wide, &in_f16, &err), ERR_UNSUPPORTED);
+    CHECK_HAS(err.text, "more channels");
+    expect_nothing_left();
+}
+
 static void memory_that_does_not_suffice_is_counted_and_leaves_other_models_alone(void)
 {
     struct networks n;
@@ -320,6 +335,7 @@ int main(void)
     RUN(the_heat_map_is_the_attentions_sum);
     RUN(a_layer_that_gives_nan_is_named);
     RUN(devices_that_will_not_do_are_refused_with_a_reason);
+    RUN(a_network_too_wide_for_a_kernel_is_refused_by_name);
     RUN(memory_that_does_not_suffice_is_counted_and_leaves_other_models_alone);
     RUN(every_call_that_fails_gives_a_clean_error_and_leaks_nothing);
     RUN(what_is_estimated_is_what_is_held);

@@ -17,12 +17,17 @@ const remember = (page, jobs) => page.evaluate(async (list) => {
 }, jobs.map((job, i) => ({ ...job, at: Date.now() - i * 1000 })));
 
 /** The page with these jobs in its storage. */
+async function listed(page) {
+  await page.locator("#count:not(:empty)").waitFor();
+  await page.waitForFunction(() => !/moment/.test(document.getElementById("count").textContent));
+}
+
 async function openWith(jobs, options = desk, path = "/history") {
   const visited = await visit(options, path);
+  await listed(visited.page); // else it may find, and drop, what the reloaded page is to see
   await remember(visited.page, jobs);
   await visited.page.reload();
-  await visited.page.locator("#count:not(:empty)").waitFor();
-  await visited.page.waitForFunction(() => !/moment/.test(document.getElementById("count").textContent));
+  await listed(visited.page);
   return visited;
 }
 

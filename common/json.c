@@ -111,11 +111,17 @@ int json_check_members(const json_t *object, const char *path, const char *const
     return 0;
 }
 
-/* The member that `path` names, or NULL; JSON null counts as absent. */
-static json_t *find(const json_t *object, const char *path)
+/* The member that `path` names, or NULL. */
+static json_t *member(const json_t *object, const char *path)
 {
     const char *dot = strrchr(path, '.');
-    json_t *value = json_object_get(object, dot ? dot + 1 : path);
+    return json_object_get(object, dot ? dot + 1 : path);
+}
+
+/* The same where JSON null counts as absent. */
+static json_t *find(const json_t *object, const char *path)
+{
+    json_t *value = member(object, path);
     return json_is_null(value) ? NULL : value;
 }
 
@@ -218,6 +224,14 @@ int json_opt_real(const json_t *object, const char *path, double min, double max
                   struct err *err)
 {
     return find(object, path) ? json_get_real(object, path, min, max, out_value, err) : 0;
+}
+
+int json_opt_bool(const json_t *object, const char *path, bool *out_value, struct err *err)
+{
+    const json_t *value = member(object, path);
+    if (json_is_null(value))
+        return refuse(value, path, "true or false", err);
+    return value ? json_get_bool(object, path, out_value, err) : 0;
 }
 
 int json_opt_object(const json_t *object, const char *path, json_t **out_value, struct err *err)

@@ -65,6 +65,8 @@ int json_opt_int(const json_t *object, const char *path, int64_t min, int64_t ma
                  int64_t *out_value, struct err *err);
 int json_opt_real(const json_t *object, const char *path, double min, double max, double *out_value,
                   struct err *err);
+/* null is neither true nor false nor left out: it is refused. */
+int json_opt_bool(const json_t *object, const char *path, bool *out_value, struct err *err);
 int json_opt_object(const json_t *object, const char *path, json_t **out_value, struct err *err);
 int json_opt_array(const json_t *object, const char *path, size_t max_items, json_t **out_value,
                    struct err *err);

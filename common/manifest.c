@@ -119,16 +119,6 @@ static int read_input(const json_t *document, struct manifest *manifest, struct 
     return rc == 0 ? read_picture(input, manifest, err) : rc;
 }
 
-/* The last part of `path` is the member's name; false where it is left out. */
-static int read_flag(const json_t *object, const char *path, bool *out_flag, struct err *err)
-{
-    const json_t *flag = json_object_get(object, strrchr(path, '.') + 1);
-    if (flag && !json_is_boolean(flag))
-        return err_set(err, ERR_INVALID, path, "%s must be true or false", path);
-    *out_flag = json_is_true(flag);
-    return 0;
-}
-
 static int read_output(const json_t *document, struct manifest *manifest, struct err *err)
 {
     static const char *const names[] = {"kind", "content_type", "rounding", "heat_map", NULL};
@@ -143,7 +133,7 @@ static int read_output(const json_t *document, struct manifest *manifest, struct
     if (rc == 0)
         rc = read_choice(output, "output.rounding", "round", "truncate", &manifest->rounding, err);
     if (rc == 0)
-        rc = read_flag(output, "output.heat_map", &manifest->heat_map, err);
+        rc = json_opt_bool(output, "output.heat_map", &manifest->heat_map, err);
     if (rc == 0 && strcmp(manifest->output_content_type, "image/png"))
         rc = err_set(err, ERR_UNSUPPORTED, "output.content_type",
                      "output.content_type must be \"image/png\"");
@@ -182,7 +172,7 @@ static int read_retention(const json_t *document, struct manifest *manifest, str
     if (rc == 0)
         rc = json_opt_int(retention, "retention.result_s", 1, year_s, &manifest->result_s, err);
     if (rc == 0)
-        rc = read_flag(retention, "retention.crop", &manifest->keep_crop, err);
+        rc = json_opt_bool(retention, "retention.crop", &manifest->keep_crop, err);
     if (rc == 0 && manifest->keep_crop && !manifest->has_input)
         rc = err_set(err, ERR_INVALID, "retention.crop", "retention.crop needs an input to crop");
     return rc;
@@ -198,8 +188,8 @@ static int read_provenance(const json_t *document, struct manifest *manifest, st
     int rc = json_opt_object(document, "provenance", &provenance, err);
     if (rc == 0 && provenance)
         rc = json_check_members(provenance, "provenance", names, err);
-    if (rc == 0 && json_object_get(provenance, "params"))
-        rc = json_get_bool(provenance, "provenance.params", &params, err);
+    if (rc == 0)
+        rc = json_opt_bool(provenance, "provenance.params", &params, err);
     if (rc == 0)
         rc = json_opt_text(provenance, "provenance.source", 64, &source, err);
     manifest->withhold_params = !params;
@@ -248,8 +238,8 @@ static int read_cpu(const json_t *document, struct manifest *manifest, struct er
     int rc = json_opt_object(document, "cpu", &cpu, err);
     if (rc == 0 && cpu)
         rc = json_check_members(cpu, "cpu", (const char *const[]){"winograd", NULL}, err);
-    if (rc == 0 && json_object_get(cpu, "winograd"))
-        rc = json_get_bool(cpu, "cpu.winograd", &winograd, err);
+    if (rc == 0)
+        rc = json_opt_bool(cpu, "cpu.winograd", &winograd, err);
     manifest->no_winograd = !winograd;
     return rc;
 }

@@ -52,8 +52,8 @@ int manifest_weights_read(const json_t *document, const char *folder, struct man
                      "weights.sha256 must be 64 lower-case hex digits");
     if (rc == 0)
         rc = json_opt_text(weights, "weights.part", 64, &manifest->weights_part, err);
-    if (rc == 0 && json_object_get(weights, "smoothing"))
-        rc = json_get_bool(weights, "weights.smoothing", &smoothing, err);
+    if (rc == 0)
+        rc = json_opt_bool(weights, "weights.smoothing", &smoothing, err);
     manifest->no_smoothing = !smoothing;
     if (rc == 0 && asprintf(&manifest->weights_path, "%s/%s", folder, file) < 0) {
         manifest->weights_path = NULL;

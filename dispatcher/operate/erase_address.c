@@ -291,15 +291,6 @@ static int read_cursor(struct eraser *eraser, const char *text, struct err *err)
     return 0;
 }
 
-static int read_flag(const json_t *body, const char *name, bool *out, struct err *err)
-{
-    const json_t *value = json_object_get(body, name);
-    if (value && !json_is_boolean(value))
-        return err_set(err, ERR_INVALID, name, "%s must be true or false", name);
-    *out = json_is_true(value);
-    return 0;
-}
-
 static int read_question(struct eraser *eraser, const json_t *body, struct err *err)
 {
     static const char *const known[] = {"email", "dry_run", "forget_choice", "cursor", NULL};
@@ -312,9 +303,9 @@ static int read_question(struct eraser *eraser, const json_t *body, struct err *
     if (rc == 0)
         rc = address_check(email, address, err);
     if (rc == 0)
-        rc = read_flag(body, "dry_run", &eraser->dry_run, err);
+        rc = json_opt_bool(body, "dry_run", &eraser->dry_run, err);
     if (rc == 0)
-        rc = read_flag(body, "forget_choice", &eraser->forget_choice, err);
+        rc = json_opt_bool(body, "forget_choice", &eraser->forget_choice, err);
     if (rc == 0)
         rc = json_opt_text(body, "cursor", MAX_CURSOR - 1, &cursor, err);
     if (rc == 0)

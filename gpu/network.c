@@ -20,6 +20,12 @@ const char *layer_kind_name(enum layer_kind kind)
     return names[kind];
 }
 
+int layer_not_finite(const struct layer *layer, struct err *err)
+{
+    return err_set(err, ERR_CORRUPT, layer->name, "layer %s (%s) gave NaN or infinity", layer->name,
+                   layer_kind_name(layer->kind));
+}
+
 size_t network_out_values(const struct network *network)
 {
     const struct layer *attention = &network->layers[network->attention];

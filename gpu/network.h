@@ -159,4 +159,7 @@ size_t network_out_values(const struct network *network);
 
 const char *layer_kind_name(enum layer_kind kind);
 
+/* Says that this layer gave NaN or infinity; always ERR_CORRUPT. */
+int layer_not_finite(const struct layer *layer, struct err *err);
+
 #endif

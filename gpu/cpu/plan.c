@@ -32,12 +32,6 @@ float *plan_floats(struct plan *plan, int64_t count)
     return floats;
 }
 
-static int not_finite(const struct layer *layer, struct err *err)
-{
-    return err_set(err, ERR_CORRUPT, layer->name, "layer %s (%s) gave NaN or infinity", layer->name,
-                   layer_kind_name(layer->kind));
-}
-
 /* A norm is one multiplication and one addition per value once the moments are known. */
 static int run_norm(struct plan *plan, const struct step *s, struct err *err)
 {
@@ -56,7 +50,7 @@ static int run_norm(struct plan *plan, const struct step *s, struct err *err)
     const double all = n * (double)l->c;
     const double layer_rate = 1 / sqrt(squares / (l->unbiased ? all - 1 : all) + eps);
     if (!isfinite(squares))
-        return not_finite(l, err);
+        return layer_not_finite(l, err);
     for (int64_t c = 0; c < l->c; c++) {
         double rate = 1 / sqrt(m[c].squares / (l->unbiased ? n - 1 : n) + eps);
         double scale = rate, shift = -m[c].mean * rate;
@@ -97,7 +91,7 @@ static int run_mean(struct plan *plan, const struct step *s, struct err *err)
     for (int64_t c = 0; c < s->layer->c; c++) {
         s->out_vector[c] = (float)plan->moments[c].mean;
         if (!isfinite(s->out_vector[c]))
-            return not_finite(s->layer, err);
+            return layer_not_finite(s->layer, err);
     }
     return 0;
 }
@@ -126,7 +120,7 @@ static int run_output(const struct step *s, float *output, struct err *err)
         int64_t n = s->count - i < PIECE ? s->count - i : PIECE;
         bad |= !activate(s->activation, from + i, output + i, n);
     }
-    return bad ? not_finite(s->layer, err) : 0;
+    return bad ? layer_not_finite(s->layer, err) : 0;
 }
 
 static void run_connected(const struct step *s, const float *input)
@@ -149,7 +143,7 @@ static int run_heat_map(const struct step *s, float *output, struct err *err)
         bad |= !isfinite(sum);
         output[s->count + i] = (float)sum;
     }
-    return bad ? not_finite(l, err) : 0;
+    return bad ? layer_not_finite(l, err) : 0;
 }
 
 static struct sweep sweep_of(const struct step *s)

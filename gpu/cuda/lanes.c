@@ -260,13 +260,6 @@ static int put_in(struct lanes *lanes, struct lane *lane, int pictures, const fl
     return device_failed(status, "running the network", err);
 }
 
-static int bad_layer(const struct lanes *lanes, int bad, struct err *err)
-{
-    const struct layer *l = &lanes->steps->network->layers[bad];
-    return err_set(err, ERR_CORRUPT, l->name, "layer %s (%s) gave NaN or infinity", l->name,
-                   layer_kind_name(l->kind));
-}
-
 /* A vector that is put out passed no kernel that looks at it. */
 static int check_finite(const struct lanes *lanes, const float *values, size_t count,
                         struct err *err)
@@ -276,7 +269,7 @@ static int check_finite(const struct lanes *lanes, const float *values, size_t c
         return 0;
     for (size_t i = 0; i < count; i++)
         if (!isfinite(values[i]))
-            return bad_layer(lanes, s->network->count - 1, err);
+            return layer_not_finite(&lanes->steps->network->layers[s->network->count - 1], err);
     return 0;
 }
 
@@ -293,7 +286,7 @@ static int take_out(struct lanes *lanes, const struct lane *lane, int pictures, 
         return rc;
     memcpy(&bad, lane->host_out, sizeof bad);
     if (bad != EXECUTE_NONE_BAD)
-        return bad_layer(lanes, bad, err);
+        return layer_not_finite(&lanes->steps->network->layers[bad], err);
     for (size_t i = 0; i < (size_t)pictures; i++) {
         memcpy(output + i * each, out + i * s->out_values, s->out_values * sizeof *output);
         memcpy(output + i * each + s->out_values, heat + i * s->heat_values,

@@ -313,8 +313,7 @@ static int check_finite(const struct layer *layer, const float *values, struct e
 {
     for (size_t i = 0; i < layer_values(layer); i++)
         if (!isfinite(values[i]))
-            return err_set(err, ERR_CORRUPT, layer->name, "layer %s (%s) gave NaN or infinity",
-                           layer->name, layer_kind_name(layer->kind));
+            return layer_not_finite(layer, err);
     return 0;
 }
 

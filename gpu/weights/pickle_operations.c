@@ -149,20 +149,24 @@ static bool take_items(struct machine *m, int single, size_t *out_count)
     return true;
 }
 
-/* What is appended to an object is dropped: no class that anybody here reads is a list. */
-static bool op_append(struct machine *m, int single)
+/* What is appended to an object is dropped: no class that anybody here reads is a container. */
+static bool append_taken(struct machine *m, size_t count, enum pickle_kind kind, const char *wrong)
 {
-    size_t count;
-    if (!take_items(m, single, &count))
-        return false;
     struct pickle_node **items = m->stack + m->depth, *node = machine_top(m);
     if (!node)
         return false;
     if (node->kind == PICKLE_OBJECT)
         return true;
-    if (node->kind != PICKLE_LIST)
-        return machine_fail(m, ERR_CORRUPT, "it appends to what is no list");
+    if (node->kind != kind)
+        return machine_fail(m, ERR_CORRUPT, wrong);
     return machine_append(m, &node->list, items, count);
+}
+
+static bool op_append(struct machine *m, int single)
+{
+    size_t count;
+    return take_items(m, single, &count) &&
+           append_taken(m, count, PICKLE_LIST, "it appends to what is no list");
 }
 
 static bool op_set_item(struct machine *m, int single)
@@ -185,16 +189,8 @@ static bool op_add_items(struct machine *m, int argument)
 {
     size_t count;
     (void)argument;
-    if (!machine_pop_mark(m, &count))
-        return false;
-    struct pickle_node **items = m->stack + m->depth, *node = machine_top(m);
-    if (!node)
-        return false;
-    if (node->kind == PICKLE_OBJECT)
-        return true;
-    if (node->kind != PICKLE_SET)
-        return machine_fail(m, ERR_CORRUPT, "it adds to what is no set");
-    return machine_append(m, &node->list, items, count);
+    return machine_pop_mark(m, &count) &&
+           append_taken(m, count, PICKLE_SET, "it adds to what is no set");
 }
 
 static bool op_mark(struct machine *m, int argument)

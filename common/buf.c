@@ -144,11 +144,8 @@ void *buf_steal(struct buf *buf, size_t *out_size)
 int buf_read_file(struct buf *buf, const char *path, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        int missing = errno == ENOENT;
-        err_set_errno(err, NULL, "%s", path);
-        return missing ? ERR_NOT_FOUND : ERR_IO;
-    }
+    if (fd < 0)
+        return err_set_open(err, NULL, "%s", path);
     char chunk[65536];
     int rc = 0;
     for (;;) {

@@ -13,10 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #define MAX_CONFIG_BYTES (1 << 20)
-#define MAX_NAME 64
 
 static void *slot(const struct config_option *option, void *settings)
 {
@@ -76,7 +76,7 @@ static int add_to_list(const struct config_option *option, const char *value, co
 {
     struct config_list *list = slot(option, settings);
     if ((int64_t)list->count >= option->max)
-        return err_set(err, ERR_LIMIT, option->name, "%s: %s stands more than %" PRId64 " times",
+        return err_set(err, ERR_INVALID, option->name, "%s: %s stands more than %" PRId64 " times",
                        source, option->name, option->max);
     char **items = realloc(list->items, (list->count + 1) * sizeof *items);
     if (!items)
@@ -101,10 +101,12 @@ static int set_value(const struct config_option *option, const char *value, cons
     return ERR_INTERNAL;
 }
 
-/* What the installation has beats a default that is not there. */
+/* What the supervisor or the installation has beats a default that is not there. */
 static const char *default_of(const struct config_option *option, char path[PATH_MAX])
 {
     const char *value = option->default_value;
+    if (config_credential(option, path, PATH_MAX))
+        return path;
     if (option->installed && (!value || access(value, F_OK) < 0) &&
         installed_path(option->installed, path, PATH_MAX) == 0)
         return path;
@@ -145,12 +147,16 @@ static int load_line(const struct config_spec *spec, char *line, const char *sou
         return 0;
     char *equals = strchr(line, '=');
     if (!equals)
-        return err_set(err, ERR_INVALID, NULL, "%s: wanted 'name = value'", source);
+        return err_set(err, ERR_INVALID, "config", "%s: wanted 'name = value'", source);
     *equals = 0;
     char *name = trim(line);
     const struct config_option *option = find(spec, name, strlen(name));
+    const struct config_option *secret =
+        option ? NULL : config_secret_named(spec, name, strlen(name));
+    if (secret)
+        return config_refuse_secret(secret, source, err);
     if (!option)
-        return err_set(err, ERR_INVALID, NULL, "%s: unknown option '%s'", source, name);
+        return err_set(err, ERR_INVALID, "config", "%s: unknown option '%.64s'", source, name);
     return set_value(option, trim(equals + 1), source, settings, err);
 }
 
@@ -172,19 +178,12 @@ static int load_file(const struct config_spec *spec, const char *path, void *set
     return rc;
 }
 
-static void environment_name(const struct config_option *option, char out[MAX_NAME + 16])
-{
-    int n = snprintf(out, MAX_NAME + 16, "DARKROOM_%s", option->name);
-    for (int i = 0; i < n; i++)
-        out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
-}
-
 static int load_environment(const struct config_spec *spec, void *settings, struct err *err)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < spec->option_count; i++) {
-        char name[MAX_NAME + 16];
-        environment_name(&spec->options[i], name);
+        char name[CONFIG_NAME_MAX + 16];
+        config_environment_name(&spec->options[i], name);
         const char *value = getenv(name);
         if (value)
             rc = set_value(&spec->options[i], value, name, settings, err);
@@ -216,6 +215,10 @@ static int parse_flag(const struct config_spec *spec, int left, char **argv, str
     size_t length = is_long ? strcspn(name, "=") : 1;
     const struct config_option *option =
         is_long ? find(spec, name, length) : find_short(spec, name[0]);
+    const struct config_option *secret =
+        option || !is_long ? NULL : config_secret_named(spec, name, length);
+    if (secret)
+        return config_refuse_secret(secret, "command line", err);
     if (!option || (!is_long && option->type == CONFIG_BOOL && name[1]))
         return err_set(err, ERR_INVALID, NULL, "unknown option '%.*s'; --help lists them",
                        is_long ? (int)length + 2 : 64, argv[0]);
@@ -283,55 +286,6 @@ static int config_path(int argc, char **argv, const char **out_path, struct err 
     return 0;
 }
 
-static void print_help(const struct config_spec *spec, const char *program)
-{
-    printf("usage: %s %s\n\n", program, spec->usage);
-    for (size_t i = 0; i < spec->option_count; i++) {
-        const struct config_option *option = &spec->options[i];
-        char name[MAX_NAME + 8];
-        if (option->short_name)
-            snprintf(name, sizeof name, "%s, -%c", option->name, option->short_name);
-        else
-            snprintf(name, sizeof name, "%s", option->name);
-        printf("  --%-22s %s", name, option->help ? option->help : "");
-        if (option->default_value && *option->default_value)
-            printf(" [%s%s%s]", option->default_value, option->unit ? " " : "",
-                   option->unit ? option->unit : "");
-        putchar('\n');
-    }
-    printf("  --%-22s %s\n", "config", "file with lines 'name = value'");
-    printf("  --%-22s %s\n", "check-config", "read all sources, then exit");
-    printf("  --%-22s %s\n", "dump-config", "print what is in force as a file, then exit");
-    printf("  --%-22s %s\n", "version", "print the version, then exit");
-}
-
-static void dump(const struct config_spec *spec, void *settings)
-{
-    for (size_t i = 0; i < spec->option_count; i++) {
-        const struct config_option *option = &spec->options[i];
-        const void *value = slot(option, settings);
-        printf("# %s%s%s%s\n", option->help ? option->help : "", option->unit ? " (" : "",
-               option->unit ? option->unit : "", option->unit ? ")" : "");
-        switch (option->type) {
-        case CONFIG_TEXT: {
-            const char *text = *(char *const *)value;
-            printf("%s%s = %s\n", text ? "" : "# ", option->name, text ? text : "");
-            break;
-        }
-        case CONFIG_INT: printf("%s = %" PRId64 "\n", option->name, *(const int64_t *)value); break;
-        case CONFIG_BOOL:
-            printf("%s = %s\n", option->name, *(const bool *)value ? "true" : "false");
-            break;
-        case CONFIG_LIST: {
-            const struct config_list *list = value;
-            for (size_t k = 0; k < list->count; k++)
-                printf("%s = %s\n", option->name, list->items[k]);
-            break;
-        }
-        }
-    }
-}
-
 /* Takes `flag` out of argv; true where it stood there. */
 static bool take_flag(int *argc, char **argv, const char *flag)
 {
@@ -345,6 +299,38 @@ static bool take_flag(int *argc, char **argv, const char *flag)
     return false;
 }
 
+/* Whether argv has --NAME, with a value or alone, or its short form. */
+static bool on_command_line(const struct config_option *option, int argc, char **argv)
+{
+    size_t length = strlen(option->name);
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+        const char *word = argv[i];
+        if (word[0] != '-')
+            continue;
+        if (word[1] == '-' && !strncmp(word + 2, option->name, length) &&
+            (!word[2 + length] || word[2 + length] == '='))
+            return true;
+        if (option->short_name && word[1] == option->short_name)
+            return true;
+    }
+    return false;
+}
+
+int config_exit_status(const struct config_spec *spec, int argc, char **argv, int rc,
+                       const struct err *err)
+{
+    if (rc != ERR_INVALID)
+        return err_exit_status(rc);
+    if (!err->field[0])
+        return EX_USAGE;
+    if (!strcmp(err->field, "config"))
+        return EX_CONFIG;
+    const struct config_option *option = find(spec, err->field, strlen(err->field));
+    if (!option)
+        return EX_DATAERR;
+    return on_command_line(option, argc, argv) ? EX_USAGE : EX_CONFIG;
+}
+
 int config_load(const struct config_spec *spec, int argc, char **argv, void *settings,
                 enum config_next *out_next, int *out_arguments, struct err *err)
 {
@@ -352,18 +338,24 @@ int config_load(const struct config_spec *spec, int argc, char **argv, void *set
     *out_arguments = 0;
     memset(settings, 0, spec->settings_size);
     if (take_flag(&argc, argv, "--help") || take_flag(&argc, argv, "-h")) {
-        print_help(spec, argv[0]);
+        config_print_help(spec, argv[0]);
         return 0;
     }
     if (take_flag(&argc, argv, "--version")) {
         puts("darkroom " DARKROOM_VERSION);
         return 0;
     }
+    if (take_flag(&argc, argv, "--dump-reference")) {
+        config_print_reference(spec);
+        return 0;
+    }
     bool dump_only = take_flag(&argc, argv, "--dump-config");
     bool check_only = take_flag(&argc, argv, "--check-config");
 
     const char *path = NULL;
-    int rc = config_path(argc, argv, &path, err);
+    int rc = config_hide_secrets(spec, err);
+    if (rc == 0)
+        rc = config_path(argc, argv, &path, err);
     if (rc == 0)
         rc = load_defaults(spec, settings, err);
     if (rc == 0 && path)
@@ -377,11 +369,70 @@ int config_load(const struct config_spec *spec, int argc, char **argv, void *set
         return rc;
     }
     if (dump_only)
-        dump(spec, settings);
+        config_print_settings(spec, settings);
     *out_next = dump_only || check_only ? CONFIG_EXIT : CONFIG_RUN;
     if (*out_next == CONFIG_EXIT)
         config_fini(spec, settings);
     return 0;
+}
+
+bool config_differs(const struct config_option *option, const void *a, const void *b)
+{
+    const void *one = (const char *)a + option->offset, *other = (const char *)b + option->offset;
+    switch (option->type) {
+    case CONFIG_TEXT: {
+        const char *left = *(char *const *)one, *right = *(char *const *)other;
+        return !left != !right || (left && strcmp(left, right) != 0);
+    }
+    case CONFIG_INT: return *(const int64_t *)one != *(const int64_t *)other;
+    case CONFIG_BOOL: return *(const bool *)one != *(const bool *)other;
+    case CONFIG_LIST: break;
+    }
+    const struct config_list *left = one, *right = other;
+    bool differs = left->count != right->count;
+    for (size_t i = 0; !differs && i < left->count; i++)
+        differs = strcmp(left->items[i], right->items[i]) != 0;
+    return differs;
+}
+
+bool config_fixed_changes(const struct config_spec *spec, const void *current, const void *fresh,
+                          char *out, size_t size)
+{
+    size_t used = 0;
+    *out = 0;
+    for (size_t i = 0; i < spec->option_count; i++) {
+        const struct config_option *option = &spec->options[i];
+        if (option->traits & CONFIG_RELOADS || !config_differs(option, current, fresh))
+            continue;
+        int n = snprintf(out + used, size - used, "%s%s", used ? "," : "", option->name);
+        used = (size_t)n < size - used ? used + (size_t)n : size - 1;
+    }
+    return used > 0;
+}
+
+static size_t size_of(const struct config_option *option)
+{
+    switch (option->type) {
+    case CONFIG_TEXT: return sizeof(char *);
+    case CONFIG_INT: return sizeof(int64_t);
+    case CONFIG_BOOL: return sizeof(bool);
+    case CONFIG_LIST: return sizeof(struct config_list);
+    }
+    return 0;
+}
+
+void config_take_over(const struct config_spec *spec, void *current, void *fresh)
+{
+    for (size_t i = 0; i < spec->option_count; i++) {
+        const struct config_option *option = &spec->options[i];
+        char kept[sizeof(struct config_list)];
+        size_t size = size_of(option);
+        if (!(option->traits & CONFIG_RELOADS))
+            continue;
+        memcpy(kept, slot(option, current), size);
+        memcpy(slot(option, current), slot(option, fresh), size);
+        memcpy(slot(option, fresh), kept, size);
+    }
 }
 
 void config_fini(const struct config_spec *spec, void *settings)

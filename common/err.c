@@ -65,18 +65,52 @@ int err_set(struct err *err, int code, const char *field, const char *format, ..
     return code;
 }
 
+static void record_errno(struct err *err, int code, int cause, const char *field,
+                         const char *format, va_list args) __attribute__((format(printf, 5, 0)));
+
+static void record_errno(struct err *err, int code, int cause, const char *field,
+                         const char *format, va_list args)
+{
+    record(err, code, field, format, args);
+    size_t used = strlen(err->text);
+    snprintf(err->text + used, sizeof err->text - used, ": %s", strerror(cause));
+}
+
 int err_set_errno(struct err *err, const char *field, const char *format, ...)
 {
     int cause = errno;
     if (err && err->code == 0) {
         va_list args;
         va_start(args, format);
-        record(err, ERR_IO, field, format, args);
+        record_errno(err, ERR_IO, cause, field, format, args);
         va_end(args);
-        size_t used = strlen(err->text);
-        snprintf(err->text + used, sizeof err->text - used, ": %s", strerror(cause));
     }
     return ERR_IO;
+}
+
+static int code_of(int cause)
+{
+    switch (cause) {
+    case ENOENT:
+    case ENOTDIR: return ERR_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+    case EROFS: return ERR_DENIED;
+    case EADDRINUSE: return ERR_CONFLICT;
+    default: return ERR_IO;
+    }
+}
+
+int err_set_open(struct err *err, const char *field, const char *format, ...)
+{
+    int cause = errno, code = code_of(cause);
+    if (err && err->code == 0) {
+        va_list args;
+        va_start(args, format);
+        record_errno(err, code, cause, field, format, args);
+        va_end(args);
+    }
+    return code;
 }
 
 const char *err_name(int code)

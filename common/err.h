@@ -58,6 +58,11 @@ int err_set(struct err *err, int code, const char *field, const char *format, ..
 int err_set_errno(struct err *err, const char *field, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same for what has to be opened or made: ERR_NOT_FOUND where it is not there, ERR_DENIED where
+ * we may not, ERR_CONFLICT where somebody else has it, else ERR_IO. */
+int err_set_open(struct err *err, const char *field, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Short stable name, as in logs and dead letters: "corrupt", "unavailable". Static storage. */
 const char *err_name(int code);
 

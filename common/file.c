@@ -51,7 +51,7 @@ int file_writer_open(struct file_writer *writer, const char *path, struct err *e
                          writer->folder) >= sizeof writer->temporary)
         return err_set(err, ERR_LIMIT, NULL, "a path longer than %zu bytes", sizeof writer->path);
     writer->fd = mkostemp(writer->temporary, O_CLOEXEC);
-    return writer->fd < 0 ? err_set_errno(err, NULL, "cannot write in %s", writer->folder) : 0;
+    return writer->fd < 0 ? err_set_open(err, NULL, "cannot write in %s", writer->folder) : 0;
 }
 
 int file_writer_append(struct file_writer *writer, const void *data, size_t size, struct err *err)

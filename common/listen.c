@@ -75,10 +75,10 @@ int listen_open(const char *option, const char *address, int *out_fd, uint16_t *
     for (const struct addrinfo *info = found; info && fd < 0; info = info->ai_next)
         fd = open_one(info);
     if (fd < 0)
-        err_set_errno(err, option, "%s", address);
+        rc = err_set_open(err, option, "%s", address);
     freeaddrinfo(found);
     if (fd < 0)
-        return ERR_IO;
+        return rc;
     *out_port = port_of(fd);
     *out_fd = fd;
     return 0;

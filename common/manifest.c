@@ -399,7 +399,7 @@ int manifest_set_load(const char *folder, struct manifest_set *out_set, struct e
     int rc = 0;
     int count = scandir(folder, &entries, is_manifest, compare_names);
     if (count < 0)
-        return err_set_errno(err, NULL, "the folder of manifests %s", folder);
+        return err_set_open(err, NULL, "the folder of manifests %s", folder);
     if (count > MAX_MODELS)
         rc = err_set(err, ERR_LIMIT, NULL, "%s holds more than %d manifests", folder, MAX_MODELS);
     set.items = calloc(count ? (size_t)count : 1, sizeof *set.items);

@@ -83,9 +83,9 @@ struct redis_target {
  * or the same with `rediss` in place of `redis`: over TLS, sentinels too, with certificates that
  * are checked against the hosts as they are named here or by cluster and sentinels;
  * and the password from the first line of `password_file` (nullable). A password inside the URL is
- * refused: it would be seen in the process list. Ports are 6379, of sentinels 26379, where they are
- * left out; user and password are the servers', sentinels are asked without. ERR_INVALID names what
- * is wrong, ERR_IO / ERR_NOT_FOUND for the file. */
+ * refused: it would be seen in the process list; so is a file that is open to all. Ports are 6379,
+ * of sentinels 26379, where they are left out; user and password are the servers', sentinels are
+ * asked without. ERR_INVALID names what is wrong, ERR_IO / ERR_NOT_FOUND for the file. */
 int redis_target_init(struct redis_target *target, const char *url, const char *password_file,
                       struct err *err);
 

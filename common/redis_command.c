@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/redis_tls.h"
 #include "common/redis_wire.h"
+#include "common/secret.h"
 
 #include <hiredis/hiredis.h>
 #include <stdio.h>
@@ -188,16 +189,19 @@ static int read_password(struct redis_target *target, const char *file, struct e
 {
     struct buf buf;
     buf_init(&buf, 4096);
-    int rc = buf_read_file(&buf, file, err);
+    int rc = secret_read_file(file, &buf, err);
+    if (rc < 0 && err && !err->field[0])
+        snprintf(err->field, sizeof err->field, "redis-password-file");
     if (rc == 0) {
         size_t length = strcspn(buf_text(&buf), "\r\n");
         if (length == 0 || length >= sizeof target->password)
-            rc = err_set(err, ERR_INVALID, "redis-password-file",
+            rc = err_set(err, ERR_CORRUPT, "redis-password-file",
                          "%s: the first line must have 1 to %zu bytes", file,
                          sizeof target->password - 1);
         else
             memcpy(target->password, buf.data, length);
     }
+    secret_wipe_buf(&buf);
     buf_fini(&buf);
     return rc;
 }

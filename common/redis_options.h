@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * The options of TLS to Redis, which every program has.
+ * The options of the queue's Redis, which every program has.
  *
- *     struct settings { char *redis; struct redis_tls_files redis_tls; };
+ *     struct settings { char *redis, *redis_password_file; struct redis_tls_files redis_tls; };
  *     static const struct config_option options[] = {
- *         {"redis", CONFIG_TEXT, offsetof(struct settings, redis)},
- *         REDIS_TLS_OPTIONS(offsetof(struct settings, redis_tls)),
+ *         REDIS_OPTIONS(struct settings, redis, redis_password_file, redis_tls),
+ *         REDIS_SHARDS_OPTION(offsetof(struct settings, shards)),
  *     };
+ *     ... redis_target_init(&target, settings.redis, settings.redis_password_file, &err) ...
  *     ... redis_target_secure(&target, &settings.redis_tls, &err) ...
  *
  * Stateless. */
@@ -14,18 +15,33 @@
 #define DARKROOM_COMMON_REDIS_OPTIONS_H
 
 #include "common/config.h"
+#include "common/queue.h"
 #include "common/redis.h"
 
-#define REDIS_TLS_OPTION(name, at, member, text)                                                   \
+#define REDIS_OPTION(name, at, text)                                                               \
     {                                                                                              \
-        name, CONFIG_TEXT, (at) + offsetof(struct redis_tls_files, member), .help = (text)         \
+        name, CONFIG_TEXT, at, .help = (text)                                                      \
     }
-#define REDIS_TLS_OPTIONS(at)                                                                      \
-    REDIS_TLS_OPTION(                                                                              \
-        "redis-ca-file", at, ca_file,                                                              \
-        "rediss://: PEM of the authorities that are trusted instead of the system's"),             \
-        REDIS_TLS_OPTION("redis-cert-file", at, cert_file,                                         \
-                         "rediss://: PEM of our own certificate, where the server asks for one"),  \
-        REDIS_TLS_OPTION("redis-key-file", at, key_file, "rediss://: PEM of its key")
+#define REDIS_SECRET_OPTION(name, at, text)                                                        \
+    {                                                                                              \
+        name, CONFIG_TEXT, at, .help = (text), .traits = CONFIG_SECRET                             \
+    }
+#define REDIS_OPTIONS(settings, url, password, tls)                                                \
+    {"redis", CONFIG_TEXT, offsetof(settings, url), "redis://127.0.0.1:6379/0",                    \
+     .help = "unix:/path[?db=N], redis://, redis+sentinel:// or redis+cluster://"},                \
+        REDIS_SECRET_OPTION("redis-password-file", offsetof(settings, password),                   \
+                            "file with Redis' password"),                                          \
+        REDIS_OPTION(                                                                              \
+            "redis-ca-file", offsetof(settings, tls.ca_file),                                      \
+            "rediss://: PEM of the authorities that are trusted instead of the system's"),         \
+        REDIS_OPTION("redis-cert-file", offsetof(settings, tls.cert_file),                         \
+                     "rediss://: PEM of our own certificate, where the server asks for one"),      \
+        REDIS_SECRET_OPTION("redis-key-file", offsetof(settings, tls.key_file),                    \
+                            "rediss://: PEM of its key")
+#define REDIS_SHARDS_OPTION(at)                                                                    \
+    {                                                                                              \
+        "shards", CONFIG_INT, at, "1", 1, QUEUE_SHARDS_MAX, NULL,                                  \
+            "over which the jobs are spread; every program of a Redis is told the same"            \
+    }
 
 #endif

@@ -19,11 +19,8 @@
 int secret_read_file(const char *path, struct buf *out, struct err *err)
 {
     struct stat info;
-    if (stat(path, &info) < 0) {
-        int missing = errno == ENOENT;
-        err_set_errno(err, NULL, "secret file %s", path);
-        return missing ? ERR_NOT_FOUND : ERR_IO;
-    }
+    if (stat(path, &info) < 0)
+        return err_set_open(err, NULL, "secret file %s", path);
     if (info.st_mode & (S_IROTH | S_IWOTH))
         return err_set(err, ERR_DENIED, NULL, "secret file %s is open to all users; chmod 600 %s",
                        path, path);
@@ -35,8 +32,9 @@ static int read_text(const char *path, size_t max, struct buf *out, struct err *
 {
     buf_init(out, max + 1);
     int rc = secret_read_file(path, out, err);
-    if (rc == 0 && out->size && out->data[out->size - 1] == '\n')
-        out->data[--out->size] = 0;
+    for (const char *end = "\n\r"; rc == 0 && *end; end++)
+        if (out->size && out->data[out->size - 1] == *end)
+            out->data[--out->size] = 0;
     return rc;
 }
 
@@ -57,7 +55,7 @@ int secret_read_line(const char *path, size_t min_length, char *out, size_t size
     for (size_t i = 0; i < text.size; i++)
         printable = printable && text.data[i] > ' ' && text.data[i] < 0x7f;
     if (!printable || text.size < min_length || text.size >= size) {
-        rc = err_set(err, ERR_INVALID, NULL,
+        rc = err_set(err, ERR_CORRUPT, NULL,
                      "secret file %s wants one line of %zu to %zu printable characters", path,
                      min_length, size - 1);
         goto out;
@@ -77,8 +75,8 @@ int secret_load(const char *path, struct secret *out_secret, struct err *err)
         goto out;
     rc = hex_decode(buf_text(&text), text.size, secret.bytes, sizeof secret.bytes);
     if (rc < 0)
-        err_set(err, rc, NULL, "secret file %s wants one line of %d hex digits", path,
-                2 * CRYPTO_KEY_SIZE);
+        rc = err_set(err, ERR_CORRUPT, NULL, "secret file %s wants one line of %d hex digits", path,
+                     2 * CRYPTO_KEY_SIZE);
     else
         *out_secret = secret;
     secret_wipe(&secret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Secrets live in files, never in options or the environment.
+ * Secrets live in files, never in options; what the environment brings is in a file, too
+ * (config.h).
  *
  *     struct secret secret;
  *     rc = secret_load("/etc/darkroom/secret", &secret, &err);
@@ -38,7 +39,7 @@ struct secret {
 #define SECRET_WEBHOOK_HOST "webhook-host"         /* keyed hashes of their hosts */
 #define SECRET_VISITOR_FLOW "visitor-flow"         /* keyed hashes of visitors, for fairness */
 
-/* ERR_NOT_FOUND, ERR_IO, ERR_DENIED (permissions), ERR_INVALID (not 64 hex digits). */
+/* ERR_NOT_FOUND, ERR_IO, ERR_DENIED (permissions), ERR_CORRUPT (not 64 hex digits). */
 int secret_load(const char *path, struct secret *out_secret, struct err *err);
 
 /* Makes a file with a new random secret, readable by its owner only, for a first start. The file

@@ -76,7 +76,7 @@ static int make_directories(const char *directory, struct err *err)
         char kept = *slash;
         *slash = 0;
         if (mkdir(path, 0750) < 0 && errno != EEXIST)
-            return err_set_errno(err, "store", "store: cannot make %s", path);
+            return err_set_open(err, "store", "store: cannot make %s", path);
         *slash = kept;
         if (!kept)
             return 0;
@@ -107,8 +107,9 @@ static int open_root(struct store_local *local, struct err *err)
     if (rc < 0)
         return rc;
     local->root_fd = open(local->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (local->root_fd < 0 || (mkdirat(local->root_fd, SCRATCH, 0750) < 0 && errno != EEXIST))
-        return err_set_errno(err, "store", "store: cannot use %s", local->directory);
+    if (local->root_fd < 0 || (mkdirat(local->root_fd, SCRATCH, 0750) < 0 && errno != EEXIST) ||
+        faccessat(local->root_fd, SCRATCH, W_OK | X_OK, 0) < 0)
+        return err_set_open(err, "store", "store: cannot use %s", local->directory);
     remove_old_scratch(local->root_fd);
     /* The first folders may be of somebody who was killed before their names were flushed. */
     return file_sync_folder(local->root_fd, ".") < 0

@@ -20,17 +20,18 @@ struct store_place {
     bool virtual_host;
 };
 
-#define STORE_OPTION(name, type, at, member, default_value, text)                                  \
+#define STORE_OPTION(name, type, at, member, default_value, trait, text)                           \
     {                                                                                              \
-        name, type, (at) + offsetof(struct store_place, member), default_value, .help = (text)     \
+        name, type, (at) + offsetof(struct store_place, member), default_value, .help = (text),    \
+                                                                                .traits = (trait)  \
     }
 #define STORE_OPTIONS(at, default_url, text)                                                       \
-    STORE_OPTION("store", CONFIG_TEXT, at, url, default_url, text),                                \
-        STORE_OPTION("s3-endpoint", CONFIG_TEXT, at, endpoint, NULL, "https://host[:port]"),       \
-        STORE_OPTION("s3-region", CONFIG_TEXT, at, region, "us-east-1", "region to sign for"),     \
+    STORE_OPTION("store", CONFIG_TEXT, at, url, default_url, 0, text),                             \
+        STORE_OPTION("s3-endpoint", CONFIG_TEXT, at, endpoint, NULL, 0, "https://host[:port]"),    \
+        STORE_OPTION("s3-region", CONFIG_TEXT, at, region, "us-east-1", 0, "region to sign for"),  \
         STORE_OPTION("s3-credentials-file", CONFIG_TEXT, at, credentials_file, NULL,               \
-                     "file with access key and secret key"),                                       \
-        STORE_OPTION("s3-virtual-host", CONFIG_BOOL, at, virtual_host, "false",                    \
+                     CONFIG_SECRET, "file with access key and secret key"),                        \
+        STORE_OPTION("s3-virtual-host", CONFIG_BOOL, at, virtual_host, "false", 0,                 \
                      "bucket.host instead of host/bucket")
 
 /* Borrows the texts; the rest is the caller's to fill. */

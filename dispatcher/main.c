@@ -92,7 +92,7 @@ int main(int argc, char **argv)
     int rc = config_load(&settings_spec, argc, argv, &settings, &next, &words, &err);
     if (rc < 0) {
         fprintf(stderr, "darkroom-dispatcher: %s\n", err.text);
-        return err_exit_status(rc);
+        return config_exit_status(&settings_spec, argc, argv, rc, &err);
     }
     if (next == CONFIG_EXIT) {
         config_fini(&settings_spec, &settings);
@@ -113,5 +113,5 @@ int main(int argc, char **argv)
                   err.field, "detail", LOG_S, err.text, NULL);
     log_flush();
     config_fini(&settings_spec, &settings);
-    return err_exit_status(rc);
+    return config_exit_status(&settings_spec, argc, argv, rc, &err);
 }

@@ -32,6 +32,7 @@ static void on_crash(int number)
         sigset_t none;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
+        config_keep_secrets();
         execv(program, arguments);
         _exit(EXIT_FAILURE);
     }

@@ -19,12 +19,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static int report(int rc, const struct err *err)
+static void report(int rc, const struct err *err)
 {
     if (rc < 0)
         fprintf(stderr, "darkroom-worker: %s%s%s\n", err->field, err->field[0] ? ": " : "",
                 err->text[0] ? err->text : err_name(rc));
-    return err_exit_status(rc);
 }
 
 static int serve(int argc, char **argv)
@@ -33,15 +32,18 @@ static int serve(int argc, char **argv)
     enum config_next next;
     struct err err = {0};
     int rc = settings_load(argc, argv, &settings, &next, &err);
-    if (rc < 0 || next == CONFIG_EXIT)
-        return report(rc, &err);
+    if (rc < 0 || next == CONFIG_EXIT) {
+        report(rc, &err);
+        return settings_exit_status(argc, argv, rc, &err);
+    }
     log_init("worker", settings.texts.debug ? LOG_DEBUG : LOG_INFO);
     stop_init();
     supervisor_init();
     crash_init(argc, argv);
     bool abandoned;
     rc = loop_run(&settings, &abandoned, &err);
-    int status = report(rc, &err);
+    report(rc, &err);
+    int status = settings_exit_status(argc, argv, rc, &err);
     if (abandoned)
         _exit(status); /* threads are still at work on what they hold */
     settings_fini(&settings);
@@ -64,7 +66,8 @@ static int run_subcommand(const struct command *command, int argc, char **argv)
     struct err err = {0};
     argv[1] = command->name;
     int rc = command->run(argc - 1, argv + 1, &err);
-    return report(rc, &err);
+    report(rc, &err);
+    return err_exit_status(rc);
 }
 
 int main(int argc, char **argv)

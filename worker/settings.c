@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/settings.h"
 
-#include "common/buf.h"
 #include "common/err.h"
 #include "common/queue.h"
 #include "common/redis_options.h"
+#include "common/secret.h"
 #include "worker/guard.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,17 +16,13 @@
 #define FIELD(name) offsetof(struct settings, name)
 
 static const struct config_option options[] = {
-    {"redis", CONFIG_TEXT, FIELD(texts.redis), "redis://127.0.0.1:6379/0",
-     .help = "unix:/path[?db=N], redis://, redis+sentinel:// or redis+cluster://"},
-    {"redis-password-file", CONFIG_TEXT, FIELD(texts.redis_password_file), NULL,
-     .help = "file whose first line is the password"},
-    REDIS_TLS_OPTIONS(FIELD(texts.redis_tls)),
-    {"shards", CONFIG_INT, FIELD(shards), "1", 1, QUEUE_SHARDS_MAX, NULL,
-     "over which the jobs are spread; every program of a Redis is told the same"},
+    REDIS_OPTIONS(struct settings, texts.redis, texts.redis_password_file, texts.redis_tls),
+    REDIS_SHARDS_OPTION(FIELD(shards)),
     {"dispatcher", CONFIG_TEXT, FIELD(texts.dispatcher), "http://127.0.0.1:8080",
      .help = "where grants are asked for"},
     {"worker-token-file", CONFIG_TEXT, FIELD(texts.worker_token_file), NULL,
-     .help = "file whose first line is the token that dispatchers share with workers"},
+     .help = "one line of at least 32 characters, shared with dispatchers",
+     .traits = CONFIG_SECRET},
     {"models", CONFIG_TEXT, FIELD(texts.models), "models",
      .help = "folder of manifests; else the installed one", .installed = "models"},
     {"model", CONFIG_LIST, FIELD(texts.model), NULL, 0, 32, NULL,
@@ -82,22 +77,14 @@ static int read_token(struct settings *settings, struct err *err)
 {
     const char *path = settings->texts.worker_token_file;
     if (!path)
-        return err_set(err, ERR_INVALID, "worker-token-file", "wanted --worker-token-file FILE");
-    struct buf file;
-    buf_init(&file, TOKEN_MAX_BYTES + 64);
-    int rc = buf_read_file(&file, path, err);
-    size_t length = rc == 0 ? strcspn(buf_text(&file), "\r\n") : 0;
-    bool clean = true;
-    for (size_t i = 0; i < length; i++)
-        clean &= isgraph(file.data[i]) != 0;
-    if (rc == 0 && (length < TOKEN_MIN_BYTES || length > TOKEN_MAX_BYTES || !clean))
-        rc = err_set(err, ERR_INVALID, "worker-token-file",
-                     "%s: wanted one line of %d to %d printable characters", path, TOKEN_MIN_BYTES,
-                     TOKEN_MAX_BYTES);
+        return err_set(err, ERR_INVALID, "worker-token-file", "--worker-token-file is needed");
+    char token[TOKEN_MAX_BYTES + 1];
+    int rc = secret_read_line(path, TOKEN_MIN_BYTES, token, sizeof token, err);
     if (rc == 0)
-        snprintf(settings->authorization, sizeof settings->authorization, "Bearer %.*s",
-                 (int)length, buf_text(&file));
-    buf_fini(&file);
+        snprintf(settings->authorization, sizeof settings->authorization, "Bearer %s", token);
+    else if (err && !err->field[0])
+        snprintf(err->field, sizeof err->field, "worker-token-file");
+    crypto_wipe(token, sizeof token);
     return rc;
 }
 
@@ -164,6 +151,11 @@ int settings_load(int argc, char **argv, struct settings *out_settings, enum con
     if (rc < 0)
         settings_fini(out_settings);
     return rc;
+}
+
+int settings_exit_status(int argc, char **argv, int rc, const struct err *err)
+{
+    return config_exit_status(&spec, argc, argv, rc, err);
 }
 
 void settings_fini(struct settings *settings)

@@ -58,6 +58,7 @@ struct settings {
 /* ERR_INVALID names the option. With CONFIG_EXIT there is nothing left to do or to free. */
 int settings_load(int argc, char **argv, struct settings *out_settings, enum config_next *out_next,
                   struct err *err);
+int settings_exit_status(int argc, char **argv, int rc, const struct err *err);
 void settings_fini(struct settings *settings);
 
 #endif

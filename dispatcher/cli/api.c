@@ -25,8 +25,8 @@ static const struct json_limits answer_limits = {MAX_ANSWER_BYTES, 24};
 
 const char *cli_token(const struct cli *cli)
 {
-    if (cli->settings.token)
-        return cli->settings.token;
+    if (cli->token[0])
+        return cli->token;
     return cli->key[0] ? cli->key : NULL;
 }
 

@@ -42,10 +42,10 @@ struct http_client;
 enum { CLI_EXIT_FAILED = 1, CLI_EXIT_CANCELLED = 2, CLI_EXIT_INTERRUPTED = 130 };
 
 struct cli_settings {
-    char *server, *token;
+    char *server;
     char *model, *email, *lang, *crop, *output, *idempotency_key, *from;
     struct config_list params;
-    char *key_file;
+    char *key_file, *token_file;
     int64_t timeout_s, limit;
     bool wait, json;
     char *redis, *redis_password_file;
@@ -63,9 +63,9 @@ struct cli_settings {
 
 struct cli {
     struct cli_settings settings;
-    struct http_client *http; /* owned */
-    char key[CLI_MAX_TOKEN];  /* of --key-file; "" without */
-    char **words;             /* borrowed: those of the command line that are no options */
+    struct http_client *http;                      /* owned */
+    char key[CLI_MAX_TOKEN], token[CLI_MAX_TOKEN]; /* of --key-file, --token-file; "" without */
+    char **words; /* borrowed: those of the command line that are no options */
     size_t word_count;
     struct cli_view view;
     int64_t deadline_ms;  /* of clock_ms(); 0: none */
@@ -103,7 +103,7 @@ struct cli_request {
 int cli_call(struct cli *cli, const struct cli_request *request, json_t **out_answer,
              struct err *err);
 
-/* --token, or else the key of --key-file, or NULL. Borrowed. */
+/* That of --token-file, or else the key of --key-file, or NULL. Borrowed. */
 const char *cli_token(const struct cli *cli);
 
 /* "/v1/jobs/<id><suffix>" */

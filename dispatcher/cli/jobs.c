@@ -26,9 +26,6 @@ static int find_job(struct cli *cli, const char *id, struct cli_job *out, struct
     else if (rc < 0)
         return err_set(err, rc, unknown.field, "%s", unknown.text);
     if (token) {
-        if (strlen(token) >= CLI_MAX_TOKEN)
-            return err_set(err, ERR_LIMIT, "token", "--token is longer than %d bytes",
-                           CLI_MAX_TOKEN - 1);
         snprintf(out->view, sizeof out->view, "%s", token);
         snprintf(out->manage, sizeof out->manage, "%s", token);
         snprintf(out->erase, sizeof out->erase, "%s", token);

@@ -25,7 +25,9 @@
     }
 #define TOKEN                                                                                      \
     {                                                                                              \
-        "token", CONFIG_TEXT, AT(token), .help = "instead of the one that was kept at submit"      \
+        "token-file", CONFIG_TEXT, AT(token_file),                                                 \
+            .help = "file with a token, instead of the one that was kept at submit",               \
+            .traits = CONFIG_SECRET                                                                \
     }
 #define JSON                                                                                       \
     {                                                                                              \
@@ -38,7 +40,8 @@
     }
 #define KEY_FILE                                                                                   \
     {                                                                                              \
-        "key-file", CONFIG_TEXT, AT(key_file), .help = "file with an API key"                      \
+        "key-file", CONFIG_TEXT, AT(key_file), .help = "file with an API key",                     \
+                                               .traits = CONFIG_SECRET                             \
     }
 #define TIMEOUT                                                                                    \
     {                                                                                              \
@@ -46,18 +49,7 @@
             "wait at most so long for the result; 0: for ever"                                     \
     }
 
-#define REDIS                                                                                      \
-    {                                                                                              \
-        "redis", CONFIG_TEXT, AT(redis), "redis://127.0.0.1:6379/0",                               \
-            .help = "unix:/path[?db=N] or redis://[user@]host[:port][/db]"                         \
-    }
-#define REDIS_PASSWORD                                                                             \
-    {                                                                                              \
-        "redis-password-file", CONFIG_TEXT, AT(redis_password_file),                               \
-            .help = "file with Redis' password"                                                    \
-    }
-
-#define REDIS_TLS REDIS_TLS_OPTIONS(AT(redis_tls))
+#define REDIS REDIS_OPTIONS(struct cli_settings, redis, redis_password_file, redis_tls)
 
 static const struct config_option submit_options[] = {
     {"model", CONFIG_TEXT, AT(model), .help = "which one; `darkroom models` lists them",
@@ -147,29 +139,21 @@ static const struct config_option keys_create_options[] = {
     MAX_QUEUED,
     JSON,
     REDIS,
-    REDIS_PASSWORD,
-    REDIS_TLS,
 };
 static const struct config_option keys_list_options[] = {
-    {"account", CONFIG_TEXT, AT(account), .help = "only its keys"},
-    JSON,
-    REDIS,
-    REDIS_PASSWORD,
-    REDIS_TLS};
-static const struct config_option keys_limit_options[] = {CONCURRENCY, MAX_QUEUED, REDIS,
-                                                          REDIS_PASSWORD, REDIS_TLS};
-static const struct config_option keys_revoke_options[] = {REDIS, REDIS_PASSWORD, REDIS_TLS};
+    {"account", CONFIG_TEXT, AT(account), .help = "only its keys"}, JSON, REDIS};
+static const struct config_option keys_limit_options[] = {CONCURRENCY, MAX_QUEUED, REDIS};
+static const struct config_option keys_revoke_options[] = {REDIS};
 
 static const struct config_option fsck_options[] = {
     {"mend", CONFIG_BOOL, AT(mend), "false", .help = "put right what can be put right"},
-    {"shards", CONFIG_INT, AT(shards), "1", 1, 256, NULL, "over which the jobs are spread"},
+    REDIS_SHARDS_OPTION(AT(shards)),
     STORE_OPTIONS(AT(store), NULL,
                   "local:FOLDER or s3://BUCKET; without it objects are not looked at"),
-    {"secret-file", CONFIG_TEXT, AT(secret_file), NULL, .help = "a local store wants it"},
+    {"secret-file", CONFIG_TEXT, AT(secret_file), NULL, .help = "a local store wants it",
+     .traits = CONFIG_SECRET},
     JSON,
     REDIS,
-    REDIS_PASSWORD,
-    REDIS_TLS,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -237,7 +221,7 @@ static void print_usage(FILE *out)
           "refused\n"
           "by the server, 66 no such file or job, 69 server away, 74 cannot read or write, 75 not "
           "now,\n"
-          "77 not allowed, 130 interrupted.\n",
+          "77 not allowed, 78 wrong configuration, 130 interrupted.\n",
           out);
 }
 
@@ -281,6 +265,8 @@ static int run(const struct command *command, struct cli *cli, const char *word,
                                 &cli->http, err);
     if (rc == 0 && cli->settings.key_file)
         rc = secret_read_line(cli->settings.key_file, 8, cli->key, sizeof cli->key, err);
+    if (rc == 0 && cli->settings.token_file)
+        rc = secret_read_line(cli->settings.token_file, 1, cli->token, sizeof cli->token, err);
     cli_view_init(&cli->view, cli->settings.json);
     if (cli->settings.timeout_s)
         cli->deadline_ms = clock_ms() + cli->settings.timeout_s * 1000;
@@ -289,6 +275,7 @@ static int run(const struct command *command, struct cli *cli, const char *word,
     cli_view_end(&cli->view);
     http_client_destroy(&cli->http);
     crypto_wipe(cli->key, sizeof cli->key);
+    crypto_wipe(cli->token, sizeof cli->token);
     return rc;
 }
 
@@ -322,7 +309,7 @@ static int run_command(const struct command *command, int argc, char **argv, int
     };
     int rc = config_load(&spec, argc, argv, &cli.settings, &next, &words, err);
     if (rc < 0 || next == CONFIG_EXIT) {
-        *out_status = exit_status(&cli, rc);
+        *out_status = config_exit_status(&spec, argc, argv, rc, err);
         return rc;
     }
     cli.words = argv + 1;

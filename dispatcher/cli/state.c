@@ -211,8 +211,8 @@ int cli_state_find(const char *path, const char *id, struct cli_job *out_job, st
         rc = found
                  ? err_set(err, ERR_CONFLICT, "id", "%zu jobs begin with %.40s", found, id)
                  : err_set(err, ERR_NOT_FOUND, "id",
-                           "no job of this machine begins with %.40s; with --token any job of the "
-                           "server can be named",
+                           "no job of this machine begins with %.40s; with --token-file any job of "
+                           "the server can be named",
                            id);
     free(jobs);
     return rc;

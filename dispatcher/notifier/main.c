@@ -468,5 +468,5 @@ int main(int argc, char **argv)
                   err.field, "reason", LOG_S, err.text, NULL);
     }
     close_all(&program);
-    return err_exit_status(rc);
+    return config_exit_status(&notifier_settings_spec, argc, argv, rc, &err);
 }

@@ -138,6 +138,12 @@ class CliTest(unittest.TestCase):
         self.assertEqual(done.returncode, status, done)
         return done
 
+    def token(self, text):
+        path = self.path / "token"
+        path.touch(mode=0o600)
+        path.write_text(text + "\n")
+        return path
+
     def submit(self, *words, status=0):
         return self.run_cli("submit", self.picture, "--model", "test-model", *words, status=status)
 
@@ -209,7 +215,7 @@ class CliTest(unittest.TestCase):
         self.submit("--server", "ftp://127.0.0.1", status=64)
         self.run_cli("submit", self.path / "none.png", "--model", "m", status=66)
         self.run_cli("get", "../../etc/passwd", status=66)
-        self.run_cli("get", "../../etc/passwd", "--token", "T", status=66)
+        self.run_cli("get", "../../etc/passwd", "--token-file", self.token("T"), status=66)
         self.assertEqual(self.stub.requests, [])
 
     def test_a_refusal_is_one_line_with_field_and_limit_and_its_own_status(self):
@@ -281,7 +287,10 @@ class CliTest(unittest.TestCase):
                          [f"Bearer {TOKENS[right]}" for right in ("view", "manage", "delete")])
         self.assertNotIn(ID, self.state_file.read_text())
         self.run_cli("get", ID, status=66)
-        self.run_cli("get", ID, "--token", "OTHER")
+        self.run_cli("get", ID, "--token-file", self.token("OTHER"))
+        refused = self.run_cli("get", ID, "--token", "OTHER", status=64)
+        self.assertIn("--token-file", refused.stderr)
+        self.assertNotIn("OTHER", refused.stderr)
         self.assertEqual(self.stub.requests[-1].headers["Authorization"], "Bearer OTHER")
 
     def test_a_job_goes_to_the_server_where_it_was_submitted(self):

@@ -176,9 +176,12 @@ class VisitorTest(unittest.TestCase):
         self.submit()
         first = self.submitted_id()
         other = self.lab.submit().json
-        self.run_cli("get", first, "--token", other["tokens"]["manage"], status=77)
-        self.run_cli("cancel", first, "--token", other["tokens"]["manage"], status=77)
-        self.run_cli("get", "00" + "ab" * 16, "--token", "x" * 22, status=66)
+        manage = self.lab.path / "manage"
+        manage.touch(mode=0o600)
+        manage.write_text(other["tokens"]["manage"])
+        self.run_cli("get", first, "--token-file", manage, status=77)
+        self.run_cli("cancel", first, "--token-file", manage, status=77)
+        self.run_cli("get", "00" + "ab" * 16, "--token-file", manage, status=66)
 
     def test_without_redis_the_server_says_when_to_come_back(self):
         self.lab.stop("redis")

@@ -413,10 +413,13 @@ class Worker(unittest.TestCase):
 
     def test_a_worker_without_token_model_or_weights_says_what_it_lacks(self):
         with self.lab() as lab:
+            empty = lab.path / "empty"
+            empty.touch(mode=0o600)
             for options, status, word in (
                     (("--model", "nothing"), 66, "nothing"),
                     (("--worker-token-file", str(lab.path / "none")), 66, "none"),
-                    (("--worker-token-file", "/dev/null"), 64, "32"),
+                    (("--worker-token-file", str(empty)), 65, "32"),
+                    (("--worker-token-file", "/dev/null"), 77, "open to all"),
                     (("--redis", "http://x"), 64, "redis"),
                     (("--dispatcher", "ftp://x"), 64, "dispatcher"),
                     (("--lease-ms", "0"), 64, "lease-ms")):

@@ -43,7 +43,7 @@ static void a_failure_says_why_and_leaves_nothing_behind(void)
     struct err err = {0};
     char missing[160];
     snprintf(missing, sizeof missing, "%s/none/file", folder);
-    CHECK_INT(file_write(missing, "x", 1, 0600, &err), ERR_IO);
+    CHECK_INT(file_write(missing, "x", 1, 0600, &err), ERR_NOT_FOUND);
     CHECK_HAS(err.text, "No such file");
     /* A folder stands where the file should go: the rename fails last of all. */
     err = (struct err){0};

@@ -128,7 +128,7 @@ static void a_password_file_must_have_a_line(void)
     struct err err = {0};
     int fd = mkstemp(path);
     CHECK(fd >= 0);
-    CHECK_INT(redis_target_init(&target, "redis://h", path, &err), ERR_INVALID);
+    CHECK_INT(redis_target_init(&target, "redis://h", path, &err), ERR_CORRUPT);
     CHECK_TEXT(err.field, "redis-password-file");
     CHECK_INT(write(fd, "sesame\r\nx", 9), 9);
     CHECK_INT(redis_target_init(&target, "redis://h", path, NULL), 0);

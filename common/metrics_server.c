@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/listen.h"
 #include "common/metrics.h"
+#include "common/supervisor.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -87,28 +88,46 @@ static int write_answer(const char *status, const struct buf *body, struct buf *
                       *status == '4' && status[2] == '5' ? "Allow: GET\r\n" : "", buf_text(body));
 }
 
+/* Whether a request, past its method, is for `path`, whatever its query. */
+static bool is_for(const char *target, const char *path)
+{
+    size_t length = strlen(path);
+    return !strncmp(target, path, length) && strchr(" ?", target[length]) && target[length];
+}
+
+static int write_figures(const struct metrics_server *server, struct buf *body)
+{
+    if (server->refresh)
+        server->refresh(server->context);
+    int rc = metrics_write(server->metrics, body);
+    return rc == 0 ? metrics_write_process(body) : rc;
+}
+
 static int answer(const struct metrics_server *server, const char *request, struct buf *out)
 {
-    static const char get[] = "GET ", path[] = "/metrics";
-    const char *target = request + sizeof get - 1;
-    const char *status = "200 OK";
+    static const char get[] = "GET ", away[] = "503 Service Unavailable";
+    const char *target = request + sizeof get - 1, *status = "200 OK";
     struct buf body;
     buf_init(&body, MAX_TEXT);
     int rc = 0;
     if (strncmp(request, get, sizeof get - 1)) {
         status = "405 Method Not Allowed";
-    } else if (strncmp(target, path, sizeof path - 1) || !strchr(" ?", target[sizeof path - 1])) {
+    } else if (is_for(target, "/healthz")) {
+        bool alive = supervisor_is_alive(clock_ms());
+        status = alive ? status : away;
+        rc = buf_append_text(&body, alive ? "ok\n" : "the loop that does the work hangs\n");
+    } else if (is_for(target, "/readyz")) {
+        bool ready = supervisor_is_ready() && supervisor_is_alive(clock_ms());
+        status = ready ? status : away;
+        rc = buf_append_text(&body, ready ? "ready\n" : "not ready\n");
+    } else if (is_for(target, "/metrics")) {
+        rc = write_figures(server, &body);
+    } else {
         status = "404 Not Found";
         rc = buf_append_text(&body, "The figures are at /metrics.\n");
-    } else {
-        if (server->refresh)
-            server->refresh(server->context);
-        rc = metrics_write(server->metrics, &body);
-        if (rc == 0)
-            rc = metrics_write_process(&body);
     }
     if (rc < 0) {
-        status = "503 Service Unavailable";
+        status = away;
         buf_clear(&body);
     }
     rc = write_answer(status, &body, out);

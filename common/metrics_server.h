@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Lets Prometheus fetch the figures of a program that serves nothing else.
+ * Lets Prometheus fetch the figures of a program that serves nothing else, and probes ask how it
+ * is.
  *
  *     rc = metrics_server_start("127.0.0.1:9464", metrics, refresh, context, &server, &err);
  *     metrics_server_stop(&server);
  *
- * GET /metrics and nothing more, in clear, for whoever can reach the address: keep it on loopback
- * or in a network of your own. One connection at a time, each closed after its answer; who is slow
- * is cut off after two seconds. A thread of its own, so that the program is never held up. */
+ * GET /metrics, /healthz (503 once the loop that does the work is silent for too long) and /readyz
+ * (200 from supervisor_ready() to supervisor_stopping(), else 503), and nothing more; in clear, for
+ * whoever can reach the address: keep it on loopback or in a network of your own. One connection at
+ * a time, each closed after its answer; who is slow is cut off after two seconds. A thread of its
+ * own, so that the program is never held up. */
 #ifndef DARKROOM_COMMON_METRICS_SERVER_H
 #define DARKROOM_COMMON_METRICS_SERVER_H
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +20,11 @@
 static int fd = -1;
 static struct sockaddr_un address;
 static socklen_t address_size;
-static int64_t beat_ms, next_ms = INT64_MAX;
+static int64_t beat_ms = BEAT_MS, next_ms;
 static bool watched, ready_owed;
+/* What probes are told. */
+static atomic_bool ready;
+static atomic_int_fast64_t seen_ms = -1, patience_ms = SUPERVISOR_PATIENCE_MS;
 
 /* A path, or '@' and an abstract name. Other kinds (vsock, for a whole machine) are not for us. */
 static bool read_address(const char *name)
@@ -60,15 +64,17 @@ void supervisor_init(void)
     if (fd >= 0)
         close(fd);
     fd = -1;
-    next_ms = INT64_MAX;
+    next_ms = 0;
+    beat_ms = BEAT_MS;
     watched = ready_owed = false;
+    atomic_store(&ready, false);
+    atomic_store(&seen_ms, -1);
     if (name && read_address(name))
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd >= 0) {
         int64_t limit_ms = watchdog_ms();
         watched = limit_ms > 0;
         beat_ms = watched && limit_ms < BEAT_MS ? limit_ms : BEAT_MS;
-        next_ms = 0;
     }
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
@@ -83,14 +89,14 @@ static bool tell(const char *text)
 
 void supervisor_ready(void)
 {
-    if (fd < 0)
-        return;
+    atomic_store(&ready, true);
     ready_owed = true;
     next_ms = 0;
 }
 
 void supervisor_stopping(void)
 {
+    atomic_store(&ready, false);
     if (fd >= 0)
         tell("STOPPING=1\nSTATUS=stopping");
 }
@@ -108,6 +114,8 @@ bool supervisor_due(int64_t now_ms)
 void supervisor_beat(int64_t now_ms, const char *format, ...)
 {
     char status[MAX_STATUS], text[MAX_STATUS + 40];
+    atomic_store(&seen_ms, now_ms);
+    next_ms = now_ms + beat_ms;
     if (fd < 0)
         return;
     va_list arguments;
@@ -118,10 +126,24 @@ void supervisor_beat(int64_t now_ms, const char *format, ...)
     status[strcspn(status, "\n")] = 0;
     snprintf(text, sizeof text, "%s%sSTATUS=%s", ready_owed ? "READY=1\n" : "",
              watched ? "WATCHDOG=1\n" : "", status);
-    if (tell(text)) {
+    if (tell(text))
         ready_owed = false;
-        next_ms = now_ms + beat_ms;
-    } else {
+    else
         next_ms = now_ms + (beat_ms < AGAIN_MS ? beat_ms : AGAIN_MS);
-    }
+}
+
+void supervisor_patience(int64_t ms)
+{
+    atomic_store(&patience_ms, ms);
+}
+
+bool supervisor_is_ready(void)
+{
+    return atomic_load(&ready);
+}
+
+bool supervisor_is_alive(int64_t now_ms)
+{
+    int64_t seen = atomic_load(&seen_ms);
+    return seen < 0 || now_ms - seen <= atomic_load(&patience_ms);
 }

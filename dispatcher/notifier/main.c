@@ -46,8 +46,9 @@
 #define MAX_PASSWORD 257
 /* The longest until another notifier's row is seen. */
 #define MAX_BLOCK_MS 1000
-#define DRAIN_MS 5000        /* what a stop leaves to requests under way */
-#define HOOKS_STALL_MS 30000 /* a turn of the webhooks' thread takes two seconds at most */
+#define DRAIN_MS 5000            /* what a stop leaves to requests under way */
+#define SLOW_MAIL_MS (2 * 60000) /* beside its handing over: the small picture in it */
+#define HOOKS_STALL_MS 30000     /* a turn of the webhooks' thread takes two seconds at most */
 #define THUMBNAIL_SIDE 320
 #define THUMBNAIL_MS 5000
 
@@ -202,6 +203,7 @@ static int open_metrics(struct program *program, struct err *err)
 {
     if (!program->settings.metrics)
         return 0;
+    supervisor_patience(program->settings.smtp_timeout_ms + SLOW_MAIL_MS);
     int rc = notifier_measures_create(&program->metrics);
     if (rc == 0)
         rc = metrics_server_start(program->settings.metrics, program->metrics, NULL, NULL,

@@ -2,8 +2,10 @@
 #include "common/metrics.h"
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/metrics_server.h"
+#include "common/supervisor.h"
 #include "tests/unit/check.h"
 
 #include <arpa/inet.h>
@@ -166,7 +168,7 @@ static const char *ask(const struct metrics_server *server, const char *request)
     return answer;
 }
 
-static void the_server_answers_get_metrics_and_nothing_else(void)
+static void the_server_answers_get_metrics_and_no_other_path(void)
 {
     struct metrics *metrics = create();
     struct metrics_server *server = NULL;
@@ -186,6 +188,33 @@ static void the_server_answers_get_metrics_and_nothing_else(void)
     CHECK(strstr(answer, "\r\nAllow: GET\r\n"));
     metrics_server_stop(&server);
     CHECK(!server);
+    metrics_destroy(&metrics);
+}
+
+static void probes_are_answered_by_what_the_loop_says_of_itself(void)
+{
+    struct metrics *metrics = create();
+    struct metrics_server *server = NULL;
+    struct err err = {0};
+    static const char alive[] = "GET /healthz HTTP/1.1\r\n\r\n";
+    static const char ready[] = "GET /readyz?x HTTP/1.1\r\n\r\n";
+    supervisor_init();
+    CHECK_INT(metrics_server_start("127.0.0.1:0", metrics, NULL, NULL, &server, &err), 0);
+    CHECK(strstr(ask(server, alive), "HTTP/1.1 200 OK\r\n"));
+    CHECK(strstr(ask(server, ready), "HTTP/1.1 503 Service Unavailable\r\n"));
+    supervisor_ready();
+    supervisor_beat(clock_ms(), "well");
+    CHECK(strstr(ask(server, alive), "\r\n\r\nok\n"));
+    CHECK(strstr(ask(server, ready), "\r\n\r\nready\n"));
+    supervisor_beat(clock_ms() - SUPERVISOR_PATIENCE_MS - 1, "long ago");
+    CHECK(strstr(ask(server, alive), "HTTP/1.1 503 Service Unavailable\r\n"));
+    CHECK(strstr(ask(server, ready), "HTTP/1.1 503 Service Unavailable\r\n"));
+    supervisor_beat(clock_ms(), "well again");
+    supervisor_stopping();
+    CHECK(strstr(ask(server, alive), "HTTP/1.1 200 OK\r\n"));
+    CHECK(strstr(ask(server, ready), "\r\n\r\nnot ready\n"));
+    CHECK(!strncmp(ask(server, "GET /readyzz HTTP/1.1\r\n\r\n"), "HTTP/1.1 404 ", 13));
+    metrics_server_stop(&server);
     metrics_destroy(&metrics);
 }
 
@@ -222,7 +251,8 @@ int main(void)
     RUN(what_is_too_much_is_dropped_and_counted);
     RUN(without_a_registry_nothing_is_counted);
     RUN(a_text_that_does_not_fit_is_an_error);
-    RUN(the_server_answers_get_metrics_and_nothing_else);
+    RUN(the_server_answers_get_metrics_and_no_other_path);
+    RUN(probes_are_answered_by_what_the_loop_says_of_itself);
     RUN(a_stop_waits_for_no_client);
     RUN(an_address_that_is_none_names_the_option);
     return check_report();

@@ -39,14 +39,32 @@ static const char *heard(void)
     return text;
 }
 
-static void without_a_supervisor_nothing_is_ever_due(void)
+static void without_a_supervisor_beats_go_on_for_probes(void)
 {
     supervisor_init();
-    supervisor_ready();
+    CHECK(supervisor_due(0));
     supervisor_beat(1000, "fine");
+    CHECK(!supervisor_due(10999));
+    CHECK_INT(supervisor_next_ms(), 11000);
+}
+
+static void probes_hear_of_readiness_and_of_silence(void)
+{
+    supervisor_init();
+    CHECK(!supervisor_is_ready());
+    CHECK(supervisor_is_alive(INT64_MAX)); /* still starting */
+    supervisor_beat(1000, "starting");
+    CHECK(!supervisor_is_ready());
+    supervisor_ready();
+    CHECK(supervisor_is_ready());
+    CHECK(supervisor_is_alive(1000 + SUPERVISOR_PATIENCE_MS));
+    CHECK(!supervisor_is_alive(1001 + SUPERVISOR_PATIENCE_MS));
+    supervisor_patience(SUPERVISOR_PATIENCE_MS + 1);
+    CHECK(supervisor_is_alive(1001 + SUPERVISOR_PATIENCE_MS));
+    supervisor_patience(SUPERVISOR_PATIENCE_MS);
     supervisor_stopping();
-    CHECK(!supervisor_due(INT64_MAX - 1));
-    CHECK_INT(supervisor_next_ms(), INT64_MAX);
+    CHECK(!supervisor_is_ready());
+    CHECK(supervisor_is_alive(1001));
 }
 
 static void an_address_of_another_kind_is_no_supervisor(void)
@@ -56,8 +74,10 @@ static void an_address_of_another_kind_is_no_supervisor(void)
     const char *const names[] = {"", "/", "@", "relative", "vsock:2:1234", name};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         setenv("NOTIFY_SOCKET", names[i], 1);
+        setenv("WATCHDOG_USEC", "6000000", 1);
         supervisor_init();
-        CHECK_INT(supervisor_next_ms(), INT64_MAX);
+        supervisor_beat(0, "well");
+        CHECK_INT(supervisor_next_ms(), 10000); /* nobody's watchdog */
     }
 }
 
@@ -166,7 +186,8 @@ static void a_path_is_a_place_to_speak_to(void)
 
 int main(void)
 {
-    RUN(without_a_supervisor_nothing_is_ever_due);
+    RUN(without_a_supervisor_beats_go_on_for_probes);
+    RUN(probes_hear_of_readiness_and_of_silence);
     RUN(an_address_of_another_kind_is_no_supervisor);
     RUN(it_hears_of_readiness_status_and_end);
     RUN(a_watchdog_is_fed_at_half_its_time);

@@ -11,7 +11,7 @@
  *     cli_redis.c   the connection of those commands that go to Redis itself
  *     cli_submit.c, cli_jobs.c  the commands of whoever hands in jobs
  *     cli_provenance.c  what a result says of itself
- *     cli_operate.c, cli_keys.c, cli_fsck.c, erase.c, replay.c  those of operators
+ *     cli_operate.c, cli_keys.c, cli_fsck.c, erase.c, health.c, replay.c  those of operators
  *
  * Functions return 0 or a code of err.h with one line for a person; main() turns that into an exit
  * status. One thread. */
@@ -162,6 +162,7 @@ int cli_cancel(struct cli *cli, const char *id, struct err *err);
 int cli_delete(struct cli *cli, const char *id, struct err *err);
 int cli_list(struct cli *cli, const char *unused, struct err *err);
 int cli_models(struct cli *cli, const char *unused, struct err *err);
+int cli_health(struct cli *cli, const char *url, struct err *err);
 int cli_fsck(struct cli *cli, const char *unused, struct err *err);
 int cli_keys_create(struct cli *cli, const char *unused, struct err *err);
 int cli_keys_limit(struct cli *cli, const char *account, struct err *err);

@@ -180,6 +180,7 @@ static const struct command {
     {"delete", "ID", "stop a job and erase all that is left of it", 1, cli_delete, job_options,
      COUNT(job_options)},
     {"models", "", "what the server can do", 0, cli_models, models_options, COUNT(models_options)},
+    {"health", "URL", "does a program answer at its /healthz or /readyz?", 1, cli_health, NULL, 0},
     {"fsck", "[--mend] [--store STORE]", "does the queue hold together, and the store with it?", 0,
      cli_fsck, fsck_options, COUNT(fsck_options)},
     {"keys create", "[OPTIONS]", "make an API key; it is shown once", 0, cli_keys_create,

@@ -453,6 +453,18 @@ class CliTest(unittest.TestCase):
         self.follow([event(job("failed"))], words=("-o", output), status=1)
         self.assertFalse(output.exists())
 
+    def test_health_is_the_status_and_what_was_said(self):
+        self.serve(lambda request: (200, {}, "ready\n") if request.path == "/readyz" else
+                   (503, {}, "the loop \x1b[2Jhangs\nand more"))
+        self.environment["http_proxy"] = "http://127.0.0.1:1"
+        self.assertEqual(self.run_cli("health", f"{self.stub.url}/readyz").stdout, "ready\n")
+        done = self.run_cli("health", f"{self.stub.url}/healthz", status=69)
+        self.assertEqual(done.stdout, "the loop ?[2Jhangs\n")
+        self.assertIn("503", done.stderr)
+        self.run_cli("health", "http://127.0.0.1:1/healthz", status=69)
+        self.run_cli("health", "127.0.0.1:1", status=64)
+        self.run_cli("health", status=64)
+
     def test_models_are_listed(self):
         self.serve(lambda request: (200, {}, json.dumps({"models": [
             {"name": "portrait-drawing", "title": "Portrait drawing", "description": "Draws."}]})))

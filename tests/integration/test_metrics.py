@@ -16,19 +16,13 @@ from workbench import DEVICE, Workbench  # noqa: E402
 STAGES = {"grant", "fetch", "decode", "wait", "infer", "encode", "upload", "complete"}
 
 
-PROMETHEUS, DASHBOARD = ROOT / "deploy" / "prometheus", ROOT / "deploy" / "grafana" / "darkroom.json"
+PROMETHEUS = ROOT / "deploy" / "prometheus"
 ALERT = re.compile(r"^      - alert: (\w+)$(.*?)^        (?:for|labels):", re.MULTILINE | re.DOTALL)
 
 
 def alert_queries():
     found = ALERT.findall((PROMETHEUS / "alerts.yml").read_text())
     return [re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE).split("expr:", 1)[1] for _, text in found]
-
-
-def dashboard_queries():
-    board = json.loads(DASHBOARD.read_text())
-    return [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())] + [
-        variable["query"]["query"] for variable in board["templating"]["list"] if variable["type"] == "query"]
 
 
 class Files(unittest.TestCase):
@@ -54,11 +48,7 @@ class Files(unittest.TestCase):
     def test_every_query_of_the_dashboard_is_one(self):
         """promtool knows no query for itself, but rules made of them."""
         rules = []
-        for i, query in enumerate(dashboard_queries()):
-            if query.startswith("label_values("):
-                continue
-            for variable, value in (("$__rate_interval", "1m"), ("$model", ".*")):
-                query = query.replace(variable, value)
+        for i, query in enumerate(figures.dashboard_promql()):
             self.assertNotIn("$", query)
             rules.append({"record": f"q{i}", "expr": query})
         with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
@@ -67,7 +57,7 @@ class Files(unittest.TestCase):
             figures.promtool("check", "rules", file.name)
 
     def test_panels_do_not_overlap_and_have_their_own_numbers(self):
-        panels = json.loads(DASHBOARD.read_text())["panels"]
+        panels = json.loads(figures.DASHBOARD.read_text())["panels"]
         self.assertEqual(len({panel["id"] for panel in panels}), len(panels))
         cells = [(x, y) for box in (panel["gridPos"] for panel in panels)
                  for x in range(box["x"], box["x"] + box["w"]) for y in range(box["y"], box["y"] + box["h"])]
@@ -155,7 +145,7 @@ class Fleet(unittest.TestCase):
 
     def test_what_alerts_and_dashboard_ask_for_is_there(self):
         names = set.union(*map(figures.names, self.texts.values()))
-        asked = alert_queries() + dashboard_queries()
+        asked = alert_queries() + figures.dashboard_queries()
         self.assertGreater(len(asked), 40)
         for query in asked:
             with self.subTest(query):

@@ -5,12 +5,15 @@
     figures.value(text, "darkroom_worker_jobs_total", model="quick", outcome="done")
     figures.promtool("check", "metrics", input=text)
 """
+import json
+import pathlib
 import re
 import shutil
 import subprocess
 import unittest
 import urllib.request
 
+DASHBOARD = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "grafana" / "darkroom.json"
 SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
 
@@ -52,6 +55,19 @@ def value(text, name, **labels):
     found = [number for other, have, number in samples(text)
              if other == name and labels.items() <= have.items()]
     return sum(found) if found else None
+
+
+def dashboard_queries():
+    """Of its panels and its variables, as Grafana writes them."""
+    board = json.loads(DASHBOARD.read_text())
+    return [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())] + [
+        variable["query"]["query"] for variable in board["templating"]["list"] if variable["type"] == "query"]
+
+
+def dashboard_promql():
+    """Of its panels, as Prometheus gets them where all models are chosen."""
+    asked = [query for query in dashboard_queries() if not query.startswith("label_values(")]
+    return [query.replace("$__rate_interval", "1m").replace("$model", ".*") for query in asked]
 
 
 def have_promtool():

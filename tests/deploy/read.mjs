@@ -11,7 +11,11 @@ function containerFile(text) {
     const instructions = DockerfileParser.parse(text).getInstructions();
     return {
         problems: validate(text).map((one) => `line ${one.range.start.line + 1}: ${one.message}`),
-        instructions: instructions.map((one) => [one.getKeyword(), one.getArgumentsContent() ?? ""]),
+        instructions: instructions.map((one) => [
+            one.getKeyword(),
+            one.getArgumentsContent() ?? "",
+            Object.fromEntries((one.getFlags?.() ?? []).map((flag) => [flag.getName(), flag.getValue()])),
+        ]),
     };
 }
 

@@ -6,7 +6,7 @@ set -euo pipefail
 [ $# = 1 ] || { echo "usage: secrets.sh FOLDER" >&2; exit 64; }
 umask 077
 mkdir -p "$1"
-for name in secret worker-token redis-{dispatcher,notifier,worker,operator}.password; do
+for name in secret worker-token redis-{dispatcher,notifier,worker,operator}.password grafana-admin.password; do
     [ -s "$1/$name" ] || od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$1/$name"
 done
 [ -s "$1/s3-credentials" ] ||

@@ -33,7 +33,8 @@ def expected():
               "share/doc/darkroom/LICENSE", "share/doc/darkroom/README.md"}
     names |= {"share/darkroom/nginx/darkroom.conf", "share/darkroom/nginx/upstream.conf"}
     names |= {f"share/darkroom/prometheus/{name}" for name in ("alerts.yml", "alerts_test.yml", "prometheus.yml")}
-    names |= {"share/darkroom/grafana/darkroom.json"}
+    names |= {f"share/darkroom/grafana/{name}" for name in (
+        "darkroom.json", "provisioning/dashboards/darkroom.yml", "provisioning/datasources/darkroom.yml")}
     names |= {f"lib/systemd/system/{name}" for name in (
         "darkroom.target", "darkroom-dispatcher@.service", "darkroom-notifier.service", "darkroom-worker.service")}
     names |= {"lib/sysusers.d/darkroom.conf", "lib/tmpfiles.d/darkroom.conf"}

@@ -30,6 +30,7 @@ static const struct {
     [-ERR_CANCELLED] = {"cancelled", ACTION_NONE, EX_TEMPFAIL},
     [-ERR_DEVICE] = {"device", ACTION_DIE, 80},
     [-ERR_INTERNAL] = {"internal", ACTION_BURY, EX_SOFTWARE},
+    [-ERR_PROTOCOL] = {"protocol", ACTION_DIE, EX_PROTOCOL},
 };
 
 static int row_of(int code)

@@ -32,7 +32,8 @@ enum err_code {
     ERR_LOST = -12,        /* the lease went to somebody else: drop the work silently */
     ERR_CANCELLED = -13,   /* the owner of the job asked to stop */
     ERR_DEVICE = -14,      /* the GPU is unusable: this process must end */
-    ERR_INTERNAL = -15     /* an invariant of ours was found broken at run time */
+    ERR_INTERNAL = -15,    /* an invariant of ours was found broken at run time */
+    ERR_PROTOCOL = -16     /* the data are of a version that this program may not touch */
 };
 
 /* What the owner of a job does with a failure. */

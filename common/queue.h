@@ -63,9 +63,9 @@ unsigned queue_shard_of_flow(const char *flow, unsigned shards);
 /* Where a Redis Cluster keeps the shard. */
 int queue_slot(const struct queue *queue);
 
-/* Refuses a server that is too old (< 6.2), that evicts (maxmemory-policy must be noeviction), or
- * whose data another version of the protocol wrote, or a program with another number of shards:
- * ERR_UNSUPPORTED, with what to change. */
+/* Refuses a server that is too old (< 6.2) or that evicts (maxmemory-policy must be noeviction), or
+ * a program with another number of shards: ERR_UNSUPPORTED, with what to change. ERR_PROTOCOL: see
+ * queue_protocol(). */
 int queue_check(const struct queue *queue, struct redis *redis, int64_t timeout_ms,
                 struct err *err);
 
@@ -74,6 +74,13 @@ int queue_check(const struct queue *queue, struct redis *redis, int64_t timeout_
 bool queue_check_command(const struct queue *queue, int which, struct redis_command *command);
 int queue_check_reply(const struct queue *queue, const struct redis_reply *reply, int which,
                       struct err *err);
+
+/* Part of that check: may this program work on the data that are there (docs/protocol.md,
+ * "Versions")? The first program of a newer version writes its own down. ERR_PROTOCOL names both
+ * versions, and nothing was changed. Claims, hellos, ticks and notifiers' claims say the same. */
+void queue_protocol_command(const struct queue *queue, struct redis_command *command);
+int queue_protocol(const struct queue *queue, struct redis *redis, int64_t timeout_ms,
+                   struct err *err);
 
 /* How full the server of this shard is: thousandths of its maxmemory; 0 where it has none. */
 void queue_memory_command(const struct queue *queue, struct redis_command *command);

@@ -10,19 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PROTOCOL_VERSION "2"
-
 /* ---- check ----------------------------------------------------------------------------------- */
 
-enum {
-    CHECK_MEMORY,
-    CHECK_SERVER,
-    CHECK_STAMP,
-    CHECK_VERSION,
-    CHECK_STAMP_SHARDS,
-    CHECK_SHARDS,
-    CHECK_END
-};
+enum { CHECK_MEMORY, CHECK_SERVER, CHECK_PROTOCOL, CHECK_STAMP_SHARDS, CHECK_SHARDS, CHECK_END };
 
 void queue_memory_command(const struct queue *queue, struct redis_command *command)
 {
@@ -31,6 +21,23 @@ void queue_memory_command(const struct queue *queue, struct redis_command *comma
     redis_command_text(command, "INFO");
     redis_command_text(command, "memory");
     command->slot = queue_slot(queue); /* of the node that has this shard */
+}
+
+void queue_protocol_command(const struct queue *queue, struct redis_command *command)
+{
+    queue_begin(queue, command, &queue_script_protocol);
+}
+
+int queue_protocol(const struct queue *queue, struct redis *redis, int64_t timeout_ms,
+                   struct err *err)
+{
+    struct redis_command command;
+    struct redis_reply *reply = NULL;
+    redis_command_init(&command, QUEUE_COMMAND_MAX);
+    queue_protocol_command(queue, &command);
+    int rc = queue_run(redis, &command, timeout_ms, &reply, err);
+    redis_reply_free(&reply);
+    return rc;
 }
 
 bool queue_check_command(const struct queue *queue, int which, struct redis_command *command)
@@ -43,15 +50,7 @@ bool queue_check_command(const struct queue *queue, int which, struct redis_comm
         redis_command_text(command, "server");
         command->slot = queue_slot(queue);
         return true;
-    case CHECK_STAMP:
-        redis_command_text(command, "SETNX");
-        queue_add_key(queue, command, "protocol", "");
-        redis_command_text(command, PROTOCOL_VERSION);
-        return true;
-    case CHECK_VERSION:
-        redis_command_text(command, "GET");
-        queue_add_key(queue, command, "protocol", "");
-        return true;
+    case CHECK_PROTOCOL: queue_protocol_command(queue, command); return true;
     case CHECK_STAMP_SHARDS:
         redis_command_text(command, "SETNX");
         queue_add_key(queue, command, "shards", "");
@@ -125,10 +124,6 @@ int queue_check_reply(const struct queue *queue, const struct redis_reply *reply
         return check_policy(redis_reply_text(reply), err);
     if (which == CHECK_SERVER)
         return check_server(redis_reply_text(reply), err);
-    if (which == CHECK_VERSION && strcmp(redis_reply_text(reply), PROTOCOL_VERSION) != 0)
-        return err_set(err, ERR_UNSUPPORTED, "redis",
-                       "the queue in this Redis has protocol version %.8s, this program speaks %s",
-                       redis_reply_text(reply), PROTOCOL_VERSION);
     if (which == CHECK_SHARDS && redis_reply_int(reply) != queue->shards)
         return err_set(err, ERR_UNSUPPORTED, "shards",
                        "the jobs in this Redis are spread over %.8s shards, this program was told "

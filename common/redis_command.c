@@ -443,7 +443,7 @@ static const struct {
     {"NOAUTH", ERR_DENIED},           {"WRONGPASS", ERR_DENIED},
     {"NOPERM", ERR_DENIED},           {"WRONGTYPE", ERR_CORRUPT},
     {"CORRUPT", ERR_CORRUPT},         {"UNSUPPORTED", ERR_UNSUPPORTED},
-    {"INVALID", ERR_INVALID},
+    {"INVALID", ERR_INVALID},         {"PROTOCOL", ERR_PROTOCOL},
 };
 
 static bool begins_with(const struct redis_reply *reply, const char *word)

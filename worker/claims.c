@@ -135,6 +135,10 @@ static void on_claim(int rc, const struct redis_reply *reply, void *data)
     else
         redis_reply_check(reply, &err);
     shard->nonce[0] = 0;
+    if (rc == ERR_PROTOCOL) {
+        loop_fail(loop, rc, &err);
+        return;
+    }
     if (rc < 0) {
         shard->claim_at_ms = clock_ms() + PAUSE_MS;
         log_event(LOG_ERROR, "worker.claim", "shard", LOG_I, (int64_t)shard->queue->shard, "code",

@@ -6,6 +6,7 @@
 -- Reply {ms until a target is to be looked at or -1, {notify id, epoch, attempts, created ms, public id,
 --       target, flow, sealed URL or '', record}…}
 -- Crash after it: the rows are due again when the lease is over. The epoch fences a late settle.
+check_protocol(call('GET', P .. 'protocol'))
 local room, most, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local reply = {-1}
 

@@ -6,6 +6,7 @@
 -- Reply {ms until the next row is due or -1, {notify id, epoch, attempts, created ms, state letter,
 --       public id, model, address hash, blob, language, trace}…}
 -- Crash after it: the row is due again when the lease is over. The epoch fences a late settle.
+check_protocol(call('GET', P .. 'protocol'))
 local ids = call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, ARGV[1])
 local reply = {-1}
 for i = 1, #ids do

@@ -5,6 +5,7 @@
 -- Reply how many entries were taken
 -- An entry leaves the stream in the same script in which its rows appear. The entry of a job that was
 -- erased meanwhile, or whose rows are there already, makes none.
+check_protocol(call('GET', P .. 'protocol'))
 local entries = call('XRANGE', P .. 'out', '-', '+', 'COUNT', 64)
 for i = 1, #entries do
   local fields = {}

@@ -4,6 +4,7 @@
 --
 -- ARGV  lease ms, retain ms
 -- Reply {expired, promoted, forgotten, buried, 1 if there is more to do now, 1 if a gap was found}
+check_protocol(call('GET', P .. 'protocol'))
 local LIMIT = 64
 local DEAD_MAX = 100000 -- the oldest dead letters beyond so many are forgotten before their time
 local HEIRS_LOOK_MS = 600000

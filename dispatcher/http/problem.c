@@ -48,6 +48,7 @@ static const enum problem_kind of_code[] = {
     [-ERR_CANCELLED] = PROBLEM_CONFLICT,
     [-ERR_DEVICE] = PROBLEM_INTERNAL,
     [-ERR_INTERNAL] = PROBLEM_INTERNAL,
+    [-ERR_PROTOCOL] = PROBLEM_UNAVAILABLE,
 };
 
 unsigned problem_status(enum problem_kind kind)

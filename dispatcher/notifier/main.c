@@ -79,6 +79,7 @@ struct program {
     pthread_t hook_thread;
     _Atomic int64_t hooks_seen_ms; /* when it began its last turn */
     int64_t mails_sent;
+    struct err unfit; /* code 0, or why it ends by itself */
 };
 
 static int open_courier(struct program *program, struct err *err)
@@ -376,6 +377,11 @@ static void send_mails(struct program *program)
         struct err err = {0};
         tell_supervisor(program, redis_away.told);
         int rc = notify_tick(program->notify, &program->queues[turn % shards], &report, &err);
+        if (rc == ERR_PROTOCOL) { /* of all shards, or soon */
+            program->unfit = err;
+            stop_request();
+            return;
+        }
         if (rc < 0) {
             outage_begin(&redis_away, &err);
             continue;
@@ -437,7 +443,8 @@ static int run(struct program *program, struct err *err)
     if (threaded)
         pthread_join(program->hook_thread, NULL);
     outbox_watch_stop(&program->watch);
-    return rc;
+    const struct err *unfit = &program->unfit;
+    return unfit->code < 0 ? err_set(err, unfit->code, unfit->field, "%s", unfit->text) : rc;
 }
 
 int main(int argc, char **argv)

@@ -64,9 +64,10 @@ void readyz(struct dispatcher *dispatcher, struct call *call)
 {
     if (!dispatcher_redis_usable(dispatcher)) {
         char detail[300];
-        snprintf(detail, sizeof detail, "redis: %s",
-                 redis_async_connected(dispatcher->redis) ? "not checked yet, or not fit"
-                                                          : redis_async_reason(dispatcher->redis));
+        const char *why = redis_async_connected(dispatcher->redis)
+                              ? gate_unfit(dispatcher->gate)
+                              : redis_async_reason(dispatcher->redis);
+        snprintf(detail, sizeof detail, "redis: %s", *why ? why : "not checked yet");
         call_refuse(call, PROBLEM_UNAVAILABLE, detail);
         return;
     }

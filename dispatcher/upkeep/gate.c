@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AGAIN_MS 5000 /* somebody may repair the server's configuration */
+#define AGAIN_MS 2000 /* somebody may repair the server's configuration */
 #define LOOK_MS 100   /* for a shard that nobody serves, or a server that is loading */
 /* Of maxmemory: from there no new jobs; and until it is below the other one. */
 #define FULL_PERMILLE 900
@@ -29,6 +29,7 @@ struct gate {
     } memories[QUEUE_SHARDS_MAX]; /* of one server only the first one is used */
     int64_t memory_ms;            /* when they are asked again */
     int64_t due_ms;
+    struct err unfit; /* why the server may not be used */
 };
 
 int gate_create(struct dispatcher *dispatcher, struct gate **out)
@@ -56,7 +57,7 @@ static void on_answer(int rc, const struct redis_reply *reply, void *data)
     struct gate *gate = data;
     struct err err = {0};
     gate->asking = false;
-    if (rc == 0)
+    if (rc != ERR_UNAVAILABLE)
         rc = queue_check_reply(dispatcher_queue(gate->dispatcher, gate->shard), reply, gate->step,
                                &err);
     if (rc == 0) {
@@ -68,11 +69,23 @@ static void on_answer(int rc, const struct redis_reply *reply, void *data)
     gate->shard = 0;
     /* One that is loading its data is there in a moment. */
     gate->due_ms = clock_ms() + (rc == ERR_UNAVAILABLE ? LOOK_MS : AGAIN_MS);
-    if (rc != ERR_UNAVAILABLE)
-        gate->dispatcher->redis_checked = false;
-    if (rc != ERR_UNAVAILABLE)
-        log_event(LOG_ERROR, "redis.unfit", "code", LOG_S, err_name(rc), "detail", LOG_S, err.text,
-                  NULL);
+    if (rc == ERR_UNAVAILABLE)
+        return;
+    gate->dispatcher->redis_checked = false;
+    gate->unfit = err;
+    log_event(LOG_ERROR, "redis.unfit", "code", LOG_S, err_name(rc), "detail", LOG_S, err.text,
+              NULL);
+}
+
+void gate_look_again(struct gate *gate, unsigned shard)
+{
+    gate->reached[shard] = false;
+    gate->dispatcher->redis_checked = false;
+}
+
+const char *gate_unfit(const struct gate *gate)
+{
+    return gate->unfit.text;
 }
 
 /* Goes on with the shard that is being checked, then with the next that has to be. What a cluster
@@ -97,6 +110,7 @@ static void ask(struct gate *gate)
     if (!dispatcher->redis_checked)
         log_event(LOG_INFO, "redis.up", NULL);
     dispatcher->redis_checked = true;
+    gate->unfit = (struct err){0};
 }
 
 /* A node may have been replaced by another server. Returns true while some shard is out of reach

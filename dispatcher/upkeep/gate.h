@@ -22,6 +22,13 @@ bool gate_is_full(const struct gate *gate, unsigned shard);
 /* How full the fullest server is; 0: no limit, or not known. */
 int gate_memory_permille(const struct gate *gate);
 
+/* A shard's answer says that its data are not for us any more: nothing is sent until it was looked
+ * at once more. */
+void gate_look_again(struct gate *gate, unsigned shard);
+
+/* Why the server may not be used, as far as that is known; "" otherwise. Borrowed. */
+const char *gate_unfit(const struct gate *gate);
+
 /* Keeps dispatcher->redis_checked right. Returns when it wants to be called again. */
 int64_t gate_tick(struct gate *gate, int64_t now_ms);
 

@@ -8,6 +8,7 @@
 #include "common/queue_outbox.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/offload.h"
+#include "dispatcher/upkeep/gate.h"
 #include "dispatcher/upkeep/purge.h"
 
 #include <stdio.h>
@@ -71,6 +72,10 @@ static void on_ticked(int rc, const struct redis_reply *reply, void *data)
     ticker->asked = false;
     if (rc == 0)
         rc = queue_tick_reply(reply, &ticked, &err);
+    else
+        redis_reply_check(reply, &err);
+    if (rc == ERR_PROTOCOL)
+        gate_look_again(ticker->housekeeping->dispatcher->gate, ticker->shard);
     if (rc < 0 && rc != ERR_UNAVAILABLE)
         log_event(LOG_ERROR, "queue.tick-failed", "shard", LOG_I, (int64_t)ticker->shard, "code",
                   LOG_S, err_name(rc), "detail", LOG_S, err.text, NULL);

@@ -246,12 +246,12 @@ static void a_worker_of_another_protocol_is_refused(void)
     begin(30000);
     submit_to("alice", id);
     RAW("SET", "{q:00}protocol", "3");
-    CHECK_INT(queue_check(&queue, redis, CALL_MS, &err), ERR_UNSUPPORTED);
+    CHECK_INT(queue_check(&queue, redis, CALL_MS, &err), ERR_PROTOCOL);
     /* Also one that was connected before. */
-    CHECK_INT(try_claim(&claim), ERR_UNSUPPORTED);
-    CHECK_HAS(err.text, "{q:00}protocol: version 3, expected 2");
+    CHECK_INT(try_claim(&claim), ERR_PROTOCOL);
+    CHECK_HAS(err.text, "{q:00}protocol: the data have version 3");
     err = (struct err){0};
-    CHECK_INT(queue_hello(&queue, redis, &hello, CALL_MS, &err), ERR_UNSUPPORTED);
+    CHECK_INT(queue_hello(&queue, redis, &hello, CALL_MS, &err), ERR_PROTOCOL);
     CHECK_HAS(err.text, "{q:00}protocol");
     CHECK_INT(get_job(id).state, JOB_QUEUED);
     RAW("SET", "{q:00}protocol", "2");

@@ -220,15 +220,6 @@ static void a_server_that_evicts_is_refused(void)
     CHECK_INT(queue_check(&queue, redis, CALL_MS, NULL), 0);
 }
 
-static void another_protocol_version_is_refused(void)
-{
-    begin(30000);
-    RAW("SET", "{q:00}protocol", "7");
-    err = (struct err){0};
-    CHECK_INT(queue_check(&queue, redis, CALL_MS, &err), ERR_UNSUPPORTED);
-    CHECK_HAS(err.text, "version 7");
-}
-
 static void another_number_of_shards_is_refused(void)
 {
     begin(30000);
@@ -310,7 +301,6 @@ int main(void)
     RUN(a_pipeline_recovers_flushed_scripts_in_order);
     RUN(a_killed_connection_is_replaced);
     RUN(a_server_that_evicts_is_refused);
-    RUN(another_protocol_version_is_refused);
     RUN(another_number_of_shards_is_refused);
     RUN(a_full_server_refuses_submits_and_finishes_the_rest);
     RUN(a_password_and_a_database_are_used);

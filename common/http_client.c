@@ -242,12 +242,15 @@ static void set_method(CURL *curl, const struct http_request *request)
     case HTTP_DELETE: curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "DELETE"); break;
     case HTTP_PURGE: curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "PURGE"); break;
     case HTTP_PUT:
+    case HTTP_PATCH:
     case HTTP_POST:
         /* As a memory body also for PUT: headers and a small body leave in one packet. */
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body_size ? request->body : "");
         if (request->method == HTTP_PUT)
             curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "PUT");
+        if (request->method == HTTP_PATCH)
+            curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "PATCH");
         break;
     }
 }
@@ -347,7 +350,8 @@ int http_easy_begin(struct http_easy *easy, void *curl, const struct http_client
 {
     struct curl_slist *headers = NULL;
     assert(request->max_redirects == 0 || request->method <= HTTP_HEAD);
-    assert(request->body_size == 0 || request->method == HTTP_PUT || request->method == HTTP_POST);
+    assert(request->body_size == 0 || request->method == HTTP_PUT || request->method == HTTP_POST ||
+           request->method == HTTP_PATCH);
     *easy = (struct http_easy){
         .curl = curl, .options = options, .request = request, .response = response};
     buf_clear(&response->body);

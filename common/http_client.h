@@ -36,7 +36,7 @@ struct err;
 struct http_client;
 
 /* PURGE is what caches understand (Varnish, Squid, Fastly). */
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_PUT, HTTP_POST, HTTP_DELETE, HTTP_PURGE };
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_PUT, HTTP_POST, HTTP_PATCH, HTTP_DELETE, HTTP_PURGE };
 
 /* Zeros stand for the defaults. Texts are borrowed for the call of create(). */
 struct http_client_options {
@@ -62,7 +62,7 @@ struct http_request {
     const char *url;
     const struct http_header *headers; /* CR, LF or control characters in one: ERR_INVALID */
     size_t header_count;
-    const void *body; /* PUT and POST only */
+    const void *body; /* PUT, POST and PATCH only */
     size_t body_size;
     int64_t total_timeout_ms; /* 0: the client's; negative: none, nor a stall limit (events) */
     int max_redirects;        /* 0: a redirect is an answer like others, see above */

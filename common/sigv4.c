@@ -13,7 +13,6 @@
 #include <time.h>
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
-#define SERVICE "s3"
 #define MAX_TEXT 16384
 #define MAX_SCOPE 128
 #define DATE_LENGTH 8
@@ -102,8 +101,8 @@ static int canonical_request(const struct sigv4_request *request, const struct s
 /* "20130524/us-east-1/s3/aws4_request" */
 static int scope_text(const struct sigv4_scope *scope, const char *time, char out[MAX_SCOPE])
 {
-    int length = snprintf(out, MAX_SCOPE, "%.*s/%s/" SERVICE "/aws4_request", DATE_LENGTH, time,
-                          scope->region);
+    int length = snprintf(out, MAX_SCOPE, "%.*s/%s/%s/aws4_request", DATE_LENGTH, time,
+                          scope->region, scope->service);
     return length < MAX_SCOPE ? 0 : ERR_LIMIT;
 }
 
@@ -115,7 +114,7 @@ static int signing_key(const struct sigv4_scope *scope, const char *time,
     char date[DATE_LENGTH + 1];
     snprintf(first, sizeof first, "AWS4%s", scope->credentials->secret_key);
     snprintf(date, sizeof date, "%.*s", DATE_LENGTH, time);
-    const char *const steps[] = {date, scope->region, SERVICE, "aws4_request"};
+    const char *const steps[] = {date, scope->region, scope->service, "aws4_request"};
     const void *key = first;
     size_t key_size = strlen(first);
     int rc = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * AWS Signature Version 4 for S3, as a header and in a URL. Pure: time and keys come in.
+ * AWS Signature Version 4, as a header and in a URL. Pure: time and keys come in.
  *
  *     rc = sigv4_sign(&scope, &request, authorization);            // Authorization: <this>
  *     rc = sigv4_presign(&scope, &request, 900, query);            // https://host/path?<this>
@@ -24,7 +24,8 @@ struct buf;
 struct sigv4_scope {
     const struct s3_credentials *credentials;
     const char *region;
-    int64_t time_s; /* since 1970 UTC */
+    const char *service; /* "s3", "autoscaling" */
+    int64_t time_s;      /* since 1970 UTC */
 };
 
 struct sigv4_pair {

@@ -190,7 +190,7 @@ static int prepare_url(const struct store_s3 *s3, const struct s3_request *reque
 static int prepare(const struct store_s3 *s3, const struct s3_request *request,
                    struct prepared *prepared)
 {
-    const struct sigv4_scope scope = {&s3->credentials, s3->region, clock_wall_ms() / 1000};
+    const struct sigv4_scope scope = {&s3->credentials, s3->region, "s3", clock_wall_ms() / 1000};
     int rc = prepare_url(s3, request, prepared);
     if (rc == 0)
         rc = crypto_sha256_hex(request->body ? request->body : "", request->body_size,
@@ -344,7 +344,7 @@ static int presign_s3(const struct store *store, const struct store_link_request
                       struct store_link *out_link, struct err *err)
 {
     const struct store_s3 *s3 = s3_of(store);
-    const struct sigv4_scope scope = {&s3->credentials, s3->region, clock_wall_ms() / 1000};
+    const struct sigv4_scope scope = {&s3->credentials, s3->region, "s3", clock_wall_ms() / 1000};
     bool put = request->method == STORE_PUT;
     /* For a PUT the type is a header that is signed, for a GET it overrides what is answered. */
     const struct sigv4_pair headers[] = {{"content-type", request->content_type},

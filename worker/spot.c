@@ -133,7 +133,9 @@ static int prepare(struct spot *spot, struct err *err)
     spot->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (spot->news_fd < 0 || spot->stop_fd < 0)
         return err_set_errno(err, NULL, "a descriptor for spot notices");
-    return http_client_create(&limits, &spot->client, err);
+    int rc = http_client_create(&limits, &spot->client, err);
+    spot->aws.client = spot->client;
+    return rc;
 }
 
 int spot_start(const struct spot_options *options, struct spot **out_spot, struct err *err)
@@ -148,6 +150,10 @@ int spot_start(const struct spot_options *options, struct spot **out_spot, struc
     spot->options = *options;
     spot->poll = sources[options->kind].poll;
     spot->outage.name = "spot";
+    spot->aws = (struct aws_metadata){.endpoint = options->endpoint,
+                                      .response = &spot->response,
+                                      .on_progress = end_early,
+                                      .context = spot};
     spot->news_fd = spot->stop_fd = -1;
     http_response_init(&spot->response, SPOT_BODY_MAX);
     int rc = prepare(spot, err);

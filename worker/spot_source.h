@@ -8,6 +8,7 @@
 #ifndef DARKROOM_WORKER_SPOT_SOURCE_H
 #define DARKROOM_WORKER_SPOT_SOURCE_H
 
+#include "common/aws_metadata.h"
 #include "common/http_client.h"
 #include "worker/outage.h"
 #include "worker/spot.h"
@@ -37,8 +38,7 @@ struct spot {
     int news_fd, stop_fd; /* owned */
 
     /* What a source remembers between two polls. */
-    char aws_token[257];
-    int64_t aws_token_until_ms;
+    struct aws_metadata aws;
     char gcp_etag[65];
     bool at_once; /* the next question waits by itself, and so need not be waited for */
     char azure_name[SPOT_ID_SIZE];  /* this machine's */

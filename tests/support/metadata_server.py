@@ -27,6 +27,13 @@ class MetadataServer:
         self.token = "AQAEAL-first=="
         self.action = None      # AWS
         self.rebalance = None   # AWS
+        # AWS: the machine, and the credentials of its role; words["iam/…"] and so on may be changed or removed.
+        self.credentials = {"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIAEXAMPLE1",
+                            "SecretAccessKey": "wJalr/XUtn+FEMI=1", "Token": "IQoJb3JpZ2lu+/1==",
+                            "LastUpdated": "2026-01-05T10:11:12Z", "Expiration": "2099-01-05T16:11:12Z"}
+        self.words = {"instance-id": "i-0123456789abcdef0", "placement/region": "eu-west-1",
+                      "services/domain": "amazonaws.com", "iam/security-credentials/": "darkroom-worker",
+                      "tags/instance/aws:autoscaling:groupName": "darkroom-workers"}
         self.preempted = False  # Google
         self.events = []        # Azure
         self.acknowledged = []
@@ -169,6 +176,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer_json(cloud.action)
         elif path == "/latest/meta-data/events/recommendations/rebalance":
             self.answer_json(cloud.rebalance)
+        elif path == "/latest/meta-data/iam/security-credentials/" + cloud.words.get("iam/security-credentials/", "?"):
+            self.answer_json(cloud.credentials)
+        elif path.removeprefix("/latest/meta-data/") in cloud.words:
+            self.answer(200, cloud.words[path.removeprefix("/latest/meta-data/")])
         else:
             self.answer(404)
 

@@ -10,7 +10,7 @@
  * reference: key, date, bucket and signatures as printed there. */
 static const struct s3_credentials credentials = {
     .access_key = "AKIAIOSFODNN7EXAMPLE", .secret_key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"};
-static const struct sigv4_scope scope = {&credentials, "us-east-1", 1369353600};
+static const struct sigv4_scope scope = {&credentials, "us-east-1", "s3", 1369353600};
 
 #define HOST "examplebucket.s3.amazonaws.com"
 #define EMPTY_HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -88,7 +88,7 @@ static void a_session_token_is_part_of_the_presigned_query(void)
 {
     struct s3_credentials temporary = credentials;
     snprintf(temporary.session_token, sizeof temporary.session_token, "a/b+c");
-    const struct sigv4_scope with_token = {&temporary, "us-east-1", 1369353600};
+    const struct sigv4_scope with_token = {&temporary, "us-east-1", "s3", 1369353600};
     const struct sigv4_pair headers[] = {{"host", HOST}};
     struct buf out;
     buf_init(&out, 2000);

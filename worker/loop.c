@@ -69,7 +69,10 @@ static void retire(struct loop *loop)
 static void on_spot(struct loop *loop)
 {
     switch (spot_take(loop->spot)) {
-    case SPOT_NOW: begin_drain(loop); break;
+    case SPOT_NOW:
+        loop->machine_goes = true;
+        begin_drain(loop);
+        break;
     case SPOT_SOON: retire(loop); break;
     case SPOT_NONE: break;
     }
@@ -313,7 +316,7 @@ static int open_metrics(struct loop *loop, struct err *err)
                                   &loop->metrics_server, err);
     if (rc < 0)
         return rc;
-    loop->pipeline->metrics = loop->metrics;
+    loop->pipeline->metrics = loop->guard.metrics = loop->metrics;
     log_event(LOG_INFO, "worker.metrics", "port", LOG_I,
               (int64_t)metrics_server_port(loop->metrics_server), NULL);
     return 0;
@@ -324,8 +327,10 @@ static int build(struct loop *loop, struct err *err)
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0)
         return err_set_errno(err, NULL, "epoll");
+    int rc = guard_open(&loop->guard, err);
     /* Connecting goes on while the manifests are read; the loader looks at the weights later. */
-    int rc = shards_open(loop, &tag_commands, &tag_wake, &tag_push, err);
+    if (rc == 0)
+        rc = shards_open(loop, &tag_commands, &tag_wake, &tag_push, err);
     if (rc == 0)
         rc = open_models(loop, err);
     if (rc == 0)
@@ -370,6 +375,7 @@ static void destroy(struct loop *loop)
         pipeline_drain(loop->pipeline);
     pipeline_destroy(&loop->pipeline);
     spot_end(&loop->spot, loop->settings->spot_acknowledge);
+    guard_close(&loop->guard, false);
     shards_close(loop);
     redis_command_fini(&loop->command);
     residency_destroy(&loop->residency);
@@ -389,16 +395,14 @@ int loop_run(const struct settings *settings, bool *out_abandoned, struct err *e
     loop->epoll_fd = -1;
     id_worker_create(loop->worker_id);
     crash_arm(loop->worker_id);
-    loop->guard = (struct guard){.program = settings->texts.guard_command,
-                                 .worker = loop->worker_id,
-                                 .idle_ms = settings->guard_idle_s * 1000};
+    loop->guard = (struct guard){.options = settings->guard, .worker = loop->worker_id};
     redis_command_init(&loop->command, QUEUE_COMMAND_MAX);
 
     int rc = build(loop, err);
     if (rc == 0) {
         int64_t before_us = pipeline_thread_cpu_us();
         run(loop);
-        guard_stop(&loop->guard);
+        guard_close(&loop->guard, !loop->abandoned && !loop->machine_goes);
         int64_t loop_us = pipeline_thread_cpu_us() - before_us;
         rc = loop->rc;
         if (rc < 0)

@@ -111,6 +111,7 @@ struct loop {
     bool retiring; /* no more claims; what is held is finished at leisure, and then comes the drain
                     */
     bool draining, leaving, finished, abandoned;
+    bool machine_goes; /* so nobody needs to hear that it is idle */
     int64_t drain_since_ms, leave_by_ms;
     int rc;
     struct err err;

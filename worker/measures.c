@@ -62,6 +62,12 @@ static const struct metric held_most = {
     .help = "As many may be under way.",
     .type = METRIC_GAUGE,
 };
+static const struct metric guard = {
+    .name = "darkroom_worker_guard_total",
+    .help = "How often busy or idle was told what starts and stops machines, by what became of it.",
+    .type = METRIC_COUNTER,
+    .labels = {"word", "outcome"},
+};
 #define GPU_LABELS .labels = {"gpu", "uuid"}
 
 static const struct metric gpu_utilization = {.name = "darkroom_gpu_utilization_ratio",
@@ -87,9 +93,9 @@ static const struct metric gpu_temperature = {.name = "darkroom_gpu_temperature_
                                               .type = METRIC_GAUGE,
                                               GPU_LABELS};
 static const struct metric *const families[] = {
-    &jobs,       &queued,    &whole,           &steps,
-    &held_jobs,  &held_most, &gpu_utilization, &gpu_memory_used,
-    &gpu_memory, &gpu_power, &gpu_energy,      &gpu_temperature};
+    &jobs,      &queued,     &whole,           &steps,           &held_jobs,
+    &held_most, &guard,      &gpu_utilization, &gpu_memory_used, &gpu_memory,
+    &gpu_power, &gpu_energy, &gpu_temperature};
 
 static const char *const step_names[STEP_COUNT] = {
     [STEP_GRANT] = "grant",   [STEP_FETCH] = "fetch",       [STEP_DECODE] = "decode",
@@ -121,6 +127,11 @@ void measures_jobs_held(struct metrics *metrics, unsigned long held, unsigned lo
 {
     metrics_set(metrics, &held_jobs, NULL, (double)held);
     metrics_set(metrics, &held_most, NULL, (double)most);
+}
+
+void measures_guard(struct metrics *metrics, const char *word, const char *outcome)
+{
+    metrics_add(metrics, &guard, (const char *const[]){word, outcome}, 1);
 }
 
 void measures_gpus(struct metrics *metrics, const struct nvml *nvml)

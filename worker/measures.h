@@ -23,6 +23,10 @@ void measures_job(struct metrics *metrics, const struct task *task, const char *
 /* How many jobs it holds, and may hold. */
 void measures_jobs_held(struct metrics *metrics, unsigned long held, unsigned long most);
 
+/* That we are busy or idle (`word`) was told what starts and stops machines; `outcome`: told or
+ * failed. Nothing where `metrics` is NULL. */
+void measures_guard(struct metrics *metrics, const char *word, const char *outcome);
+
 /* Of every GPU what it tells; nothing where `nvml` is NULL. */
 void measures_gpus(struct metrics *metrics, const struct nvml *nvml);
 

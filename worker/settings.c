@@ -5,7 +5,6 @@
 #include "common/queue.h"
 #include "common/redis_options.h"
 #include "common/secret.h"
-#include "worker/guard.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,10 +40,23 @@ static const struct config_option options[] = {
     {"uploaders", CONFIG_INT, FIELD(uploaders), "2", 1, 64, "threads", "that encode and upload"},
     {"lease-ms", CONFIG_INT, FIELD(lease_ms), "30000", 200, 3600000, "ms",
      "a job goes to another worker after so long without a heartbeat"},
+    {"guard", CONFIG_TEXT, FIELD(texts.guard), "off",
+     .help = "who hears that we are busy and spares us: kubernetes, aws, command or off"},
     {"guard-command", CONFIG_TEXT, FIELD(texts.guard_command), NULL,
-     .help = "program that is told busy or idle, and our id: protects from being scaled in"},
+     .help = "with --guard command: program that is told busy or idle, and our id"},
     {"guard-idle-s", CONFIG_INT, FIELD(guard_idle_s), "10", 0, 3600, "s",
      "without a job until idle is told"},
+    {"guard-endpoint", CONFIG_TEXT, FIELD(texts.guard_endpoint), NULL,
+     .help = "whom --guard asks; else the cluster, or the region's autoscaling"},
+    {"guard-account", CONFIG_TEXT, FIELD(texts.guard_account),
+     "/var/run/secrets/kubernetes.io/serviceaccount",
+     .help = "Kubernetes: folder with token, ca.crt and namespace"},
+    {"guard-pod", CONFIG_TEXT, FIELD(texts.guard_pod), NULL,
+     .help = "Kubernetes: the name of our pod; else the host's"},
+    {"guard-group", CONFIG_TEXT, FIELD(texts.guard_group), NULL,
+     .help = "AWS: our autoscaling group; else the machine's tag says it"},
+    {"guard-lock", CONFIG_TEXT, FIELD(texts.guard_lock), "/run/darkroom-worker/guard",
+     .help = "AWS: a file that all workers of this machine share"},
     {"spot", CONFIG_TEXT, FIELD(texts.spot), "off",
      .help = "who says that this machine is taken away: aws, gcp, azure, file, command or off"},
     {"spot-endpoint", CONFIG_TEXT, FIELD(texts.spot_endpoint), "http://169.254.169.254",
@@ -124,6 +136,30 @@ static int read_spot(struct settings *settings, struct err *err)
     return 0;
 }
 
+static int read_guard(struct settings *settings, struct err *err)
+{
+    const struct settings_texts *texts = &settings->texts;
+    struct guard_options *guard = &settings->guard;
+    int rc = guard_kind_parse(texts->guard, &guard->kind, err);
+    if (rc == 0 && texts->guard_endpoint)
+        rc = read_url("guard-endpoint", texts->guard_endpoint, "", settings->guard_endpoint,
+                      sizeof settings->guard_endpoint, err);
+    if (rc == 0 && (guard->kind == GUARD_COMMAND) != (texts->guard_command != NULL))
+        rc = err_set(err, ERR_INVALID, "guard-command",
+                     "--guard command and --guard-command PATH go together");
+    if (rc < 0)
+        return rc;
+    guard->command = texts->guard_command;
+    guard->idle_ms = settings->guard_idle_s * 1000;
+    guard->endpoint = texts->guard_endpoint ? settings->guard_endpoint : NULL;
+    guard->account = texts->guard_account;
+    guard->pod = texts->guard_pod;
+    guard->group = texts->guard_group;
+    guard->lock = texts->guard_lock;
+    guard->metadata = settings->spot_endpoint;
+    return 0;
+}
+
 int settings_load(int argc, char **argv, struct settings *out_settings, enum config_next *out_next,
                   struct err *err)
 {
@@ -143,7 +179,7 @@ int settings_load(int argc, char **argv, struct settings *out_settings, enum con
     if (rc == 0)
         rc = read_spot(out_settings, err);
     if (rc == 0)
-        rc = guard_check(out_settings->texts.guard_command, err);
+        rc = read_guard(out_settings, err);
     if (rc == 0)
         rc = model_device_parse(texts->device, &out_settings->device, err);
     if (rc == 0)

@@ -12,6 +12,7 @@
 #include "common/config.h"
 #include "common/redis.h"
 #include "gpu/model.h"
+#include "worker/guard.h"
 #include "worker/spot.h"
 
 #include <stdbool.h>
@@ -26,7 +27,8 @@ struct settings_texts {
     char *models;
     struct config_list model;
     char *device, *precision;
-    char *guard_command;
+    char *guard, *guard_command, *guard_endpoint, *guard_account, *guard_pod, *guard_group;
+    char *guard_lock;
     char *spot, *spot_endpoint, *spot_file, *spot_command;
     char *metrics;
     bool debug;
@@ -49,8 +51,9 @@ struct settings {
     struct redis_target redis;
     char authorization[600]; /* "Bearer TOKEN": a secret */
     char grants_url[2048];
-    char spot_endpoint[2048];
-    struct spot_options spot; /* borrows the texts */
+    char spot_endpoint[2048], guard_endpoint[512];
+    struct spot_options spot;   /* borrows the texts */
+    struct guard_options guard; /* so does this */
     enum model_device device;
     enum model_precision precision;
 };

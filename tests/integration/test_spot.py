@@ -77,7 +77,7 @@ class Spot(unittest.TestCase):
         program, heard = pathlib.Path(self.folder.name) / "guard", pathlib.Path(self.folder.name) / "heard"
         program.write_text(f'#!/bin/sh\necho "$@" >> {heard}\n')
         program.chmod(0o700)
-        self.worker(*QUICK, "--guard-command", program, "--guard-idle-s", "1")
+        self.worker(*QUICK, "--guard", "command", "--guard-command", program, "--guard-idle-s", "1")
         words = []
 
         def hears(word):
@@ -96,7 +96,8 @@ class Spot(unittest.TestCase):
         for program in "guard", "/nowhere/guard":
             result = subprocess.run([str(WORKER), "--redis", self.lab.redis_url, "--dispatcher", self.lab.url,
                                      "--models", str(self.bench.models), "--worker-token-file",
-                                     str(self.lab.worker_token_file), "--guard-command", program],
+                                     str(self.lab.worker_token_file), "--guard", "command", "--guard-command",
+                                     program],
                                     capture_output=True, text=True, timeout=DEADLINE_S)
             self.assertNotEqual(result.returncode, 0)
             self.assertIn("guard-command", result.stderr)

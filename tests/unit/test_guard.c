@@ -25,7 +25,8 @@ static void begin(const char *end)
     fclose(file);
     CHECK_INT(chmod(program, 0700), 0);
     unlink(heard_path);
-    guard = (struct guard){.program = program, .worker = "w-1; rm *", .idle_ms = 1000};
+    guard = (struct guard){.options = {.kind = GUARD_COMMAND, .command = program, .idle_ms = 1000},
+                           .worker = "w-1; rm *"};
 }
 
 static const char *heard(void)
@@ -90,6 +91,29 @@ static void what_failed_is_told_again(void)
     CHECK_TEXT(heard(), "busy w-1; rm *\nbusy w-1; rm *\n");
 }
 
+static void what_fails_again_and_again_is_told_ever_more_rarely(void)
+{
+    begin("exit 3");
+    int64_t now_ms = 100;
+    for (int64_t wait_ms = 5000; wait_ms <= 40000; wait_ms *= 2) {
+        CHECK_INT(settle(true, now_ms), now_ms + wait_ms);
+        now_ms += wait_ms;
+    }
+    CHECK_INT(settle(true, now_ms), now_ms + 60000);
+    CHECK_INT(settle(true, now_ms + 60000), now_ms + 120000);
+    CHECK_INT(guard.told, GUARD_NOTHING);
+}
+
+static void another_word_does_not_wait_for_one_that_failed(void)
+{
+    begin("test $1 = busy");
+    CHECK_INT(settle(true, 100), INT64_MAX);
+    settle(false, 200);
+    CHECK_INT(settle(false, 1200), 6200);
+    CHECK_INT(settle(true, 1300), INT64_MAX);
+    CHECK_TEXT(heard(), "busy w-1; rm *\nidle w-1; rm *\nbusy w-1; rm *\n");
+}
+
 static void a_program_that_does_not_end_is_killed(void)
 {
     begin("sleep 1000");
@@ -100,14 +124,14 @@ static void a_program_that_does_not_end_is_killed(void)
     CHECK_INT(guard.told, GUARD_NOTHING);
     guard_tick(&guard, true, 15100);
     CHECK(guard.child > 0);
-    guard_stop(&guard);
+    guard_close(&guard, true);
     CHECK_INT(guard.child, 0);
-    guard_stop(&guard);
+    guard_close(&guard, true);
 }
 
 static void without_a_program_nothing_happens(void)
 {
-    guard = (struct guard){.idle_ms = 1000};
+    guard = (struct guard){.options = {.idle_ms = 1000}};
     CHECK_INT(guard_tick(&guard, true, 100), INT64_MAX);
 }
 
@@ -115,12 +139,14 @@ static void a_program_is_an_absolute_path_that_may_be_run(void)
 {
     struct err err = {0};
     begin("");
-    CHECK_INT(guard_check(NULL, &err), 0);
-    CHECK_INT(guard_check(program, &err), 0);
-    CHECK_INT(guard_check("program", &err), ERR_INVALID);
-    CHECK_INT(guard_check("/nowhere/program", &err), ERR_INVALID);
+    CHECK_INT(guard_open(&guard, &err), 0);
+    guard.options.command = "program";
+    CHECK_INT(guard_open(&guard, &err), ERR_INVALID);
+    guard.options.command = "/nowhere/program";
+    CHECK_INT(guard_open(&guard, &err), ERR_INVALID);
+    guard.options.command = program;
     chmod(program, 0600);
-    CHECK(geteuid() == 0 || guard_check(program, &err) == ERR_INVALID);
+    CHECK(geteuid() == 0 || guard_open(&guard, &err) == ERR_INVALID);
     /* And one that has vanished since is tried again. */
     unlink(program);
     CHECK_INT(guard_tick(&guard, true, 100), 5100);
@@ -135,6 +161,8 @@ int main(void)
     RUN(between_two_jobs_it_stays_busy);
     RUN(a_worker_that_starts_is_idle_after_a_while);
     RUN(what_failed_is_told_again);
+    RUN(what_fails_again_and_again_is_told_ever_more_rarely);
+    RUN(another_word_does_not_wait_for_one_that_failed);
     RUN(a_program_that_does_not_end_is_killed);
     RUN(without_a_program_nothing_happens);
     RUN(a_program_is_an_absolute_path_that_may_be_run);

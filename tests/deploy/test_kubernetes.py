@@ -42,9 +42,32 @@ class Kubernetes(unittest.TestCase):
         broken["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = "30 s"
         self.assertEqual(len(self.problems([broken])), 1)
 
+    def test_a_worker_may_patch_pods_and_nothing_else(self):
+        guard = FOLDER / "guard"
+        self.assertEqual(self.kustomizations[guard]["kind"], "Component")
+        account, role, binding, policy = self.files[str(guard / "rights.yaml")]["documents"]
+        self.assertEqual(self.problems([account, role, binding, policy]), [])
+        self.assertEqual(role["rules"], [{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}])
+        self.assertEqual(binding["roleRef"]["name"], role["metadata"]["name"])
+        self.assertEqual([one["name"] for one in binding["subjects"]], [account["metadata"]["name"]])
+        self.assertEqual(policy["spec"]["podSelector"]["matchLabels"], {"app": "worker"})
+        patch = self.files[str(guard / "worker.yaml")]["documents"][0]
+        pod = patch["spec"]["template"]["spec"]
+        self.assertEqual(pod["serviceAccountName"], account["metadata"]["name"])
+        said = subprocess.run([BUILD / "worker" / "darkroom-worker", "--help"], capture_output=True, text=True,
+                              check=True).stdout
+        for one in pod["containers"][0]["env"]:
+            self.assertIn(one["name"].removeprefix("DARKROOM_").lower().replace("_", "-"), said)
+        whole = json.loads(json.dumps(self.deployments["worker"]))
+        spec = whole["spec"]["template"]["spec"]
+        spec |= {name: value for name, value in pod.items() if name != "containers"}
+        self.assertEqual(pod["containers"][0]["name"], spec["containers"][0]["name"])
+        spec["containers"][0]["env"] += pod["containers"][0]["env"]
+        self.assertEqual(self.problems([whole]), [])
+
     def test_every_file_is_named_by_a_kustomization(self):
         for folder, kustomization in self.kustomizations.items():
-            named = {*kustomization["resources"], *(one["path"] for one in kustomization.get("patches", []))}
+            named = {*kustomization.get("resources", []), *(one["path"] for one in kustomization.get("patches", []))}
             files = {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"}
             self.assertEqual({name for name in named if name.endswith(".yaml")}, files)
             for name in named - files:

@@ -3,10 +3,14 @@
 """deploy/kubernetes: manifests that are valid by their schemas and agree with each other and with the programs."""
 import json
 import pathlib
+import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
+import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from darkroom import BUILD, ROOT, main  # noqa: E402
@@ -14,6 +18,7 @@ from reading import HERE, read  # noqa: E402
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 BASE = FOLDER / "base"
+COMPONENTS = ("keda", "monitoring")
 PROGRAMS = {"dispatcher": "dispatcher", "notifier": "dispatcher", "worker": "worker"}
 
 
@@ -25,6 +30,8 @@ class Kubernetes(unittest.TestCase):
                               for path in FOLDER.rglob("kustomization.yaml")}
         cls.manifests = [one for name in cls.kustomizations[BASE]["resources"]
                          for one in cls.files[str(BASE / name)]["documents"]]
+        cls.added = [one for name in COMPONENTS for file in cls.kustomizations[FOLDER / name]["resources"]
+                     for one in cls.files[str(FOLDER / name / file)]["documents"]]
         cls.deployments = {one["metadata"]["name"]: one for one in cls.manifests if one["kind"] == "Deployment"}
 
     def problems(self, manifests):
@@ -32,15 +39,26 @@ class Kubernetes(unittest.TestCase):
                                 capture_output=True, check=True)
         return json.loads(result.stdout)
 
+    def of(self, kind):
+        return next(one for one in self.manifests + self.added if one["kind"] == kind)
+
+    def port(self, name, port):
+        """Its number, of a port's name."""
+        return next(one["containerPort"] for one in self.container(name)["ports"] if one["name"] == port)
+
     def container(self, name):
         return self.deployments[name]["spec"]["template"]["spec"]["containers"][0]
 
     def test_a_parser_and_the_schemas_find_nothing_wrong(self):
         self.assertEqual([one for file in self.files.values() for one in file["problems"]], [])
-        self.assertEqual(self.problems(self.manifests), [])
-        broken = json.loads(json.dumps(self.deployments["worker"]))
-        broken["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = "30 s"
-        self.assertEqual(len(self.problems([broken])), 1)
+        broken = json.loads(json.dumps([self.deployments["worker"], self.of("ScaledObject"), self.of("PodMonitor")]))
+        broken[0]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = "30 s"
+        broken[1]["spec"]["fallback"]["behavior"] = "currentReplicasIfHigh"
+        broken[2]["spec"]["podMetricsEndpoints"][0]["relabelings"][0]["targetLabel"] = 7
+        for one in broken:
+            one["metadata"]["name"] = "broken"
+        said = [one.split(":")[0] for one in self.problems(self.manifests + self.added + broken)]
+        self.assertEqual(said, ["Deployment broken", "ScaledObject broken", "PodMonitor broken"])
 
     def test_a_worker_may_patch_pods_and_nothing_else(self):
         guard = FOLDER / "guard"
@@ -122,9 +140,85 @@ class Kubernetes(unittest.TestCase):
         self.assertGreater(pod["terminationGracePeriodSeconds"] * 1000, drain_ms + 2000)
         self.assertNotIn("lifecycle", self.container("worker"))
 
+    def test_a_dispatcher_has_time_to_be_forgotten_and_to_end(self):
+        pod = self.deployments["dispatcher"]["spec"]["template"]["spec"]
+        sleep = self.container("dispatcher")["lifecycle"]["preStop"]["sleep"]["seconds"]
+        self.assertGreater(pod["terminationGracePeriodSeconds"], sleep + 10)
+
+    def test_every_pod_is_probed_where_it_listens(self):
+        for name in PROGRAMS:
+            mine = self.container(name)
+            probes = {kind: mine[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")}
+            self.assertEqual((probes["readiness"]["httpGet"]["path"], probes["liveness"]["httpGet"]["path"]),
+                             ("/readyz", "/healthz"), name)
+            listen = dict(zip(mine.get("args", []), mine.get("args", [])[1:])).get("--metrics") or next(
+                one["value"] for one in mine["env"] if one["name"] == "DARKROOM_LISTEN")
+            for probe in probes.values():
+                self.assertEqual(f"0.0.0.0:{self.port(name, probe['httpGet']['port'])}", listen, name)
+                if probe["httpGet"]["path"] == "/readyz":  # a dispatcher asks its store first
+                    self.assertGreater(probe.get("timeoutSeconds", 1), 1, name)
+
+    def test_prometheus_may_ask_all_of_them_and_calls_them_what_alerts_do(self):
+        monitors = {one["metadata"]["name"]: one["spec"] for one in self.added if one["kind"] == "PodMonitor"}
+        self.assertEqual(set(monitors), set(PROGRAMS))
+        policy = next(one for one in self.manifests if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "metrics")
+        opened, = policy["spec"]["podSelector"]["matchExpressions"]
+        path = ROOT / "deploy" / "prometheus" / "prometheus.yml"
+        jobs = {job["job_name"] for job in read(path)[str(path)]["documents"][0]["scrape_configs"]}
+        for name, spec in monitors.items():
+            self.assertEqual(spec["selector"]["matchLabels"], self.deployments[name]["spec"]["selector"]["matchLabels"])
+            endpoint, = spec["podMetricsEndpoints"]
+            self.port(name, endpoint["port"])
+            relabeling, = endpoint["relabelings"]
+            self.assertEqual((relabeling["targetLabel"], relabeling["replacement"] in jobs), ("job", True))
+            if name != "dispatcher":  # whom everybody may ask
+                self.assertIn(name, opened["values"])
+                self.assertEqual(policy["spec"]["ingress"][0]["ports"], [{"port": endpoint["port"]}])
+
+    def test_keda_scales_the_workers_by_what_a_dispatcher_says(self):
+        scaled = self.of("ScaledObject")
+        namespace = self.kustomizations[BASE]["namespace"]
+        self.assertEqual(scaled["metadata"]["namespace"], namespace)
+        self.assertIn(scaled["spec"]["scaleTargetRef"]["name"], self.deployments)
+        trigger, = scaled["spec"]["triggers"]
+        service = self.of("Service")
+        url = urllib.parse.urlsplit(trigger["metadata"]["url"])
+        self.assertEqual((url.hostname, url.port, url.path), (f"{service['metadata']['name']}.{namespace}",
+                                                              service["spec"]["ports"][0]["port"], "/v1/scale"))
+        self.assertEqual(urllib.parse.parse_qs(url.query)["most"], [str(scaled["spec"]["maxReplicaCount"])])
+        self.assertEqual(self.of("ClusterTriggerAuthentication")["metadata"]["name"], trigger["authenticationRef"]["name"])
+
+    def test_kustomize_builds_every_overlay_with_every_component(self):
+        kubectl = shutil.which("kubectl")
+        if not kubectl or subprocess.run([kubectl, "kustomize", FOLDER / "overlays" / "aws"], capture_output=True,
+                                         check=False).returncode != 0:
+            self.skipTest("there is no kubectl that knows kustomize's components")
+        with tempfile.TemporaryDirectory(prefix="darkroom-kustomize-") as temporary:
+            built = [self.kustomize(kubectl, folder, pathlib.Path(temporary, folder.name))
+                     for folder in (FOLDER / "overlays").iterdir()]
+            documents = [file["documents"] for file in read(*built).values()]
+        self.assertEqual(self.problems(sum(documents, [])), [])
+        cluster = {"PriorityClass", "ClusterTriggerAuthentication"}
+        for overlay in documents:
+            self.assertEqual(len(overlay), len(self.manifests + self.added))
+            self.assertEqual({one["metadata"].get("namespace") for one in overlay if one["kind"] not in cluster}, {"darkroom"})
+
+    @staticmethod
+    def kustomize(kubectl, overlay, folder):
+        """A file with what comes of an overlay and all components; made in `folder`."""
+        folder.mkdir()
+        named = [os.path.relpath(path, os.path.realpath(folder)) for path in (overlay, *map(FOLDER.joinpath, COMPONENTS))]
+        (folder / "kustomization.yaml").write_text(json.dumps({
+            "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": named[:1],
+            "components": named[1:]}))
+        built = folder / "built.yaml"
+        built.write_bytes(subprocess.run([kubectl, "kustomize", folder], capture_output=True, check=True).stdout)
+        return built
+
     def test_spot_machines_take_workers_alone(self):
         overlays = [folder for folder in self.kustomizations if folder.parent.name == "overlays"]
         self.assertEqual({folder.name for folder in overlays}, {"aws", "gcp", "azure"})
+        patched = []
         for folder in overlays:
             patch = self.files[str(folder / "spot.yaml")]["documents"][0]
             self.assertEqual((patch["kind"], patch["metadata"]["name"]), ("Deployment", "worker"))
@@ -132,7 +226,8 @@ class Kubernetes(unittest.TestCase):
             self.assertEqual(set(spec), {"nodeSelector", "tolerations"})
             whole = json.loads(json.dumps(self.deployments["worker"]))
             whole["spec"]["template"]["spec"] |= spec
-            self.assertEqual(self.problems([whole]), [])
+            patched.append(whole)
+        self.assertEqual(self.problems(patched), [])
 
 
 if __name__ == "__main__":

@@ -285,6 +285,16 @@ static size_t room_now(const struct loop *loop)
     return room < places ? room : places;
 }
 
+/* Half a batch at a time: a claim, and the grants after it, cost little more for several jobs than
+ * for one. With a depth of two batches the next one is ready by then. */
+static size_t room_wanted(const struct loop *loop)
+{
+    size_t batch = (size_t)residency_batch_max(loop->residency);
+    size_t depth = pipeline_depth(loop->settings, loop->residency);
+    size_t half = (batch < depth ? batch : depth) / 2;
+    return half > 1 ? half : 1;
+}
+
 int64_t claims_tick(struct loop *loop, int64_t now_ms)
 {
     struct roster *roster = loop->pipeline->roster;
@@ -298,8 +308,8 @@ int64_t claims_tick(struct loop *loop, int64_t now_ms)
     if (held_ms > 0 || now_ms < no_grants_ms)
         return held_ms > no_grants_ms ? held_ms : no_grants_ms;
     size_t room = room_now(loop);
-    if (room == 0)
-        return INT64_MAX;
+    if (room < room_wanted(loop))
+        return INT64_MAX; /* who leaves the roster wakes us */
     if (loop->view.busy)
         look_sooner(loop);
     struct shard *shard = choose(loop, now_ms, &next_ms);

@@ -97,9 +97,17 @@ static int start_threads(struct pipeline *pipeline, struct err *err)
     return 0;
 }
 
+size_t pipeline_depth(const struct settings *settings, const struct residency *residency)
+{
+    size_t batch = (size_t)residency_batch_max(residency);
+    if (settings->depth > 0)
+        return (size_t)settings->depth;
+    return batch > 1 ? 2 * batch : 3;
+}
+
 size_t pipeline_capacity(const struct settings *settings, const struct residency *residency)
 {
-    return (size_t)residency_batch_max(residency) + (size_t)settings->depth;
+    return (size_t)residency_batch_max(residency) + pipeline_depth(settings, residency);
 }
 
 static struct pipeline *create(const struct settings *settings, struct residency *residency,

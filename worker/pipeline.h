@@ -87,6 +87,10 @@ int pipeline_done_fd(const struct pipeline *pipeline);
 /* Waits for the stages, which pipeline_drain() has ended. Harmless on NULL. */
 void pipeline_destroy(struct pipeline **pipeline);
 
+/* How many jobs are claimed beyond the batch in the network. Unless told otherwise two batches: one
+ * is made ready meanwhile, and one delivered. */
+size_t pipeline_depth(const struct settings *settings, const struct residency *residency);
+
 /* How many jobs may be under way, those not counted that wait for their model: the roster has room
  * for as many of these. */
 size_t pipeline_capacity(const struct settings *settings, const struct residency *residency);

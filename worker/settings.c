@@ -34,8 +34,9 @@ static const struct config_option options[] = {
      "that loaded models may take; 0: half of the host's, or 85 % of what a GPU has free"},
     {"batch", CONFIG_INT, FIELD(batch), "0", 0, MODEL_MAX_BATCH, "jobs",
      "most in one run; 0: one on the CPU, what the manifest allows on a GPU"},
-    {"depth", CONFIG_INT, FIELD(depth), "3", 1, 256, "jobs",
-     "claimed beyond the batch, so that the next is ready when the network is"},
+    {"depth", CONFIG_INT, FIELD(depth), "0", 0, 256, "jobs",
+     "claimed beyond the batch, so that the next is ready when the network is; 0: 3, or two "
+     "batches of several"},
     {"fetchers", CONFIG_INT, FIELD(fetchers), "2", 1, 64, "threads", "that fetch and decode"},
     {"uploaders", CONFIG_INT, FIELD(uploaders), "2", 1, 64, "threads", "that encode and upload"},
     {"lease-ms", CONFIG_INT, FIELD(lease_ms), "30000", 200, 3600000, "ms",

@@ -39,7 +39,7 @@ struct settings {
     int64_t shards;
     int64_t lease_ms;
     int64_t batch; /* 0: one on the CPU, what the manifest allows on a GPU */
-    int64_t depth; /* jobs claimed beyond the batch, so that the next one is decoded in time */
+    int64_t depth; /* jobs claimed beyond the batch; 0: see pipeline_depth() */
     int64_t fetchers, uploaders;
     int64_t threads;
     int64_t memory; /* bytes that loaded models may take; 0: a share of what there is */

@@ -212,6 +212,7 @@ void pipeline_destroy(struct pipeline **pipeline)
         pthread_join((*pipeline)->threads[i].thread, NULL);
     for (int stage = 0; stage < STAGE_COUNT; stage++)
         ring_destroy(&(*pipeline)->rings[stage]);
+    outputs_spare_fini(&(*pipeline)->spare);
     roster_destroy(&(*pipeline)->roster);
     if ((*pipeline)->done_fd >= 0)
         close((*pipeline)->done_fd);

@@ -62,6 +62,7 @@ struct pipeline {
     size_t thread_count;
     atomic_int running[STAGE_COUNT]; /* threads that have not ended */
     int done_fd;                     /* owned */
+    struct outputs_spare spare;      /* owned */
 
     atomic_int failing;        /* somebody has written `why` */
     struct err why;            /* before `fatal` is set */

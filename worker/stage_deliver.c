@@ -45,8 +45,7 @@ static int encode(struct task *task, struct buf *png, struct buf *heat_map)
     if (rc == 0 && has_heat_map(task))
         rc = develop_heat_map(task->resident->info, task->output, &metadata, heat_map, &task->err);
     picture_metadata_fini(&metadata);
-    free(task->output);
-    task->output = NULL;
+    outputs_leave(&task->outputs);
     task_mark(task, STEP_ENCODE);
     atomic_store(&task->progress_permille, 900);
     return rc;

@@ -31,7 +31,7 @@ void task_destroy(struct task **task)
     task_grant_fini(&(*task)->grant);
     picture_fini(&(*task)->square);
     buf_fini(&(*task)->crop_png);
-    free((*task)->output);
+    outputs_leave(&(*task)->outputs);
     free(*task);
     *task = NULL;
 }

@@ -18,6 +18,7 @@
 #include "common/picture.h"
 #include "common/trace.h"
 #include "worker/digits.h"
+#include "worker/outputs.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -75,12 +76,13 @@ struct task {
 
     /* What it gathers. */
     struct task_grant grant;
-    struct picture square; /* the network's input, a picture … */
-    struct digits digits;  /* … or what it is to draw */
-    struct buf crop_png;   /* the same as a file, where it is kept */
-    float *output;         /* owned: what the network gave, [rows][out_values] */
-    bool tried_upload;     /* something may lie in the store */
-    bool uploaded;         /* it does */
+    struct picture square;   /* the network's input, a picture … */
+    struct digits digits;    /* … or what it is to draw */
+    struct buf crop_png;     /* the same as a file, where it is kept */
+    struct outputs *outputs; /* held: what the network gave for its batch, … */
+    const float *output;     /* … and of that for this one, [rows][out_values] */
+    bool tried_upload;       /* something may lie in the store */
+    bool uploaded;           /* it does */
     int64_t result_bytes;
 
     /* How it ends: 0 so far, or the first failure. */

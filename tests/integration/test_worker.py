@@ -133,7 +133,7 @@ class Worker(unittest.TestCase):
             self.assertTrue((folder / "1" / "crop.png").exists())
             answer = lab.request("DELETE", f"/v1/jobs/{job['id']}", token=job["tokens"]["delete"])
             self.assertEqual(answer.status, 204)
-            wait_until(lambda: not list(folder.rglob("*.png")), "crop and result are gone")
+            wait_until(lambda: not lab.stored(f"results/{job['id']}/"), "crop and result are gone")
 
     def test_where_the_network_looked_lies_beside_the_result(self):
         weights = {"file": "quick.safetensors"}

@@ -31,6 +31,8 @@ static const struct {
     [-ERR_DEVICE] = {"device", ACTION_DIE, 80},
     [-ERR_INTERNAL] = {"internal", ACTION_BURY, EX_SOFTWARE},
     [-ERR_PROTOCOL] = {"protocol", ACTION_DIE, EX_PROTOCOL},
+    [-ERR_CHECKSUM] = {"checksum", ACTION_BURY, 81},
+    [-ERR_SELF_TEST] = {"self-test", ACTION_BURY, 82},
 };
 
 static int row_of(int code)

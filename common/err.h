@@ -33,7 +33,9 @@ enum err_code {
     ERR_CANCELLED = -13,   /* the owner of the job asked to stop */
     ERR_DEVICE = -14,      /* the GPU is unusable: this process must end */
     ERR_INTERNAL = -15,    /* an invariant of ours was found broken at run time */
-    ERR_PROTOCOL = -16     /* the data are of a version that this program may not touch */
+    ERR_PROTOCOL = -16,    /* the data are of a version that this program may not touch */
+    ERR_CHECKSUM = -17,    /* a file is whole and another one than was meant */
+    ERR_SELF_TEST = -18    /* a model does not draw what it should; the device is well */
 };
 
 /* What the owner of a job does with a failure. */

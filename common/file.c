@@ -25,6 +25,24 @@ static int write_all(int fd, const char *data, size_t size)
     return 0;
 }
 
+int file_make_folders(const char *path, unsigned mode, struct err *err)
+{
+    char folder[4096];
+    if (*path == 0 || snprintf(folder, sizeof folder, "%s", path) >= (int)sizeof folder)
+        return err_set(err, ERR_LIMIT, NULL, "a folder's path must have 1 to %zu bytes",
+                       sizeof folder - 1);
+    for (char *slash = folder + 1;; slash++) {
+        slash += strcspn(slash, "/");
+        char kept = *slash;
+        *slash = 0;
+        if (mkdir(folder, mode) < 0 && errno != EEXIST)
+            return err_set_open(err, NULL, "cannot make the folder %s", folder);
+        *slash = kept;
+        if (!kept)
+            return 0;
+    }
+}
+
 int file_sync_folder(int root_fd, const char *path)
 {
     int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

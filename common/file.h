@@ -36,6 +36,10 @@ int file_writer_append(struct file_writer *writer, const void *data, size_t size
  * Harmless after a failed open. */
 int file_writer_close(struct file_writer *writer, int rc, unsigned mode, struct err *err);
 
+/* Makes a folder and those above it that are missing, each with `mode` less the umask. As
+ * err_set_open(), ERR_LIMIT. */
+int file_make_folders(const char *path, unsigned mode, struct err *err);
+
 /* Flushes the folder `path` below `root_fd` (AT_FDCWD: the working directory) to the disk: without
  * this a power cut may forget a rename. 0, or -1 with errno. */
 int file_sync_folder(int root_fd, const char *path);

@@ -222,6 +222,7 @@ static void set_limits(CURL *curl, const struct http_client_options *options,
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, request->max_redirects > 0 ? 1L : 0L);
     curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)request->max_redirects);
     curl_easy_setopt(curl, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+    curl_easy_setopt(curl, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)request->resume_at);
     if (!options->use_environment_proxy || options->only_public_or)
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
     if (options->ca_file)
@@ -307,7 +308,8 @@ static int code_of_failure(CURLcode failure)
     case CURLE_OUT_OF_MEMORY: return ERR_NOMEM;
     case CURLE_URL_MALFORMAT:
     case CURLE_LOGIN_DENIED: return ERR_INVALID;
-    case CURLE_TOO_MANY_REDIRECTS: return ERR_UNSUPPORTED;
+    case CURLE_TOO_MANY_REDIRECTS:
+    case CURLE_RANGE_ERROR: return ERR_UNSUPPORTED;
     default: return ERR_UNAVAILABLE; /* refused, reset, cut off, no HTTP, no such host, TLS */
     }
 }
@@ -350,6 +352,7 @@ int http_easy_begin(struct http_easy *easy, void *curl, const struct http_client
 {
     struct curl_slist *headers = NULL;
     assert(request->max_redirects == 0 || request->method <= HTTP_HEAD);
+    assert(request->resume_at == 0 || request->method == HTTP_GET);
     assert(request->body_size == 0 || request->method == HTTP_PUT || request->method == HTTP_POST ||
            request->method == HTTP_PATCH);
     *easy = (struct http_easy){

@@ -66,6 +66,8 @@ struct http_request {
     size_t body_size;
     int64_t total_timeout_ms; /* 0: the client's; negative: none, nor a stall limit (events) */
     int max_redirects;        /* 0: a redirect is an answer like others, see above */
+    int64_t resume_at;        /* GET: from this byte on; where the server gives the whole all the
+                                 same, ERR_UNSUPPORTED with status 200, before any data */
 
     /* Called often, at least once a second; anything but 0 ends the request. May be NULL. */
     int (*on_progress)(void *context, int64_t sent_bytes, int64_t received_bytes);

@@ -16,7 +16,7 @@
  *
  *     {"name": "portrait-drawing", "title": "…", "description": "…",
  *      "architecture": "ugatit", "variant": "pytorch",
- *      "weights": {"file": "portrait-drawing.safetensors", "sha256": "…"},
+ *      "weights": {"file": "portrait-drawing.safetensors", "sha256": "…"},     manifest_weights.h
  *      "input": {"kind": "image", "max_bytes": 20971520, "max_megapixels": 50, "max_side": 16384,
  *                "size": 256, "aspect": [1, 1], "resize": "antialias"},
  *      "params": {"type": "object", "properties": {}},                            see params.h
@@ -45,7 +45,9 @@ struct manifest {
     const char *weights_sha256;      /* 64 hex digits; NULL where the manifest gives none */
     const char *weights_part;        /* "genB2A"; NULL: the generator that the file is for */
     const char *output_content_type; /* "image/png" */
-    char *weights_path;              /* owned: the manifest's folder and the file in it */
+    const char *weights_url;         /* where the file may be fetched; NULL: nowhere */
+    char *weights_path;              /* owned: the manifest's folder and the file in it; NULL: only
+                                        the URL is named */
     bool no_smoothing;               /* U-GAT-IT that TensorFlow trained without it */
     bool has_input;                  /* false: a job brings only parameters */
     struct picture_limits limits;    /* what the input may be at most */
@@ -90,7 +92,7 @@ int manifest_parse(const void *data, size_t size, const char *folder, struct man
 void manifest_fini(struct manifest *manifest);
 
 /* The weights' own sha256, compared with the manifest's where it gives one; reads the whole file.
- * ERR_NOT_FOUND, ERR_IO, ERR_CORRUPT with the field "weights.sha256". */
+ * ERR_NOT_FOUND, ERR_IO, ERR_CHECKSUM with the field "weights.sha256". */
 int manifest_check_weights(const struct manifest *manifest, char out_sha256[PICTURE_HASH_SIZE],
                            struct err *err);
 /* The sha256 of a file of weights that no manifest names; of a TensorFlow checkpoint, named by its

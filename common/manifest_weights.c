@@ -29,21 +29,56 @@ static bool path_stays_inside(const char *path)
     }
 }
 
+/* Of http or https, printable, with a host and without a name or password. */
+static bool url_is_sound(const char *url)
+{
+    const char *host = strstr(url, "://");
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        return false;
+    for (const unsigned char *c = (const unsigned char *)url; *c; c++)
+        if (*c <= ' ' || *c >= 0x7f)
+            return false;
+    const size_t length = strcspn(host + 3, "/?#");
+    return length > 0 && !memchr(host + 3, '@', length);
+}
+
+/* Where the weights are: a file, a URL, or both. */
+static int read_place(const json_t *document, const char *folder, struct manifest *manifest,
+                      struct err *err)
+{
+    const char *file = NULL;
+    int rc = json_opt_text(document, "weights.url", MANIFEST_MAX_URL, &manifest->weights_url, err);
+    if (rc == 0 && manifest->weights_url && !url_is_sound(manifest->weights_url))
+        rc = err_set(err, ERR_INVALID, "weights.url",
+                     "weights.url must be of http or https, without a name or password");
+    if (rc == 0 && manifest->weights_url && !manifest->weights_sha256)
+        rc = err_set(err, ERR_INVALID, "weights.sha256",
+                     "weights.url needs weights.sha256: what comes is compared with it");
+    if (rc == 0 && manifest->weights_url)
+        rc = json_opt_text(document, "weights.file", 200, &file, err);
+    else if (rc == 0)
+        rc = json_get_text(document, "weights.file", 200, &file, err);
+    if (rc < 0 || !file)
+        return rc;
+    if (!path_stays_inside(file))
+        return err_set(err, ERR_INVALID, "weights.file",
+                       "weights.file must be a file beside the manifest or in a folder below it");
+    if (asprintf(&manifest->weights_path, "%s/%s", folder, file) < 0) {
+        manifest->weights_path = NULL;
+        return err_set(err, ERR_NOMEM, "weights", "no memory for a path");
+    }
+    return 0;
+}
+
 int manifest_weights_read(const json_t *document, const char *folder, struct manifest *manifest,
                           struct err *err)
 {
-    static const char *const names[] = {"file", "sha256", "part", "smoothing", NULL};
+    static const char *const names[] = {"file", "url", "sha256", "part", "smoothing", NULL};
     json_t *weights;
-    const char *file = NULL;
     bool smoothing = true;
     int rc = json_get_object(document, "weights", &weights, err);
     if (rc == 0)
         rc = json_check_members(weights, "weights", names, err);
-    if (rc == 0)
-        rc = json_get_text(weights, "weights.file", 200, &file, err);
-    if (rc == 0 && !path_stays_inside(file))
-        rc = err_set(err, ERR_INVALID, "weights.file",
-                     "weights.file must be a file beside the manifest or in a folder below it");
     if (rc == 0)
         rc = json_opt_text(weights, "weights.sha256", 64, &manifest->weights_sha256, err);
     const char *digest = manifest->weights_sha256;
@@ -55,11 +90,7 @@ int manifest_weights_read(const json_t *document, const char *folder, struct man
     if (rc == 0)
         rc = json_opt_bool(weights, "weights.smoothing", &smoothing, err);
     manifest->no_smoothing = !smoothing;
-    if (rc == 0 && asprintf(&manifest->weights_path, "%s/%s", folder, file) < 0) {
-        manifest->weights_path = NULL;
-        rc = err_set(err, ERR_NOMEM, "weights", "no memory for a path");
-    }
-    return rc;
+    return rc == 0 ? read_place(weights, folder, manifest, err) : rc;
 }
 
 static_assert(PICTURE_HASH_SIZE == CRYPTO_SHA256_HEX_SIZE, "both are sha256 in hex");
@@ -146,7 +177,7 @@ int manifest_check_weights(const struct manifest *manifest, char out_sha256[PICT
     if (rc < 0)
         return rc;
     if (manifest->weights_sha256 && strcmp(digest, manifest->weights_sha256))
-        return err_set(err, ERR_CORRUPT, "weights.sha256",
+        return err_set(err, ERR_CHECKSUM, "weights.sha256",
                        "%s is not the file that the manifest of %s means (sha256 %.16s...)",
                        manifest->weights_path, manifest->name, digest);
     memcpy(out_sha256, digest, sizeof digest);

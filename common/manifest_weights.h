@@ -5,7 +5,10 @@
  *     "weights": {"file": "selfie2anime_params_latest.pt", "sha256": "…",
  *                 "part": "genB2A", "smoothing": false}
  *
- * Everything but "file" may be left out. Hashes are manifest.h's manifest_hash_weights() and
+ *     "weights": {"url": "https://weights.example/selfie2anime.safetensors", "sha256": "…"}
+ *
+ * There is a file, or a URL with its sha256, or both: then the file counts where it is there.
+ * Everything else may be left out. Hashes are manifest.h's manifest_hash_weights() and
  * manifest_check_weights(). Any thread. */
 #ifndef DARKROOM_COMMON_MANIFEST_WEIGHTS_H
 #define DARKROOM_COMMON_MANIFEST_WEIGHTS_H
@@ -15,7 +18,9 @@
 struct err;
 struct manifest;
 
-/* Fills weights_path, weights_sha256, weights_part and no_smoothing; for manifest_parse(). */
+#define MANIFEST_MAX_URL 2000
+
+/* Fills what `struct manifest` has of weights; for manifest_parse(). */
 int manifest_weights_read(const json_t *document, const char *folder, struct manifest *manifest,
                           struct err *err);
 

@@ -66,23 +66,6 @@ static int fail(const struct store_local *local, struct err *err)
 
 /* --- opening -------------------------------------------------------------------------------- */
 
-static int make_directories(const char *directory, struct err *err)
-{
-    char path[4096];
-    if (snprintf(path, sizeof path, "%s", directory) >= (int)sizeof path)
-        return err_set(err, ERR_LIMIT, "store", "store: the path is too long");
-    for (char *slash = path + 1;; slash++) {
-        slash += strcspn(slash, "/");
-        char kept = *slash;
-        *slash = 0;
-        if (mkdir(path, 0750) < 0 && errno != EEXIST)
-            return err_set_open(err, "store", "store: cannot make %s", path);
-        *slash = kept;
-        if (!kept)
-            return 0;
-    }
-}
-
 static void remove_old_scratch(int root_fd)
 {
     int fd = openat(root_fd, SCRATCH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -103,9 +86,10 @@ static void remove_old_scratch(int root_fd)
 
 static int open_root(struct store_local *local, struct err *err)
 {
-    int rc = make_directories(local->directory, err);
+    struct err why = {0};
+    int rc = file_make_folders(local->directory, 0750, &why);
     if (rc < 0)
-        return rc;
+        return err_set(err, rc, "store", "store: %s", why.text);
     local->root_fd = open(local->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (local->root_fd < 0 || (mkdirat(local->root_fd, SCRATCH, 0750) < 0 && errno != EEXIST) ||
         faccessat(local->root_fd, SCRATCH, W_OK | X_OK, 0) < 0)

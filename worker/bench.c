@@ -10,6 +10,7 @@
 #include "gpu/model.h"
 #include "worker/choice.h"
 #include "worker/uptime.h"
+#include "worker/weights_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 
 struct bench_settings {
     char *device, *precision, *batch, *models;
+    struct weights_cache_settings cache;
     int64_t seconds, threads, size;
     bool no_winograd, json;
 };
@@ -42,6 +44,7 @@ static const struct config_option options[] = {
      .help = "on the CPU: slower convolutions, in a quarter of the memory"},
     {"models", CONFIG_TEXT, FIELD(models), "models",
      .help = "folder of manifests; else the installed one", .installed = "models"},
+    WEIGHTS_CACHE_OPTIONS(FIELD(cache)),
     {"json", CONFIG_BOOL, FIELD(json), "false", .help = "a line of JSON for each batch size"},
 };
 
@@ -128,6 +131,8 @@ static int start(struct bench *bench, struct err *err)
     char sha256[PICTURE_HASH_SIZE];
     int64_t before_us = clock_us();
     int rc = choice_find(bench->settings.models, bench->name, &bench->options, &bench->choice, err);
+    if (rc == 0)
+        rc = choice_fetch(&bench->choice, &bench->settings.cache, err);
     if (rc == 0 && bench->choice.has_manifest)
         rc = choice_identify(&bench->choice, sha256, err);
     if (rc == 0)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/choice.h"
 
+#include "worker/weights_cache.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,9 +53,25 @@ int choice_find(const char *folder, const char *name, struct model_options *opti
     return 0;
 }
 
+int choice_fetch(struct choice *choice, const struct weights_cache_settings *settings,
+                 struct err *err)
+{
+    const struct weights_cache cache = {.folder = settings->folder,
+                                        .patience_ms = settings->patience_s * 1000};
+    if (!choice->has_manifest || !weights_cache_is_for(&choice->manifest))
+        return 0;
+    int rc = weights_cache_get(&cache, &choice->manifest, &choice->fetched, err);
+    choice->weights = choice->fetched;
+    return rc;
+}
+
 int choice_identify(const struct choice *choice, char out_sha256[PICTURE_HASH_SIZE],
                     struct err *err)
 {
+    if (choice->fetched) {
+        snprintf(out_sha256, PICTURE_HASH_SIZE, "%s", choice->manifest.weights_sha256);
+        return 0;
+    }
     return choice->has_manifest ? manifest_check_weights(&choice->manifest, out_sha256, err)
                                 : manifest_hash_weights(choice->weights, out_sha256, err);
 }
@@ -60,5 +79,6 @@ int choice_identify(const struct choice *choice, char out_sha256[PICTURE_HASH_SI
 void choice_fini(struct choice *choice)
 {
     manifest_fini(&choice->manifest);
+    free(choice->fetched);
     *choice = (struct choice){0};
 }

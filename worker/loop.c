@@ -11,6 +11,7 @@
 #include "worker/crash.h"
 #include "worker/measures.h"
 #include "worker/nvml.h"
+#include "worker/supply.h"
 #include "worker/uptime.h"
 
 #include <errno.h>
@@ -47,6 +48,7 @@ static void begin_drain(struct loop *loop)
     supervisor_stopping();
     epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, stop_fd(), NULL);
     spot_quiet(loop->spot);
+    supply_quiet(loop->supply);
     claims_stop_waiting(loop);
     claims_stop(loop);
     pipeline_drain(loop->pipeline);
@@ -337,6 +339,8 @@ static int build(struct loop *loop, struct err *err)
         rc = pipeline_start(loop->settings, loop->residency, loop->queues, loop->worker_id,
                             &loop->pipeline, err);
     if (rc == 0)
+        rc = supply_start(loop->pipeline, &loop->supply, err);
+    if (rc == 0)
         rc = open_metrics(loop, err);
     if (rc == 0)
         rc = spot_start(&loop->settings->spot, &loop->spot, err);
@@ -371,6 +375,7 @@ static void destroy(struct loop *loop)
 {
     metrics_server_stop(&loop->metrics_server);
     nvml_close(&loop->nvml);
+    supply_end(&loop->supply);
     if (loop->pipeline)
         pipeline_drain(loop->pipeline);
     pipeline_destroy(&loop->pipeline);

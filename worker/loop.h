@@ -73,6 +73,7 @@ struct shard {
 struct metrics;
 struct metrics_server;
 struct nvml;
+struct supply;
 
 struct loop {
     const struct settings *settings; /* borrowed */
@@ -82,6 +83,7 @@ struct loop {
     struct residency *residency;           /* owned */
     struct pipeline *pipeline;             /* owned */
     struct spot *spot;                     /* owned; NULL: off */
+    struct supply *supply;                 /* owned; NULL: no weights are to be fetched */
     struct metrics *metrics;               /* owned; NULL: off, and then no server either */
     struct metrics_server *metrics_server; /* owned */
     struct nvml

@@ -111,6 +111,9 @@ void stage_deliver_run(struct pipeline *pipeline);
 
 /* The process can't go on: tells the loop. The first one's reason counts. */
 void pipeline_fail(struct pipeline *pipeline, int rc, const struct err *err);
+/* The residency has left a model out: says so, and ends the process where it cannot do without. */
+void pipeline_leave_out(struct pipeline *pipeline, const struct resident *resident, int rc,
+                        const struct err *err);
 /* A client of a stage's own; the process can't go on without it. */
 int pipeline_open_client(struct pipeline *pipeline, int64_t timeout_ms,
                          struct http_client **out_client);

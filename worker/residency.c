@@ -6,6 +6,7 @@
 #include "common/memory.h"
 #include "worker/settings.h"
 #include "worker/task.h"
+#include "worker/weights_cache.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -88,6 +89,8 @@ static int add_residents(struct residency *residency, struct err *err)
             continue;
         struct resident *resident = &residency->items[residency->count++];
         resident_init(resident, settings, &manifests->items[i]);
+        if (weights_cache_is_for(resident->manifest))
+            resident->state = RESIDENT_ABSENT;
         if (resident->batch_max > residency->batch_max)
             residency->batch_max = resident->batch_max;
     }
@@ -121,7 +124,7 @@ void residency_destroy(struct residency **residency)
     if (!r)
         return;
     for (size_t i = 0; i < r->count; i++)
-        model_close(&r->items[i].model);
+        resident_fini(&r->items[i]);
     free(r->items);
     manifest_set_fini(&r->manifests);
     pthread_cond_destroy(&r->changed);
@@ -272,6 +275,30 @@ void residency_close(struct residency *residency)
 {
     pthread_mutex_lock(&residency->lock);
     residency->closed = true;
+    pthread_cond_broadcast(&residency->changed);
+    pthread_mutex_unlock(&residency->lock);
+}
+
+/* ---- weights that are fetched ---------------------------------------------------------------- */
+
+struct resident *residency_absent(struct residency *residency, const struct resident *after)
+{
+    struct resident *found = NULL;
+    pthread_mutex_lock(&residency->lock);
+    for (size_t i = after ? (size_t)(after - residency->items) + 1 : 0;
+         i < residency->count && !found; i++)
+        if (residency->items[i].state == RESIDENT_ABSENT)
+            found = &residency->items[i];
+    pthread_mutex_unlock(&residency->lock);
+    return found;
+}
+
+void residency_supply(struct residency *residency, struct resident *resident, char *path)
+{
+    pthread_mutex_lock(&residency->lock);
+    resident->fetched = path;
+    resident->state = path ? RESIDENT_UNKNOWN : RESIDENT_BAD;
+    residency->changes++;
     pthread_cond_broadcast(&residency->changed);
     pthread_mutex_unlock(&residency->lock);
 }

@@ -19,7 +19,8 @@
  * The sum of what ready models take stays within the budget. For a new one the least recently used
  * go, but none with a task in hand: such a one stays for no new task, so that it is free soon, and
  * comes back for those who wait for it. Tasks wait for their model beside the road: nobody who
- * needs another one stands behind them. A model whose weights cannot be served is left out until
+ * needs another one stands behind them. A model whose weights are still being fetched is not served
+ * yet, and holds up nobody. A model whose weights cannot be served is left out until
  * the worker ends, and so is one that does not fit when it is alone. Any thread, but for the
  * loader's part. */
 #ifndef DARKROOM_WORKER_RESIDENCY_H
@@ -89,6 +90,16 @@ void residency_weigh(struct residency *residency, struct resident *resident,
 
 /* Nobody enters any more: the loader ends once nobody waits. */
 void residency_close(struct residency *residency);
+
+/* ---- who fetches weights --------------------------------------------------------------------- */
+
+/* The next model behind `after` (NULL: the first) whose weights are still to be fetched; NULL:
+ * there is none. Borrowed. */
+struct resident *residency_absent(struct residency *residency, const struct resident *after);
+
+/* Its weights are there: `path` is taken, and the loader looks at them. NULL: they do not come, and
+ * it is left out. */
+void residency_supply(struct residency *residency, struct resident *resident, char *path);
 
 /* ---- the loader ----------------------------------------------------------------------------- */
 

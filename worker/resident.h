@@ -25,6 +25,7 @@ struct settings;
 struct task;
 
 enum resident_state {
+    RESIDENT_ABSENT,  /* its weights are to be fetched first */
     RESIDENT_UNKNOWN, /* nobody has looked at its weights yet */
     RESIDENT_AWAY,    /* fit to be loaded */
     RESIDENT_LOADING,
@@ -35,6 +36,8 @@ enum resident_state {
 struct resident {
     const struct manifest *manifest; /* borrowed from the set */
     int batch_max;
+    char *fetched; /* owned: where the cache has its weights; NULL: beside the manifest. Set before
+                      the state is RESIDENT_UNKNOWN */
 
     /* Found out by the first resident_open(), never changed again. */
     const struct model_info *info; /* its own copy, below; NULL before */
@@ -58,6 +61,9 @@ struct resident {
 
 void resident_init(struct resident *resident, const struct settings *settings,
                    const struct manifest *manifest);
+
+/* After whoever used it. */
+void resident_fini(struct resident *resident);
 
 /* ERR_UNSUPPORTED where the manifest's jobs bring something else than the network needs. */
 int resident_check(const struct manifest *manifest, const struct model_info *info, struct err *err);

@@ -14,6 +14,7 @@
 #include "worker/digits.h"
 #include "worker/npy.h"
 #include "worker/resident.h"
+#include "worker/weights_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct run_settings {
     char *input, *params, *output, *raw, *heat_map;
     char *device, *precision;
     char *models;
+    struct weights_cache_settings cache;
     int64_t size, threads;
     bool no_winograd;
 };
@@ -47,6 +49,7 @@ static const struct config_option options[] = {
      .help = "on the CPU: slower convolutions, in a quarter of the memory"},
     {"models", CONFIG_TEXT, FIELD(models), "models",
      .help = "folder of manifests; else the installed one", .installed = "models"},
+    WEIGHTS_CACHE_OPTIONS(FIELD(cache)),
 };
 
 static const struct config_spec spec = {
@@ -83,6 +86,8 @@ static int find_model(struct run *run, const char *name, struct err *err)
     int rc = choice_find(run->settings.models, name, &run->options, &run->choice, err);
     run->manifest = run->choice.has_manifest ? &run->choice.manifest : NULL;
     run->limits = run->manifest ? run->manifest->limits : plain_limits;
+    if (rc == 0)
+        rc = choice_fetch(&run->choice, &run->settings.cache, err);
     return rc == 0 ? choice_identify(&run->choice, run->weights_sha256, err) : rc;
 }
 

@@ -24,6 +24,7 @@ static const struct config_option options[] = {
      .traits = CONFIG_SECRET},
     {"models", CONFIG_TEXT, FIELD(texts.models), "models",
      .help = "folder of manifests; else the installed one", .installed = "models"},
+    WEIGHTS_CACHE_OPTIONS(FIELD(cache)),
     {"model", CONFIG_LIST, FIELD(texts.model), NULL, 0, 32, NULL,
      "serve this model only; may be repeated"},
     {"device", CONFIG_TEXT, FIELD(texts.device), "cpu", .help = "cpu, cuda or ref"},

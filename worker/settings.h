@@ -14,6 +14,7 @@
 #include "gpu/model.h"
 #include "worker/guard.h"
 #include "worker/spot.h"
+#include "worker/weights_cache.h"
 
 #include <stdbool.h>
 
@@ -43,6 +44,7 @@ struct settings {
     int64_t fetchers, uploaders;
     int64_t threads;
     int64_t memory; /* bytes that loaded models may take; 0: a share of what there is */
+    struct weights_cache_settings cache; /* owned */
     int64_t guard_idle_s;
     int64_t spot_poll_ms;
     bool spot_rebalance, spot_acknowledge;

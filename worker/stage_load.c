@@ -63,10 +63,10 @@ static int check(const struct load *load, struct resident *resident, struct err 
 
 /* What a worker was told to serve, and never could, is a mistake of who started it; so is one that
  * has nothing left. A broken device is the process's end. */
-static bool is_the_end(const struct load *load, const struct resident *resident, int rc)
+static bool is_the_end(const struct pipeline *pipeline, const struct resident *resident, int rc)
 {
-    return rc == ERR_DEVICE || !residency_has_any(load->pipeline->residency) ||
-           (load->pipeline->settings->texts.model.count > 0 && !resident->info);
+    return rc == ERR_DEVICE || !residency_has_any(pipeline->residency) ||
+           (pipeline->settings->texts.model.count > 0 && !resident->info);
 }
 
 /* Those that are not admitted go back uncharged: another worker may have better weights. */
@@ -80,15 +80,20 @@ static void pass_on(struct pipeline *pipeline, struct task *task)
     }
 }
 
-static void leave_out(struct load *load, struct resident *resident, int rc, const struct err *err)
+void pipeline_leave_out(struct pipeline *pipeline, const struct resident *resident, int rc,
+                        const struct err *err)
 {
-    struct pipeline *pipeline = load->pipeline;
     log_event(LOG_WARN, "worker.model_left_out", "model", LOG_S, resident->manifest->name, "code",
               LOG_S, err_name(rc), "reason", LOG_S, err->text, NULL);
-    struct task *tasks = residency_left_out(pipeline->residency, resident);
-    if (is_the_end(load, resident, rc))
+    if (is_the_end(pipeline, resident, rc))
         pipeline_fail(pipeline, rc, err);
-    pass_on(pipeline, tasks);
+}
+
+static void leave_out(struct load *load, struct resident *resident, int rc, const struct err *err)
+{
+    struct task *tasks = residency_left_out(load->pipeline->residency, resident);
+    pipeline_leave_out(load->pipeline, resident, rc, err);
+    pass_on(load->pipeline, tasks);
 }
 
 static int do_load(struct load *self, struct resident *resident, struct err *err)

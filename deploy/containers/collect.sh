@@ -10,7 +10,7 @@ set -euo pipefail
 tree=$1 root=$2
 shift 2
 
-mkdir -p "$root"/{etc/ssl/certs,usr/bin,usr/lib,usr/lib64,usr/share/darkroom,tmp,var/lib/darkroom}
+mkdir -p "$root"/{etc/ssl/certs,usr/bin,usr/lib,usr/lib64,usr/share/darkroom,tmp,var/cache/darkroom,var/lib/darkroom}
 ln -sfn usr/lib "$root/lib"
 ln -sfn usr/lib64 "$root/lib64"
 chmod 1777 "$root/tmp"

@@ -32,17 +32,11 @@ int cli_state_path(char out[CLI_STATE_PATH], struct err *err)
                : err_set(err, ERR_LIMIT, NULL, "the path of jobs.json is too long");
 }
 
-static int make_folders(const char *path, struct err *err)
+static int make_folder_of(const char *path, struct err *err)
 {
     char folder[CLI_STATE_PATH];
-    snprintf(folder, sizeof folder, "%s", path);
-    for (char *slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        if (mkdir(folder, 0700) < 0 && errno != EEXIST)
-            return err_set_errno(err, NULL, "cannot make the folder %s", folder);
-        *slash = '/';
-    }
-    return 0;
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    return file_make_folders(folder, 0700, err);
 }
 
 /* jobs.json itself is replaced by each writer, so the lock is a file beside it. *out_fd is closed
@@ -112,7 +106,7 @@ static int change(const char *path, const char *id, const struct cli_job *job, s
 {
     int fd = -1;
     json_t *jobs = NULL;
-    int rc = make_folders(path, err);
+    int rc = make_folder_of(path, err);
     if (rc == 0)
         rc = lock(path, &fd, err);
     if (rc == 0)

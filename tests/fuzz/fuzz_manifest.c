@@ -33,7 +33,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_check(err.text[0] != 0);
         return 0;
     }
-    fuzz_check(manifest_name_is_valid(manifest.name) && !strstr(manifest.weights_path, ".."));
+    fuzz_check(manifest_name_is_valid(manifest.name));
+    fuzz_check(manifest.weights_path ? !strstr(manifest.weights_path, "..")
+                                     : manifest.weights_url && manifest.weights_sha256);
     if (zero)
         try_params(&manifest, zero + 1, size - length - 1);
     manifest_fini(&manifest);

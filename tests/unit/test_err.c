@@ -22,7 +22,7 @@ static void a_text_stays_one_line(void)
 
 static void every_code_has_a_name_and_an_action(void)
 {
-    for (int code = ERR_PROTOCOL; code <= ERR_OK; code++)
+    for (int code = ERR_SELF_TEST; code <= ERR_OK; code++)
         CHECK(err_name(code) != NULL);
     CHECK_INT(err_action(ERR_UNAVAILABLE), ACTION_RETRY);
     CHECK_INT(err_action(ERR_CORRUPT), ACTION_BURY);

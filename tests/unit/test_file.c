@@ -54,6 +54,29 @@ static void a_failure_says_why_and_leaves_nothing_behind(void)
     CHECK_INT(entries(), 1);
 }
 
+static void folders_are_made_with_those_above_them(void)
+{
+    char deep[160];
+    struct err err = {0};
+    struct stat status;
+    snprintf(deep, sizeof deep, "%s/a/b/c", folder);
+    CHECK_INT(file_make_folders(deep, 0700, &err), 0);
+    CHECK_INT(file_make_folders(deep, 0700, &err), 0);
+    CHECK_INT(stat(deep, &status), 0);
+    CHECK_INT(status.st_mode & 0777, 0700);
+    snprintf(deep, sizeof deep, "%s/a/b/c/d", folder);
+    CHECK_INT(file_write(deep, "", 0, 0600, NULL), 0);
+    snprintf(deep, sizeof deep, "%s/a/b/c/d/e", folder);
+    CHECK_INT(file_make_folders(deep, 0700, &err), ERR_NOT_FOUND);
+    CHECK_HAS(err.text, "/a/b/c/d");
+    CHECK_INT(file_make_folders("", 0700, NULL), ERR_LIMIT);
+    static const char *const made[] = {"a/b/c/d", "a/b/c", "a/b", "a"};
+    for (int i = 0; i < 4; i++) {
+        snprintf(deep, sizeof deep, "%s/%s", folder, made[i]);
+        CHECK_INT(remove(deep), 0);
+    }
+}
+
 int main(void)
 {
     if (!mkdtemp(folder))
@@ -61,6 +84,7 @@ int main(void)
     snprintf(path, sizeof path, "%s/file", folder);
     RUN(a_file_is_replaced_as_a_whole_with_its_mode);
     RUN(a_failure_says_why_and_leaves_nothing_behind);
+    RUN(folders_are_made_with_those_above_them);
     unlink(path);
     rmdir(folder);
     return check_report();

@@ -321,9 +321,51 @@ static void weights_stay_below_the_manifest(void)
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         check_bad("weights", "file", files[i], "weights.file");
     check_bad("weights", "sha256", "\"abc\"", "weights.sha256");
-    check_bad("weights", "url", "\"abc\"", "weights.url");
+    check_bad("weights", "url", "\"https://weights.example/w\"", "weights.sha256");
     check_bad("weights", "part", "7", "weights.part");
     check_bad("weights", "smoothing", "\"off\"", "weights.smoothing");
+}
+
+static void weights_may_be_named_by_a_url_with_their_digest(void)
+{
+    static const struct {
+        const char *url, *file;
+        int rc;
+        const char *field;
+    } rows[] = {
+        {"https://weights.example/a?signature=b", NULL, 0, NULL},
+        {"http://[::1]:8000/a", "a.safetensors", 0, NULL},
+        {"ftp://weights.example/a", NULL, ERR_INVALID, "weights.url"},
+        {"https://", NULL, ERR_INVALID, "weights.url"},
+        {"https:///a", NULL, ERR_INVALID, "weights.url"},
+        {"https://me:word@weights.example/a", NULL, ERR_INVALID, "weights.url"},
+        {"https://weights.example/a b", NULL, ERR_INVALID, "weights.url"},
+        {"https://weights.example/a\nb", NULL, ERR_INVALID, "weights.url"},
+        {"https://weights.example/a", "../a", ERR_INVALID, "weights.file"},
+        {NULL, NULL, ERR_INVALID, "weights.file"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct manifest manifest;
+        struct err err = {0};
+        json_t *document = json_loads(sound, 0, NULL);
+        char digest[65] = "";
+        memset(digest, 'a', 64);
+        json_object_set_new(
+            document, "weights",
+            json_pack("{ss ss* ss*}", "sha256", digest, "url", rows[i].url, "file", rows[i].file));
+        char *text = json_dumps(document, 0);
+        CHECK_INT(manifest_parse(text, strlen(text), "models", &manifest, &err), rows[i].rc);
+        if (rows[i].rc == 0) {
+            CHECK_TEXT(manifest.weights_url, rows[i].url);
+            CHECK((manifest.weights_path != NULL) == (rows[i].file != NULL));
+            CHECK(json_object_get(manifest.view, "weights_url") == NULL);
+            manifest_fini(&manifest);
+        } else {
+            CHECK_TEXT(err.field, rows[i].field);
+        }
+        free(text);
+        json_decref(document);
+    }
 }
 
 static void a_part_of_the_weights_and_their_smoothing_are_choices(void)
@@ -461,7 +503,7 @@ static void weights_are_compared_with_their_digest(void)
     CHECK_INT(manifest_check_weights(&manifest, sha256, NULL), 0);
     CHECK_TEXT(sha256, manifest.weights_sha256);
     write_file("w.bin", "abd");
-    CHECK_INT(manifest_check_weights(&manifest, sha256, &err), ERR_CORRUPT);
+    CHECK_INT(manifest_check_weights(&manifest, sha256, &err), ERR_CHECKSUM);
     CHECK_TEXT(err.field, "weights.sha256");
     manifest_fini(&manifest);
     free(text);
@@ -531,6 +573,7 @@ int main(void)
     RUN(a_model_may_take_no_input_at_all);
     RUN(a_name_is_lower_case_digits_and_dashes);
     RUN(weights_stay_below_the_manifest);
+    RUN(weights_may_be_named_by_a_url_with_their_digest);
     RUN(a_part_of_the_weights_and_their_smoothing_are_choices);
     RUN(a_folder_is_loaded_sorted_and_found_by_name);
     RUN(one_bad_manifest_fails_the_set_and_is_named);

@@ -46,10 +46,11 @@
 #define REQUEST_MS (5 * 60 * 1000)
 #define DRAIN_BYTES ((size_t)64 * 1024 * 1024)
 #define OFFLOAD_CAPACITY 512
-/* After a stop was asked for, answers that are under way get so long. */
-#define STOP_MS 10000
-/* ... and what is only tidied up so long; a sweep of the store finds the rest. */
+/* After a stop was asked for, what is only tidied up gets so long; a sweep of the store finds the
+ * rest. */
 #define TIDY_MS 2000
+/* And so long a silent connection, whose client may be sending at this moment. */
+#define SILENT_MS 1000
 #define STORE_TIMEOUT_MS 10000
 #define START_CHECK_MS 2000
 #define TRIM_MS 10000
@@ -372,25 +373,45 @@ static void turn(struct dispatcher *dispatcher, int64_t until_ms)
         handle(dispatcher, &events[i]);
 }
 
-static bool is_idle(const struct dispatcher *dispatcher, bool tidy)
+static bool is_idle(const struct dispatcher *dispatcher, bool silent, bool tidy)
 {
     return dispatcher->calls == 0 && events_sockets(dispatcher->events) == 0 &&
+           (!silent || http_server_connections(dispatcher->server) == 0) &&
            (!tidy ||
             (offload_pending(dispatcher->offload) == 0 && disowned_is_empty(dispatcher->disowned)));
 }
 
-/* No new connections; event streams end, so that their readers go to another dispatcher; what was
- * begun is answered. */
+static void turn_until(struct dispatcher *dispatcher, int64_t until_ms)
+{
+    while (clock_ms() < until_ms)
+        turn(dispatcher, until_ms);
+}
+
+/* First we only say that we go (/readyz, and `Connection: close` in each answer), for a balancer
+ * that asks. Then nobody is let in, event streams end, so that their readers go to another
+ * dispatcher, and what was begun is answered. */
 static void stop(struct dispatcher *dispatcher)
 {
-    log_event(LOG_INFO, "dispatcher.stopping", NULL);
+    const struct settings *settings = dispatcher->settings;
+    log_event(LOG_INFO, "dispatcher.stopping", "delay_ms", LOG_I, settings->drain_delay_ms, NULL);
     supervisor_stopping();
     epoll_ctl(dispatcher->epoll_fd, EPOLL_CTL_DEL, stop_fd(), NULL);
+    dispatcher->leaving = true;
+    http_server_leave(dispatcher->server);
+    turn_until(dispatcher, clock_ms() + settings->drain_delay_ms);
     http_server_quiesce(dispatcher->server);
     events_end_all(dispatcher->events);
-    int64_t deadline_ms = clock_ms() + STOP_MS, tidy_ms = clock_ms() + TIDY_MS;
-    while (!is_idle(dispatcher, clock_ms() < tidy_ms) && clock_ms() < deadline_ms)
-        turn(dispatcher, clock_ms() < tidy_ms ? tidy_ms : deadline_ms);
+    int64_t begun_ms = clock_ms(), now_ms = begun_ms;
+    while (now_ms < begun_ms + settings->drain_ms &&
+           !is_idle(dispatcher, now_ms < begun_ms + SILENT_MS, now_ms < begun_ms + TIDY_MS)) {
+        int64_t next_ms = begun_ms + settings->drain_ms;
+        next_ms = now_ms < begun_ms + TIDY_MS ? earlier(next_ms, begun_ms + TIDY_MS) : next_ms;
+        next_ms = now_ms < begun_ms + SILENT_MS ? earlier(next_ms, begun_ms + SILENT_MS) : next_ms;
+        turn(dispatcher, next_ms);
+        now_ms = clock_ms();
+    }
+    log_event(LOG_INFO, "dispatcher.stopped", "ms", LOG_I, now_ms - begun_ms, "unanswered", LOG_I,
+              (int64_t)dispatcher->calls, NULL);
 }
 
 int dispatcher_open(const struct settings *settings, struct dispatcher *dispatcher, struct err *err)

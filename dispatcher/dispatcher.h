@@ -99,6 +99,7 @@ struct dispatcher {
     unsigned shards;
     struct redis_command command; /* scratch for dispatcher_send() */
 
+    bool leaving;       /* a stop was asked for */
     bool redis_checked; /* this connection leads to a Redis that we may use */
     unsigned calls;     /* requests that are not done */
     unsigned max_connections, max_streams;

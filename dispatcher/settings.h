@@ -26,6 +26,7 @@ struct settings {
     int64_t visitor_running, visitor_per_minute;
     int64_t max_body_bytes, max_batch_bytes, max_buffered_bytes, max_upload_bytes;
     int64_t submits_per_minute, submits_burst;
+    int64_t drain_delay_ms, drain_ms;
     int64_t connections, idle_seconds, redis_timeout_ms, store_threads;
     int64_t redis_wait_replicas, redis_wait_ms;
     int64_t link_seconds, grant_seconds;

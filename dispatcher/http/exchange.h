@@ -14,9 +14,9 @@ struct http_server {
     struct exchange_handlers callbacks;
     struct http_server_options options; /* without the text */
     int fd;                             /* the daemon's epoll */
-    int listen_fd;                      /* ours again once quiesced, else -1 */
     int clients_fd;                     /* an epoll of clients whose leaving matters */
     uint16_t port;
+    bool leaving;             /* each answer is its connection's last */
     bool resumed;             /* a connection waits to be taken up again */
     size_t awake;             /* requests that wait for their answer without sleeping */
     struct exchange *orphans; /* answered after their clients had left */

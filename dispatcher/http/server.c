@@ -6,6 +6,7 @@
 #include "common/listen.h"
 #include "dispatcher/http/uri.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -63,6 +64,9 @@ static enum MHD_Result queue_response(struct exchange *exchange)
     /* No: MHD closes its descriptor, and that is all that it does with MHD_USE_TURBO; without it,
      * it would shut the socket down, which whoever took it still writes to. */
     enum MHD_Result rc = MHD_NO;
+    /* Once is enough, also for an answer that many requests get. */
+    if (exchange->answer && exchange->server->leaving)
+        MHD_add_response_header(exchange->answer, "Connection", "close");
     if (exchange->answer)
         rc = MHD_queue_response(exchange->connection, exchange->status, exchange->answer);
     drop_response(exchange);
@@ -268,7 +272,7 @@ int http_server_open(const struct http_server_options *options,
     server->callbacks = *callbacks;
     server->options = *options;
     server->options.listen = NULL;
-    server->listen_fd = server->clients_fd = -1;
+    server->clients_fd = -1;
     int listen_fd = -1;
     if ((server->clients_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) {
         rc = err_set_errno(err, NULL, "epoll");
@@ -313,8 +317,6 @@ void http_server_close(struct http_server **slot)
     bury_orphans(server);
     if (server->daemon)
         MHD_stop_daemon(server->daemon);
-    if (server->listen_fd >= 0)
-        close(server->listen_fd);
     if (server->clients_fd >= 0)
         close(server->clients_fd);
     free(server);
@@ -366,10 +368,30 @@ int http_server_run(struct http_server *server)
     return 0;
 }
 
+void http_server_leave(struct http_server *server)
+{
+    server->leaving = true;
+}
+
 void http_server_quiesce(struct http_server *server)
 {
-    if (server->listen_fd < 0)
-        server->listen_fd = MHD_quiesce_daemon(server->daemon);
+    server->leaving = true;
+    int listen_fd = MHD_quiesce_daemon(server->daemon);
+    if (listen_fd < 0)
+        return;
+    /* Whom the kernel has let in already would see a reset, and may have sent a request. */
+    for (;;) {
+        struct sockaddr_storage address;
+        socklen_t size = sizeof address;
+        int fd =
+            accept4(listen_fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+            continue;
+        if (fd < 0)
+            break;
+        MHD_add_connection(server->daemon, fd, (struct sockaddr *)&address, size);
+    }
+    close(listen_fd);
 }
 
 unsigned http_server_connections(const struct http_server *server)

@@ -86,7 +86,10 @@ int http_server_run(struct http_server *server);
 int http_server_clients_fd(const struct http_server *server);
 void http_server_clients_handle(struct http_server *server);
 
-/* No new connections; those that exist go on. */
+/* From now on each answer is the last one of its connection, and says so. */
+void http_server_leave(struct http_server *server);
+/* And nobody is let in any more: the port is free, and a client that tries is refused at once. Who
+ * was let in before is served. */
 void http_server_quiesce(struct http_server *server);
 unsigned http_server_connections(const struct http_server *server);
 

@@ -62,6 +62,10 @@ static void on_pinged(void *task)
 
 void readyz(struct dispatcher *dispatcher, struct call *call)
 {
+    if (dispatcher->leaving) {
+        call_refuse(call, PROBLEM_UNAVAILABLE, "this dispatcher is about to end");
+        return;
+    }
     if (!dispatcher_redis_usable(dispatcher)) {
         char detail[300];
         const char *why = redis_async_connected(dispatcher->redis)

@@ -142,8 +142,8 @@ class Kubernetes(unittest.TestCase):
 
     def test_a_dispatcher_has_time_to_be_forgotten_and_to_end(self):
         pod = self.deployments["dispatcher"]["spec"]["template"]["spec"]
-        sleep = self.container("dispatcher")["lifecycle"]["preStop"]["sleep"]["seconds"]
-        self.assertGreater(pod["terminationGracePeriodSeconds"], sleep + 10)
+        told = {one["name"]: one.get("value") for one in self.container("dispatcher")["env"]}
+        self.assertGreater(pod["terminationGracePeriodSeconds"], int(told["DARKROOM_DRAIN_DELAY_MS"]) / 1000 + 10)
 
     def test_every_pod_is_probed_where_it_listens(self):
         for name in PROGRAMS:

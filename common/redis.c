@@ -36,9 +36,10 @@ struct redis {
     struct redis_target target;
     struct connection *connections; /* owned; of a cluster one for each node that was needed */
     struct redis_topology topology; /* REDIS_CLUSTER; empty: to be asked for */
-    int64_t epoch;                  /* REDIS_SENTINEL: the latest that was heard of, */
-    struct redis_address master;    /* what was said then, */
-    int64_t asked_ms;               /* and when; 0: never */
+    size_t sentinel;             /* REDIS_SENTINEL: the one that answered last, or the next one, */
+    int64_t epoch;               /* the latest that was heard of, */
+    struct redis_address master; /* what was said then, */
+    int64_t asked_ms;            /* when they were last asked; 0: none has answered yet */
     struct buf wire;
 };
 
@@ -266,15 +267,14 @@ static int ask_sentinel(struct redis *redis, size_t index, int64_t timeout_ms,
     return rc;
 }
 
-/* True while there is a connection to the master that the sentinels named lately. A master that was
- * replaced may go on answering for seconds, and what it says yes to is lost: so we keep asking. */
-static bool knows_master(const struct redis *redis)
+/* Whether there is a connection to the master that the sentinels named last. */
+static bool has_master(const struct redis *redis)
 {
     const struct connection *at = redis->connections;
     while (at && !(at->context && at->target.master_only &&
                    redis_address_equal(&at->target.node, &redis->master)))
         at = at->next;
-    return at && clock_ms() < redis->asked_ms + SENTINEL_MS;
+    return at != NULL;
 }
 
 static void leave_others(struct redis *redis)
@@ -284,16 +284,22 @@ static void leave_others(struct redis *redis)
             disconnect(at);
 }
 
-/* The master that sentinels know. */
+/* The master that sentinels know. One that was replaced may go on answering for seconds, and what
+ * it says yes to is lost: so we keep asking while there is a connection to it. But then one
+ * sentinel at a time, first who answered last: a host that is gone answers nothing, and a command
+ * waits for that. */
 static int find_master(struct redis *redis, int64_t timeout_ms, struct redis_target *out,
                        struct err *err)
 {
-    int rc = knows_master(redis) ? 0 : ERR_UNAVAILABLE;
+    bool connected = has_master(redis);
+    int rc = connected && clock_ms() < redis->asked_ms + SENTINEL_MS ? 0 : ERR_UNAVAILABLE;
     struct err cause = {0};
-    for (size_t i = 0; rc < 0 && i < redis->target.seed_count; i++) {
+    for (size_t i = 0; rc < 0 && i < (connected ? 1 : redis->target.seed_count); i++) {
         cause = (struct err){0};
-        rc = ask_sentinel(redis, i, timeout_ms, &redis->master, &cause);
-        if (rc == 0)
+        rc = ask_sentinel(redis, redis->sentinel, timeout_ms, &redis->master, &cause);
+        if (rc < 0)
+            redis->sentinel = (redis->sentinel + 1) % redis->target.seed_count;
+        if (rc == 0 || connected)
             redis->asked_ms = clock_ms();
     }
     /* A connection that works is not given up for sentinels that don't. */

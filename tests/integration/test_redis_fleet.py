@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Dispatcher and worker on a Redis Cluster and behind Sentinels: redirections and promotions under load."""
 import pathlib
+import socket
 import sys
 import tempfile
 import threading
@@ -9,7 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from darkroom import Lab, data_url, main, png, wait_until  # noqa: E402
+from darkroom import Hand, Lab, data_url, main, png, wait_until  # noqa: E402
 from redis_fleet import Cluster, Sentinels  # noqa: E402
 from workbench import DEVICE, Workbench  # noqa: E402
 
@@ -209,6 +210,21 @@ class BehindSentinels(Fleet):
             old = fleet.kill_master()
             fleet.wait_for_promotion("", old)
             self.works_again(lab, load)
+
+    def test_a_sentinel_whose_host_is_gone_is_asked_once_and_not_again_and_again(self):
+        # Each question to it would hold up a command for half a second.
+        with Sentinels() as fleet, Lab(redis=fleet, dispatcher=False) as lab, \
+                socket.create_server(("127.0.0.1", 0)) as silent:
+            silent.setblocking(False)
+            lab.redis_url = lab.redis_url.replace("//", f"//127.0.0.1:{silent.getsockname()[1]},")
+            with Hand(lab) as hand:
+                end = time.monotonic() + 2
+                while time.monotonic() < end:
+                    hand.claim()
+                    time.sleep(0.05)
+            silent.accept()[0].close()
+            with self.assertRaises(BlockingIOError):
+                silent.accept()
 
     def test_a_job_that_too_few_replicas_have_is_refused_and_withdrawn(self):
         with Sentinels() as fleet, Lab(redis=fleet, dispatcher_options=(

@@ -28,7 +28,8 @@ def expected():
                           (ROOT / "docs", "share/doc/darkroom/docs")):
         names |= {f"{place}/{name}" for name in files_below(folder)}
     names |= {f"share/darkroom/examples/{name}.conf" for name in DAEMONS}
-    names |= {"share/darkroom/redis/redis.conf", "share/darkroom/redis/users.acl",
+    names |= {"share/darkroom/redis/redis.conf", "share/darkroom/redis/replicated.conf",
+              "share/darkroom/redis/sentinel.conf", "share/darkroom/redis/users.acl",
               "share/darkroom/redis/users.sh",
               "share/doc/darkroom/LICENSE", "share/doc/darkroom/README.md"}
     names |= {"share/darkroom/nginx/darkroom.conf", "share/darkroom/nginx/upstream.conf"}

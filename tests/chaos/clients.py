@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Clients: they submit, watch, cancel, erase and fetch over HTTP, and write down what they saw.
 
-    clients.py --history FILE --who NAME --ports P,P --work FILE [--jobs N] [--seed N] …
+    clients.py --history FILE --who NAME --servers HOST:PORT,… --work FILE [--jobs N] [--seed N] …
 
 --work names a JSON file {"models": {NAME: {"input": [{"picture": base64, "expect": SHA-256}]}}}.
-Each thread is one visitor with an address of its own and a few jobs at a time. A connection that
+With --ca-file they speak TLS. Each thread is one visitor with an address of its own and a few jobs at a time. A connection that
 breaks is opened again, to the next dispatcher; what was submitted over it stays unknown. SIGTERM:
 no more submits; what was begun is seen to its end, or until --give-up seconds of no progress.
 """
@@ -14,8 +14,10 @@ import json
 import random
 import signal
 import socket
+import ssl
 import threading
 import time
+import urllib.parse
 
 import history
 
@@ -28,10 +30,10 @@ class Gone(Exception):
 
 
 class Http:
-    """One kept connection to one of the dispatchers; the next one after each failure."""
+    """One kept connection to one of the servers, (host, port); the next one after each failure."""
 
-    def __init__(self, ports, rng, forwarded_for):
-        self.ports, self.at = ports, rng.randrange(len(ports))
+    def __init__(self, servers, rng, forwarded_for, tls=None):
+        self.servers, self.at, self.tls = servers, rng.randrange(len(servers)), tls
         self.forwarded_for = forwarded_for
         self.socket, self.rest = None, b""
 
@@ -42,18 +44,20 @@ class Http:
 
     def fail(self, why):
         self.close()
-        self.at = (self.at + 1) % len(self.ports)
+        self.at = (self.at + 1) % len(self.servers)
         raise Gone(why)
 
     def connect(self):
         try:
-            self.socket = socket.create_connection(("127.0.0.1", self.ports[self.at]), timeout=10)
+            self.socket = socket.create_connection(self.servers[self.at], timeout=10)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls:
+                self.socket = self.tls.wrap_socket(self.socket, server_hostname=self.servers[self.at][0])
         except OSError as error:
             self.fail(error)
 
     def send(self, method, target, token=None, body=b"", headers=()):
-        lines = [f"{method} {target} HTTP/1.1", "Host: chaos", f"X-Forwarded-For: {self.forwarded_for}",
+        lines = [f"{method} {target} HTTP/1.1", "Host: %s:%d" % self.servers[self.at], f"X-Forwarded-For: {self.forwarded_for}",
                  *headers]
         if token:
             lines.append(f"Authorization: Bearer {token}")
@@ -107,7 +111,10 @@ class Visitor(threading.Thread):
         self.options, self.work, self.notes = options, work, notes
         self.who = f"{options.who}.{number}"
         self.rng = random.Random(f"{options.seed}/{self.who}")
-        self.http = Http(options.ports, self.rng, f"10.{self.rng.randrange(256)}.{self.rng.randrange(256)}.9")
+        self.http = Http(options.servers, self.rng, f"10.{self.rng.randrange(256)}.{self.rng.randrange(256)}.9",
+                         options.tls)
+        self.store = None  # where the results are, if elsewhere
+        self.next_submit_t = 0.0
         self.quota = quota
         self.submitted = 0
         self.jobs = {}  # id → resource with what we remember of it
@@ -124,7 +131,7 @@ class Visitor(threading.Thread):
             if time.monotonic() - self.progress_t > self.options.give_up_s:
                 self.note("gave-up", ids=list(self.jobs))
                 return
-            while more and len(self.jobs) < self.options.window and self.submit():
+            while more and self.may_submit() and self.submit():
                 more = self.submitted < self.quota
             self.look_at_all()
 
@@ -133,7 +140,11 @@ class Visitor(threading.Thread):
 
     # ---- submit ----
 
+    def may_submit(self):
+        return len(self.jobs) < self.options.window and time.monotonic() >= self.next_submit_t
+
     def submit(self):
+        self.next_submit_t = time.monotonic() + self.options.pace_s
         # One in eight of those that are bound to fail, where there are some.
         models = [model for model in self.work if self.work[model][0].get("fate") is None] * 7
         model = self.rng.choice(models + [model for model in self.work if model not in models])
@@ -158,7 +169,7 @@ class Visitor(threading.Thread):
         repeats = 0
         if self.options.idempotent:
             headers.append(f"Idempotency-Key: {tag}-{self.options.seed}")
-            repeats = 50
+            repeats = self.options.repeats
         body = json.dumps(members).encode()
         while not self.post(tag, plan, body, headers, repeats):
             repeats -= 1
@@ -250,7 +261,7 @@ class Visitor(threading.Thread):
 
     def stream(self, job_id, job):
         """Follows the events until they end; whatever breaks leaves the rest to polling."""
-        http = Http(self.http.ports, self.rng, self.http.forwarded_for)
+        http = Http(self.http.servers, self.rng, self.http.forwarded_for, self.http.tls)
         try:
             http.connect()
             http.socket.settimeout(5)
@@ -286,28 +297,47 @@ class Visitor(threading.Thread):
         status, fields, _ = self.http.request("GET", f"/v1/jobs/{job_id}/result", job["tokens"]["view"])
         if status != 302:
             return False
-        location = fields["location"]
-        path = location[location.index("/", 8):]
-        status, _, data = self.http.request("GET", path)
+        status, _, data = self.follow_link(fields["location"])
         if status != 200:
             return False
         self.note("result", id=job_id, sha256=history.digest(data), bytes=len(data))
         return True
+
+    def follow_link(self, location):
+        link = urllib.parse.urlsplit(location)
+        http, server = self.http, (link.hostname, link.port or {"http": 80, "https": 443}[link.scheme])
+        if server not in self.options.servers:
+            if self.store is None or self.store.servers != [server]:
+                self.store = Http([server], self.rng, self.http.forwarded_for)
+            http = self.store
+        return http.request("GET", f"{link.path}?{link.query}" if link.query else link.path)
 
     def finish(self, job_id):
         del self.jobs[job_id]
         self.progress_t = time.monotonic()
 
 
+def servers(text):
+    pairs = [one.rsplit(":", 1) for one in text.split(",")]
+    return [(host, int(port)) for host, port in pairs]
+
+
+def authority(path):
+    return ssl.create_default_context(cafile=path)
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--history", required=True)
     parser.add_argument("--who", default="c")
-    parser.add_argument("--ports", required=True, type=lambda text: [int(p) for p in text.split(",")])
+    parser.add_argument("--servers", required=True, type=servers, metavar="HOST:PORT,…")
+    parser.add_argument("--ca-file", type=authority, dest="tls", help="speak TLS, and trust these")
     parser.add_argument("--work", required=True)
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--visitors", type=int, default=4)
     parser.add_argument("--window", type=int, default=20)
+    parser.add_argument("--pace-s", type=float, default=0, help="between two submits of a visitor")
+    parser.add_argument("--repeats", type=int, default=50, help="of a submit with --idempotent")
     parser.add_argument("--poll-s", type=float, default=0.1)
     parser.add_argument("--give-up-s", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)

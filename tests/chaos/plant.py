@@ -35,7 +35,6 @@ from webhook_server import WebhookServer  # noqa: E402
 from workbench import Workbench, noise_png, weights  # noqa: E402
 
 PICTURES = 5
-LOOPBACK = "127.0.0.0/8,::1/128"
 ENDED = {"Your picture is ready": "succeeded", "Your picture could not be made": "failed"}
 
 
@@ -58,10 +57,14 @@ class Mails(list):
 class Hooks(WebhookServer):
     """The webhook receiver: every request goes into the history. Some are refused, to be sent again."""
 
-    def __init__(self, folder, notes, rng):
-        super().__init__(make_certificate(folder))
+    def __init__(self, folder, notes, rng, host, name):
+        super().__init__(make_certificate(folder, name), host=host)
+        self.name = name
         self.notes, self.rng = notes, rng
         self.answer = lambda request: 503 if self.rng.random() < 0.05 else None
+
+    def url(self, path="/", host=None):
+        return super().url(path, host or self.name)
 
     def keep(self, request):
         body = json.loads(request.body)
@@ -69,11 +72,15 @@ class Hooks(WebhookServer):
 
 
 class Plant(Lab):
+    inside = "127.0.0.0/8,::1/128"  # where all of it is
+    notifier_options = ()
+    client_prefix = ()  # of the clients' command
+
     def __init__(self, lease_ms=1000, dispatchers=2, notifiers=2, workers=3, seed=1, redis_options=(),
                  worker_options=(), dispatcher_options=(), sizes=(16,), max_attempts=20, preload=None,
                  redis_proxy=None, device="cpu", wild=False, redis=None, shards=1,
-                 hooks=False):
-        super().__init__(dispatcher=False, redis=redis)
+                 hooks=False, store=None):
+        super().__init__(dispatcher=False, redis=redis, store=store)
         self.seed, self.rng = seed, random.Random(seed)
         self.lease_ms, self.device = lease_ms, device
         self.preload = preload or {}  # program's name or kind → environment
@@ -95,10 +102,7 @@ class Plant(Lab):
                 self.stop("redis")
                 self.redis_begin(*redis_options)
             self.models_make(sizes, max_attempts, wild)
-            self.mail = MailServer()
-            self.mail.mails = Mails(history.History(self.history / "mail.jsonl", "mail"))
-            if hooks:
-                self.hooks = Hooks(self.path, history.History(self.history / "hooks.jsonl", "hooks"), self.rng)
+            self.receivers_begin(hooks)
             for number in range(dispatchers):
                 self.revive(f"dispatcher-{number}")
             for number in range(notifiers):
@@ -113,10 +117,25 @@ class Plant(Lab):
             self.close()
             raise
 
+    def receivers_begin(self, hooks):
+        self.mail_begin("127.0.0.1")
+        if hooks:
+            self.hooks_begin("127.0.0.1", "localhost")
+
+    def mail_begin(self, host):
+        self.mail = MailServer(host=host)
+        self.mail.mails = Mails(history.History(self.history / "mail.jsonl", "mail"))
+
+    def hooks_begin(self, host, name):
+        self.hooks = Hooks(self.path, history.History(self.history / "hooks.jsonl", "hooks"), self.rng, host, name)
+
     @property
     def resp_url(self):
         """Where Redis is at this moment, for looking into it past all proxies."""
-        return f"redis://127.0.0.1:{self.fleet.master().port}/0" if self.fleet else self.redis_url
+        if not self.fleet:
+            return self.redis_url
+        master = wait_until(self.fleet.master, "a master")
+        return f"redis://{master.host}:{master.port}/0"
 
     def close(self):
         for client in self.clients:
@@ -185,18 +204,17 @@ class Plant(Lab):
     def arguments(self, name):
         kind, number = name.rsplit("-", 1)
         redis = self.redis_proxy.url_for(name, self.redis_url) if self.redis_proxy else self.redis_url
-        # Half of the workers know the one dispatcher, half the other.
-        url = f"http://127.0.0.1:{self.ports.get(f'dispatcher-{int(number) % max(1, len(self.ports))}')}"
+        url = self.dispatcher_url(int(number))
         if kind == "dispatcher":
             port_file = self.path / f"{name}.port"
             port_file.unlink(missing_ok=True)
             return [BUILD / "dispatcher" / "darkroom-dispatcher", "--listen",
-                    f"127.0.0.1:{self.ports.get(name, 0)}", "--port-file", port_file, "--redis", redis,
+                    self.listen(name), "--port-file", port_file, "--redis", redis,
                     "--models", self.models, "--secret-file", self.secret_file, "--worker-token-file",
                     self.worker_token_file, *self.store_options, "--lease-ms", self.lease_ms,
                     "--submits-per-minute", 0, "--max-flow-queued", 1000000, "--sweep-ms", 500,
-                    "--trusted-proxies", "127.0.0.0/8", "--shards", self.shards,
-                    "--webhook-allow", LOOPBACK, *self.dispatcher_options]
+                    "--trusted-proxies", self.inside, "--shards", self.shards,
+                    "--webhook-allow", self.inside, *self.dispatcher_options]
         if kind == "worker":
             return [BUILD / "worker" / "darkroom-worker", "--redis", redis, "--dispatcher", url,
                     "--models", self.models, "--worker-token-file", self.worker_token_file, "--lease-ms",
@@ -206,8 +224,15 @@ class Plant(Lab):
                 "--models", self.models, "--secret-file", self.secret_file, "--mail-from",
                 "darkroom@example.org", "--smtp", self.mail.url, "--mail-per-address-hour", 100,
                 "--mail-lease-ms", 4000, "--smtp-timeout-ms", 2000, "--shards", self.shards, "--webhook-allow",
-                LOOPBACK, "--webhook-timeout-ms", 2000, "--webhook-lease-ms", 4000, "--webhook-retry-ms", 200,
-                *(["--webhook-ca-file", self.hooks.ca_file] if self.hooks else [])]
+                self.inside, "--webhook-timeout-ms", 2000, "--webhook-lease-ms", 4000, "--webhook-retry-ms", 200,
+                *(["--webhook-ca-file", self.hooks.ca_file] if self.hooks else []), *self.notifier_options]
+
+    def listen(self, name):
+        return f"127.0.0.1:{self.ports.get(name, 0)}"
+
+    def dispatcher_url(self, number):
+        """Half of the workers know the one dispatcher, half the other."""
+        return f"http://127.0.0.1:{self.ports.get(f'dispatcher-{number % max(1, len(self.ports))}')}"
 
     def revive(self, name):
         """Starts a program as its kind is started; does not wait for it, save for a port."""
@@ -286,19 +311,23 @@ class Plant(Lab):
 
     # ---- clients ----
 
+    def servers(self):
+        """Where clients go, as clients.py takes it."""
+        return ",".join(f"{self.host}:{port}" for port in self.ports.values())
+
     def clients_start(self, jobs, processes=1, **options):
         """Client processes that share `jobs`; options as of clients.py, in permille where they are odds."""
         first = len(self.clients)
         begun = []
         for number in range(first, first + processes):
             command = [sys.executable, HERE / "clients.py", "--history",
-                       self.history / f"client-{number}.jsonl", "--who", f"c{number}", "--ports",
-                       ",".join(str(port) for port in self.ports.values()), "--work", self.work_file,
+                       self.history / f"client-{number}.jsonl", "--who", f"c{number}", "--servers",
+                       self.servers(), "--work", self.work_file,
                        "--jobs", jobs // processes + (number - first < jobs % processes), "--seed", self.seed]
             for name, value in options.items():
                 command += [f"--{name.replace('_', '-')}"] + ([] if value is True else [value])
             with open(self.path / f"client-{number}.log", "ab") as log:
-                begun.append(subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
+                begun.append(subprocess.Popen([str(word) for word in [*self.client_prefix, *command]], stdin=subprocess.DEVNULL,
                                               stdout=log, stderr=log))
         self.clients += begun
         return begun

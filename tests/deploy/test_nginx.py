@@ -15,11 +15,10 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from certificates import Certificates  # noqa: E402
-from darkroom import BUILD, ROOT, Hand, Lab, data_url, main, png, wait_until  # noqa: E402
+from darkroom import BUILD, Hand, Lab, data_url, main, png, wait_until  # noqa: E402
+from nginx_front import FILES, NGINX, write  # noqa: E402
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
 BURST = 20  # of one visitor
-FILES = ROOT / "deploy" / "nginx"
 
 
 def free_port():
@@ -55,27 +54,9 @@ class Nginx(unittest.TestCase):
         cls.path = cls.lab.path / "nginx"
         cls.path.mkdir(mode=0o755)
         os.chmod(cls.lab.path, 0o755)
-        text = (FILES / "darkroom.conf").read_text()
-        for old, new in (("listen 80;", f"listen 127.0.0.1:{cls.plain};"), ("    listen [::]:80;\n", ""),
-                         ("listen 443 ssl", f"listen 127.0.0.1:{cls.secure} ssl"),
-                         ("    listen [::]:443 ssl http2;\n", ""),
-                         ("/etc/darkroom/tls/certificate.pem", str(cls.tls.certificate)),
-                         ("/etc/darkroom/tls/key.pem", str(cls.tls.key))):
-            assert text.count(old) == 1, old
-            text = text.replace(old, new)
-        upstream = (FILES / "upstream.conf").read_text()
-        for old, port in (("127.0.0.1:8080", cls.lab.port), ("127.0.0.1:8081", other.port)):
-            upstream = upstream.replace(old, f"127.0.0.1:{port}")
-        (cls.path / "darkroom.conf").write_text(text)
-        (cls.path / "upstream.conf").write_text(upstream)
-        temporary = "".join(f"{kind}_temp_path {cls.path}/{kind};\n" for kind in
-                            ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        user = "user root;\n" if os.geteuid() == 0 else ""
-        (cls.path / "nginx.conf").write_text(
-            f"{user}daemon off;\nmaster_process on;\nworker_processes 1;\npid {cls.path}/pid;\n"
-            f"error_log stderr warn;\nevents {{ }}\nhttp {{\naccess_log off;\n{temporary}"
-            f"include {cls.path}/upstream.conf;\ninclude {cls.path}/darkroom.conf;\n}}\n")
-        cls.nginx = cls.lab.start("nginx", [NGINX, "-p", cls.path, "-c", cls.path / "nginx.conf", "-e", "stderr"])
+        configuration = write(cls.path, cls.tls, "127.0.0.1", cls.plain, cls.secure,
+                              [f"127.0.0.1:{port}" for port in (cls.lab.port, other.port)])
+        cls.nginx = cls.lab.start("nginx", [NGINX, "-p", cls.path, "-c", configuration, "-e", "stderr"])
 
         def answers():
             assert cls.nginx.running(), cls.nginx.log

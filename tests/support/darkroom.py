@@ -165,6 +165,8 @@ class Lab:
     redis: a Cluster or Sentinels of redis_fleet.py instead of one redis-server; it stays its owner's.
     """
 
+    host = "127.0.0.1"  # where the dispatcher of request() is
+
     def __init__(self, models=None, dispatcher_options=(), dispatcher=True, store=None, redis=None):
         if not shutil.which("redis-server"):
             raise unittest.SkipTest("redis-server is not installed")
@@ -325,7 +327,7 @@ class Lab:
             headers.setdefault("Content-Type", "application/json")
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=DEADLINE_S)
+        connection = http.client.HTTPConnection(self.host, port or self.port, timeout=DEADLINE_S)
         try:
             connection.request(method, target, body=body, headers=headers)
             response = connection.getresponse()

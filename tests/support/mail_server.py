@@ -33,7 +33,7 @@ def make_certificate(folder, name="localhost"):
 
 
 class MailServer:
-    def __init__(self, certificate=None, implicit_tls=False, login=None, port=0):
+    def __init__(self, certificate=None, implicit_tls=False, login=None, port=0, host="127.0.0.1"):
         self.mails = []
         self.commands = []  # as they came, without their arguments
         self.refuse = lambda command, argument: None  # a reply, "hang up", "silence", or None
@@ -44,7 +44,7 @@ class MailServer:
         if certificate:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(*certificate)
-        self.socket = socket.create_server(("127.0.0.1", port))
+        self.socket, self.host = socket.create_server((host, port)), host
         self.port = self.socket.getsockname()[1]
         self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -64,7 +64,7 @@ class MailServer:
 
     @property
     def url(self):
-        return f"smtp://127.0.0.1:{self.port}"
+        return f"smtp://{self.host}:{self.port}"
 
     def wait_for(self, count):
         wait_until(lambda: len(self.mails) >= count, f"{count} mails")

@@ -33,11 +33,13 @@ def free_port():
 class Node:
     """One redis-server with a folder and a log of its own."""
 
-    def __init__(self, path, name, *options, config=None, kind="redis-server", tls=None):
-        self.port, self.name, self.kind = free_port(), name, kind
+    def __init__(self, path, name, *options, config=None, kind="redis-server", tls=None, host="127.0.0.1",
+                 port=None, prefix=()):
+        self.port, self.name, self.kind = port or free_port(), name, kind
+        self.host, self.prefix = host, prefix  # prefix: of its command, where another host is meant
         self.path = path / name
         self.path.mkdir(parents=True, exist_ok=True)
-        self.options = ["--port", self.port, "--bind", "127.0.0.1", "--dir", self.path, "--logfile",
+        self.options = ["--port", self.port, "--bind", host, "--dir", self.path, "--logfile",
                         self.path / "log", *options]
         self.credentials = []
         if tls:
@@ -49,13 +51,13 @@ class Node:
         self.process = None
 
     def start(self):
-        self.process = subprocess.Popen(["redis-server", str(self.config), *map(str, self.options)],
+        self.process = subprocess.Popen([*self.prefix, "redis-server", str(self.config), *map(str, self.options)],
                                         stdin=subprocess.DEVNULL)
         wait_until(lambda: self.cli("ping", check=False) == "PONG", f"{self.name} answers")
         return self
 
     def cli(self, *words, check=True):
-        result = subprocess.run(["redis-cli", "-h", "127.0.0.1", "-p", str(self.port), *self.credentials,
+        result = subprocess.run(["redis-cli", "-h", self.host, "-p", str(self.port), *self.credentials,
                                  *map(str, words)], capture_output=True, text=True, check=False)
         answer = result.stdout.strip()
         if check and (result.returncode != 0 or re.match(r"(ERR|WRONG|NO[A-Z]+|CLUSTERDOWN|MOVED) ", answer)):

@@ -8,6 +8,8 @@
 #     s3_server.sh run COMMAND...  start in a temporary directory, COMMAND with those four in its
 #                                  environment, stop; the exit status is COMMAND's
 #
+# S3_HOST in the environment is the address that it listens on (127.0.0.1), in a network namespace for example.
+#
 # Where radosgw is not installed (Debian: radosgw ceph-mon ceph-osd ceph-common curl
 # python3-minimal) start ends with 77, and run prints a TAP line that skips. Starting takes 15 s.
 set -euo pipefail
@@ -16,6 +18,7 @@ ACCESS_KEY=TESTACCESSKEY
 SECRET_KEY=TESTSECRETKEY/with+signs
 REGION=us-east-1
 BUCKET=darkroom-test
+HOST=${S3_HOST:-127.0.0.1}
 EMPTY_SHA256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
 skip() {
@@ -76,7 +79,7 @@ osd_crush_chooseleaf_type = 0
 osd_crush_update_on_start = false
 rgw_enable_apis = s3, admin
 rgw_dns_name = localhost
-rgw_frontends = beast endpoint=127.0.0.1:$rgw_port
+rgw_frontends = beast endpoint=$HOST:$rgw_port
 EOF
 }
 
@@ -114,7 +117,7 @@ start() {
     export PATH=$PATH:/usr/sbin:/sbin CEPH_CONF=$conf
     read -r rgw_port v2_port v1_port < <(free_ports 3)
     write_config "$dir" "$rgw_port" "$v2_port" "$v1_port"
-    endpoint=http://127.0.0.1:$rgw_port
+    endpoint=http://$HOST:$rgw_port
 
     monmaptool --create --addv a "[v2:127.0.0.1:$v2_port,v1:127.0.0.1:$v1_port]" \
         --fsid "$(sed -n 's/^fsid = //p' "$conf")" "$dir/monmap" >"$dir/setup.out" 2>&1

@@ -7,7 +7,7 @@
 # cut, lose and delay frames; hosts vanish and come back; the fleet is replaced program by program. The clients of
 # tests/chaos write down what they see, and its checker judges that.
 #
-#   --minutes   each scenario once, then in random order until then (5)
+#   --minutes   each scenario once, then in random order until so many are over
 #   --short     a handful of hosts without S3, one partition and one host that vanishes
 #   --seed      repeats the random choices of a run; it is printed with each
 #   --keep      copies every client's history and all logs there

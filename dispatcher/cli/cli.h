@@ -59,6 +59,9 @@ struct cli_settings {
     char *since, *until, *kind, *state; /* of notifications */
     char *email_file;                   /* of erase */
     bool dry_run, forget_choice;
+    char *aws_endpoint, *aws_metadata; /* of scale and secrets */
+    int64_t target_wait_s, start_s, least, most, every_s, down_after_s;
+    bool once;
 };
 
 struct cli {
@@ -176,6 +179,8 @@ int cli_dead_replay(struct cli *cli, const char *id, struct err *err);
 int cli_replay(struct cli *cli, const char *unused, struct err *err);
 int cli_erase(struct cli *cli, const char *unused, struct err *err);
 int cli_unsent(struct cli *cli, const char *unused, struct err *err);
+int cli_scale(struct cli *cli, const char *group, struct err *err);
+int cli_secrets(struct cli *cli, const char *id, struct err *err);
 int cli_pause(struct cli *cli, const char *model, struct err *err);
 int cli_resume(struct cli *cli, const char *model, struct err *err);
 

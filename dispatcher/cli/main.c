@@ -3,6 +3,7 @@
  * darkroom: commands and their options. */
 #include "dispatcher/cli/cli.h"
 
+#include "common/aws_metadata.h"
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/http_client.h"
@@ -156,6 +157,36 @@ static const struct config_option fsck_options[] = {
     REDIS,
 };
 
+#define AWS_METADATA_OPTION                                                                        \
+    {                                                                                              \
+        "aws-metadata", CONFIG_TEXT, AT(aws_metadata), AWS_METADATA,                               \
+            .help = "the machine's metadata service"                                               \
+    }
+#define AWS_ENDPOINT                                                                               \
+    {                                                                                              \
+        "aws-endpoint", CONFIG_TEXT, AT(aws_endpoint),                                             \
+            .help = "of AWS's service; default: the region's"                                      \
+    }
+
+static const struct config_option scale_options[] = {
+    {"model", CONFIG_TEXT, AT(model), .help = "that the group's workers serve; default: all"},
+    {"target-wait", CONFIG_INT, AT(target_wait_s), "60", 1, 86400, "s",
+     "that a job should wait at most"},
+    {"start", CONFIG_INT, AT(start_s), "120", 0, 86400, "s",
+     "from the decision until a new machine claims"},
+    {"least", CONFIG_INT, AT(least), "0", 0, 100000, "machines", "as the group has it"},
+    {"most", CONFIG_INT, AT(most), "10", 0, 100000, "machines", "as the group has it"},
+    {"every", CONFIG_INT, AT(every_s), "15", 1, 3600, "s", "between two looks"},
+    {"down-after", CONFIG_INT, AT(down_after_s), "20", 0, 86400, "s",
+     "for which fewer have to be wanted until fewer are told"},
+    {"once", CONFIG_BOOL, AT(once), "false", .help = "look once, and say whether it worked"},
+    AWS_ENDPOINT,
+    AWS_METADATA_OPTION,
+    KEY_FILE,
+    SERVER,
+};
+static const struct config_option secrets_options[] = {AWS_ENDPOINT, AWS_METADATA_OPTION};
+
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static const struct command {
@@ -203,6 +234,11 @@ static const struct command {
     {"erase", "--email ADDRESS | --email-file FILE [--dry-run]",
      "all that is known of an e-mail address: its jobs, pictures, mails", 0, cli_erase,
      erase_options, COUNT(erase_options)},
+    {"scale", "GROUP --key-file FILE [OPTIONS]",
+     "keep an autoscaling group of AWS as large as /v1/scale wants it", 1, cli_scale, scale_options,
+     COUNT(scale_options)},
+    {"secrets", "ID FOLDER", "a secret of AWS's Secrets Manager as files", 2, cli_secrets,
+     secrets_options, COUNT(secrets_options)},
     {"unsent", "", "mails and webhooks that were given up, and why", 0, cli_unsent, operate_options,
      COUNT(operate_options)},
     {"pause", "MODEL", "nobody begins its jobs until it is resumed", 1, cli_pause, operate_options,

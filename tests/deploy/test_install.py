@@ -37,7 +37,8 @@ def expected():
     names |= {f"share/darkroom/grafana/{name}" for name in (
         "darkroom.json", "provisioning/dashboards/darkroom.yml", "provisioning/datasources/darkroom.yml")}
     names |= {f"lib/systemd/system/{name}" for name in (
-        "darkroom.target", "darkroom-dispatcher@.service", "darkroom-notifier.service", "darkroom-worker.service")}
+        "darkroom.target", "darkroom-dispatcher@.service", "darkroom-notifier.service", "darkroom-scale.service",
+        "darkroom-worker.service")}
     names |= {"lib/sysusers.d/darkroom.conf", "lib/tmpfiles.d/darkroom.conf"}
     return names
 

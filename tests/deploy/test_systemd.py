@@ -15,9 +15,9 @@ from darkroom import BUILD, ROOT, main  # noqa: E402
 
 UNITS = BUILD / "deploy" / "systemd"
 DAEMONS = {"dispatcher": "darkroom-dispatcher@8080.service", "notifier": "darkroom-notifier.service",
-           "worker": "darkroom-worker.service"}
+           "scale": "darkroom-scale.service", "worker": "darkroom-worker.service"}
 # systemd-analyze's exposure, from 0 (nothing) to 10, in tenths: what they have today and a bit of room.
-EXPOSURE = {"dispatcher": 15, "notifier": 15, "worker": 18}
+EXPOSURE = {"dispatcher": 15, "notifier": 15, "scale": 15, "worker": 18}
 # docs/operations.md: after which exit statuses a daemon is started again.
 AGAIN, LEFT = {71, 74, 80}, {64, 65, 66, 76}
 WEIGHTS = {81, 82}  # of a worker: not what was meant
@@ -32,7 +32,7 @@ class Systemd(unittest.TestCase):
         for template in UNITS.iterdir():
             if template.suffix in (".service", ".target"):
                 # The programs of this build: systemd-analyze looks whether they are there.
-                text = re.sub(r"^ExecStart=\S+/(darkroom-\w+)", lambda found: f"ExecStart={program(found[1])}",
+                text = re.sub(r"^ExecStart=\S+/(darkroom[-\w]*)", lambda found: f"ExecStart={program(found[1])}",
                               template.read_text(), flags=re.M)
                 (cls.path / template.name.replace("@", "@8080")).write_text(text)
 
@@ -81,7 +81,7 @@ class Systemd(unittest.TestCase):
         for daemon in DAEMONS:
             settings = self.settings(daemon)
             names = re.findall(r"^  --([a-z-]+)", subprocess.run(
-                [program(f"darkroom-{daemon}"), "--help"], capture_output=True, text=True, check=True).stdout, re.M)
+                [*command(daemon), "--help"], capture_output=True, text=True, check=True).stdout, re.M)
             credentials = {value.split(":")[0] for value in settings["LoadCredential"]}
             for value in settings["Environment"]:
                 variable, path = value.split("=")
@@ -110,6 +110,10 @@ class Systemd(unittest.TestCase):
         for path, mode in (("etc/darkroom/secret", 0o600), ("var/lib/darkroom", 0o750),
                            ("var/lib/darkroom-notifier", 0o700)):
             self.assertEqual((root / path).stat().st_mode & 0o777, mode, path)
+
+
+def command(daemon):
+    return [program("darkroom"), "scale"] if daemon == "scale" else [program(f"darkroom-{daemon}")]
 
 
 def program(name):

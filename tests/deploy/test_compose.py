@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import types
 import unittest
 import urllib.parse
 import urllib.request
@@ -23,6 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import figures  # noqa: E402
 import mail_server  # noqa: E402
 from darkroom import BUILD, ROOT, Lab, main, png, wait_until  # noqa: E402
+from nginx_front import NGINX, write  # noqa: E402
 from reading import HERE, read  # noqa: E402
 from test_nginx import free_port  # noqa: E402
 
@@ -179,7 +181,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 
 class Together(unittest.TestCase):
-    """The services, with other ports, as they would start in the profile dev."""
+    """The services, with other ports, as they would start in the profiles dev and prod."""
 
     @classmethod
     def begin(cls):
@@ -241,6 +243,22 @@ class Together(unittest.TestCase):
         for name in ("dispatcher-1", "dispatcher-2", "worker", "notifier"):
             result = self.healthy(name)
             self.assertEqual(result.returncode, 0, (name, result))
+
+    def test_nginx_is_healthy_in_front_of_them(self):
+        if not NGINX:
+            self.skipTest("nginx is not installed")
+        tls, folder, secure = self.lab.path / "tls", self.lab.path / "nginx", free_port()
+        subprocess.run([CONTAINERS / "certificate.sh", tls], check=True, capture_output=True)
+        folder.mkdir()
+        made = types.SimpleNamespace(certificate=tls / "certificate.pem", key=tls / "key.pem")
+        configuration = write(folder, made, "127.0.0.1", free_port(), secure,
+                              [f"127.0.0.1:{self.ports[port]}" for port in ("8080", "8081")])
+        self.lab.start("nginx", [NGINX, "-p", folder, "-c", configuration, "-e", "stderr"])
+        _, *words = (word.replace("https://127.0.0.1/", f"https://127.0.0.1:{secure}/")
+                     for word in self.services["nginx"]["healthcheck"]["test"])
+        wait_until(lambda: subprocess.run(words, capture_output=True, check=False).returncode == 0, "nginx is healthy")
+        self.assertEqual(self.lab.stop("nginx"), 0)
+        self.assertNotEqual(subprocess.run(words, capture_output=True, check=False).returncode, 0)
 
     def test_prometheus_sees_all_of_them_and_the_dashboard_has_data(self):
         if not shutil.which("prometheus"):

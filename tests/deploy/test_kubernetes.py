@@ -91,6 +91,11 @@ class Kubernetes(unittest.TestCase):
             for name in named - files:
                 self.assertEqual((folder / name).resolve(), BASE)
 
+    def test_not_all_of_them_go_at_once(self):
+        budgets = {one["metadata"]["name"]: one["spec"]["maxUnavailable"] for one in self.manifests
+                   if one["kind"] == "PodDisruptionBudget"}
+        self.assertEqual(budgets, {"dispatcher": 1, "notifier": 1, "worker": "25%"})
+
     def test_selectors_find_the_pods(self):
         for name, deployment in self.deployments.items():
             labels = deployment["spec"]["template"]["metadata"]["labels"]
@@ -129,6 +134,11 @@ class Kubernetes(unittest.TestCase):
         for name, deployment in self.deployments.items():
             pod = deployment["spec"]["template"]["spec"]
             self.assertTrue(pod["securityContext"]["runAsNonRoot"], name)
+            self.assertEqual(pod["securityContext"]["seccompProfile"], {"type": "RuntimeDefault"}, name)
+            # Beside what is mounted nothing can be written.
+            writable = {one["name"] for one in pod["volumes"] if "emptyDir" in one}
+            self.assertIn({"name": "tmp", "mountPath": "/tmp"}, self.container(name)["volumeMounts"], name)
+            self.assertIn("tmp", writable, name)
             self.assertFalse(pod["automountServiceAccountToken"], name)
             mine = self.container(name)["securityContext"]
             self.assertEqual((mine["readOnlyRootFilesystem"], mine["allowPrivilegeEscalation"],

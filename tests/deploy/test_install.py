@@ -71,7 +71,7 @@ class Install(unittest.TestCase):
     def test_only_programs_can_be_run_and_anybody_can_read_the_rest(self):
         for name in files_below(self.root):
             mode = (self.root / name).stat().st_mode & 0o777
-            script = name.startswith("share/doc/darkroom/docs/samples/") or name.endswith(".sh")
+            script = name.startswith("share/doc/darkroom/docs/samples/") or name.endswith((".sh", ".py"))
             allowed = (0o755,) if name.startswith("bin/") else (0o644, 0o755) if script else (0o644,)
             self.assertIn(mode, allowed, name)
 

@@ -23,9 +23,14 @@ int64_t clock_ms(void)
     return clock_us() / 1000;
 }
 
+int64_t clock_wall_us(void)
+{
+    return read_us(CLOCK_REALTIME);
+}
+
 int64_t clock_wall_ms(void)
 {
-    return read_us(CLOCK_REALTIME) / 1000;
+    return clock_wall_us() / 1000;
 }
 
 static void put_digits(char *out, int digits, int value)

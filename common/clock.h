@@ -11,8 +11,9 @@
 int64_t clock_ms(void);
 int64_t clock_us(void);
 
-/* Milliseconds since 1970 UTC. */
+/* Milliseconds, respectively microseconds, since 1970 UTC. */
 int64_t clock_wall_ms(void);
+int64_t clock_wall_us(void);
 
 /* "2026-01-05T10:11:12.345Z" and its terminator. RFC 3339, UTC. */
 #define CLOCK_ISO_SIZE 25

@@ -101,12 +101,16 @@ static int set_value(const struct config_option *option, const char *value, cons
     return ERR_INTERNAL;
 }
 
-/* What the supervisor or the installation has beats a default that is not there. */
+/* What the supervisor, a variable that other programs go by, or the installation has beats a
+ * default that is not there. */
 static const char *default_of(const struct config_option *option, char path[PATH_MAX])
 {
     const char *value = option->default_value;
+    const char *shared = option->variable ? getenv(option->variable) : NULL;
     if (config_credential(option, path, PATH_MAX))
         return path;
+    if (shared && *shared)
+        return shared;
     if (option->installed && (!value || access(value, F_OK) < 0) &&
         installed_path(option->installed, path, PATH_MAX) == 0)
         return path;

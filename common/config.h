@@ -66,6 +66,9 @@ struct config_option {
      * none or is not there; NULL */
     const char *installed;
     unsigned traits; /* of enum config_trait */
+    /* A variable of the environment that other programs go by, too: the default where it is there
+     * and not empty. Of texts only; NULL */
+    const char *variable;
 };
 
 struct config_spec {
@@ -131,7 +134,7 @@ void config_print_help(const struct config_spec *spec, const char *program);
 /* What is in force, as a file. */
 void config_print_settings(const struct config_spec *spec, const void *settings);
 /* A line for each option, fields separated by tabs: name, short name, type, least, most, unit,
- * default, "reloads", "secret", "installed" (or nothing), help. */
+ * default, "reloads", "secret", "installed", the variable that others share (or nothing), help. */
 void config_print_reference(const struct config_spec *spec);
 
 #endif

@@ -85,10 +85,10 @@ void config_print_reference(const struct config_spec *spec)
     for (size_t i = 0; i < spec->option_count; i++) {
         const struct config_option *option = &spec->options[i];
         char short_name[2] = {option->short_name, 0};
-        printf("%s\t%s\t%s\t%" PRId64 "\t%" PRId64 "\t%s\t%s\t%s\t%s\t%s\t%s\n", option->name,
+        printf("%s\t%s\t%s\t%" PRId64 "\t%" PRId64 "\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", option->name,
                short_name, types[option->type], option->min, option->max, or_nothing(option->unit),
                or_nothing(option->default_value), option->traits & CONFIG_RELOADS ? "reloads" : "",
                option->traits & CONFIG_SECRET ? "secret" : "", or_nothing(option->installed),
-               or_nothing(option->help));
+               or_nothing(option->variable), or_nothing(option->help));
     }
 }

@@ -14,6 +14,7 @@
 #define AT_TRACE 3
 #define AT_SPAN 36
 #define AT_FLAGS 53
+#define TRACE_BYTES 16
 #define SPAN_BYTES 8
 
 /* Lower-case digits only, as the standard has them. */
@@ -51,16 +52,33 @@ bool trace_parse(const char *text, struct trace *out)
     return true;
 }
 
-int trace_enter(struct trace *trace)
+/* `size` bytes that are not all zero, as text. */
+static int make_id(size_t size, char *out)
 {
-    unsigned char bytes[SPAN_BYTES];
+    unsigned char bytes[TRACE_BYTES];
     do {
-        int rc = crypto_random(bytes, sizeof bytes);
+        int rc = crypto_random(bytes, size);
         if (rc < 0)
             return rc;
-        hex_encode(bytes, sizeof bytes, trace->span);
-    } while (is_zero(trace->span, 16));
+        hex_encode(bytes, size, out);
+    } while (is_zero(out, 2 * size));
     return 0;
+}
+
+int trace_enter(struct trace *trace)
+{
+    return make_id(SPAN_BYTES, trace->span);
+}
+
+int trace_begin(struct trace *out)
+{
+    struct trace trace = {.sampled = true};
+    int rc = make_id(TRACE_BYTES, trace.id);
+    if (rc == 0)
+        rc = trace_enter(&trace);
+    if (rc == 0)
+        *out = trace;
+    return rc;
 }
 
 void trace_format(const struct trace *trace, char out[TRACE_TEXT_SIZE])

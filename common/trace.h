@@ -15,10 +15,11 @@
 
 #define TRACE_TEXT_SIZE 56 /* with the terminating zero */
 #define TRACE_ID_SIZE 33
+#define TRACE_SPAN_SIZE 17
 
 struct trace {
-    char id[TRACE_ID_SIZE]; /* of the whole trace: 32 hex digits */
-    char span[17];          /* of the step that calls: 16 hex digits */
+    char id[TRACE_ID_SIZE];     /* of the whole trace: 32 hex digits */
+    char span[TRACE_SPAN_SIZE]; /* of the step that calls: 16 hex digits */
     bool sampled;
 };
 
@@ -28,6 +29,9 @@ bool trace_parse(const char *text, struct trace *out);
 
 /* Begins a step below the one in `trace`, and names it there. ERR_INTERNAL: no randomness. */
 int trace_enter(struct trace *trace);
+
+/* Begins a trace of its own with its first step, sampled. ERR_INTERNAL as above. */
+int trace_begin(struct trace *out);
 
 void trace_format(const struct trace *trace, char out[TRACE_TEXT_SIZE]);
 

@@ -76,11 +76,26 @@ static void each_step_has_a_span_of_its_own_in_the_same_trace(void)
     CHECK_TEXT(id, "");
 }
 
+static void a_trace_that_begins_here_is_sampled_and_valid(void)
+{
+    struct trace one, two, read;
+    char text[TRACE_TEXT_SIZE];
+    CHECK_INT(trace_begin(&one), 0);
+    CHECK_INT(trace_begin(&two), 0);
+    CHECK(strcmp(one.id, two.id) != 0);
+    CHECK(strcmp(one.span, two.span) != 0);
+    trace_format(&one, text);
+    CHECK(trace_parse(text, &read));
+    CHECK_TEXT(read.id, one.id);
+    CHECK(read.sampled);
+}
+
 int main(void)
 {
     RUN(a_header_is_read_and_written);
     RUN(a_later_version_is_taken_as_far_as_it_is_known);
     RUN(what_is_not_valid_is_ignored);
+    RUN(a_trace_that_begins_here_is_sampled_and_valid);
     RUN(each_step_has_a_span_of_its_own_in_the_same_trace);
     return check_report();
 }

@@ -45,8 +45,9 @@ void call_client(const struct call *call, struct client_key *out)
 
 bool call_trace(struct call *call, char out[TRACE_TEXT_SIZE])
 {
-    if (!trace_below(exchange_header(call->exchange, "traceparent"), out))
+    if (!traces_enter(call))
         return false;
+    trace_format(&call->trace.enqueue, out);
     exchange_add_header(call->exchange, "traceparent", out);
     return true;
 }

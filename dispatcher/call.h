@@ -17,6 +17,7 @@
 #include "dispatcher/access/throttle.h"
 #include "dispatcher/http/problem.h"
 #include "dispatcher/http/router.h"
+#include "dispatcher/traces.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,7 +43,8 @@ struct call {
     const void *dialect_context;   /* borrowed, and read by threads */
     struct page_form *page; /* a person sent this without scripts and gets pages; owned; or NULL */
     size_t reserved;        /* of the memory for bodies */
-    struct buf body;        /* what call_take_body() asked for */
+    struct call_trace trace;
+    struct buf body; /* what call_take_body() asked for */
 };
 
 /* The 34 digits in the path. False: there is no such id, and 404 was answered. */
@@ -54,8 +56,8 @@ const struct manifest *call_model(struct call *call);
 /* The address of whoever asks, seen through the proxies that we trust. */
 void call_client(const struct call *call, struct client_key *out);
 
-/* The step of a trace (common/trace.h) that this request is, below the one that its traceparent
- * names; the answer will tell it. False: it has none that is valid. */
+/* The step of a trace that a job of this request is below (traces.h); the answer will tell it.
+ * False: the request is part of none. */
 bool call_trace(struct call *call, char out[TRACE_TEXT_SIZE]);
 
 /* What stands behind `Authorization: Bearer`, or NULL. Borrowed. */

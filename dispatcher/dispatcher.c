@@ -27,6 +27,7 @@
 #include "dispatcher/operate/stats.h"
 #include "dispatcher/pages/pages.h"
 #include "dispatcher/routes.h"
+#include "dispatcher/traces.h"
 #include "dispatcher/upkeep/gate.h"
 #include "dispatcher/upkeep/housekeeping.h"
 #include "dispatcher/upkeep/mail_watch.h"
@@ -51,6 +52,7 @@
 #define TIDY_MS 2000
 /* And so long a silent connection, whose client may be sending at this moment. */
 #define SILENT_MS 1000
+#define TRACES_MS 1500 /* for the spans that are left */
 #define STORE_TIMEOUT_MS 10000
 #define START_CHECK_MS 2000
 #define TRIM_MS 10000
@@ -282,6 +284,11 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
     if (rc == 0)
         rc = measures_create(&dispatcher->metrics);
     if (rc == 0)
+        rc = tracing_open(
+            &settings->tracing,
+            &(struct tracing_program){.name = "darkroom-dispatcher", .told = traces_told},
+            &dispatcher->tracer, err);
+    if (rc == 0)
         rc = stats_create(&dispatcher->stats);
     if (rc == 0)
         rc = offload_open((unsigned)settings->store_threads, OFFLOAD_CAPACITY, &dispatcher->offload,
@@ -486,6 +493,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     gate_destroy(&dispatcher->gate);
     offload_close(&dispatcher->offload);
     blocked_destroy(&dispatcher->blocked);
+    tracer_destroy(&dispatcher->tracer, TRACES_MS);
     metrics_destroy(&dispatcher->metrics);
     stats_destroy(&dispatcher->stats);
     keyring_destroy(&dispatcher->keyring);

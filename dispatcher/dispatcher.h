@@ -48,6 +48,7 @@ struct samples;
 struct purge;
 struct stats;
 struct sweep;
+struct tracer;
 
 #define DISPATCHER_WORKER_TOKEN_SIZE 257
 
@@ -81,6 +82,7 @@ struct dispatcher {
     struct mail_watch *mail_watch;
     struct purge *purge;
     struct metrics *metrics;
+    struct tracer *tracer; /* NULL: nobody collects traces */
     struct samples *samples;
     struct pages *pages;
     struct selfie2anime *selfie2anime; /* NULL: its routes are not served */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatcher/routes.h"
 
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "dispatcher/access/cors.h"
@@ -13,6 +14,7 @@
 #include "dispatcher/pages/submit_form.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define GET (1u << METHOD_GET)
 #define POST (1u << METHOD_POST)
@@ -103,6 +105,8 @@ static struct call *attach(struct dispatcher *dispatcher, struct exchange *excha
     struct call *call = calloc(1, sizeof *call);
     if (call)
         *call = (struct call){.dispatcher = dispatcher, .exchange = exchange};
+    if (call && dispatcher->tracer)
+        call->trace.begin_us = clock_us();
     dispatcher->calls += call != NULL;
     exchange_set_user(exchange, call);
     return call;
@@ -181,14 +185,18 @@ static void on_done(void *context, struct exchange *exchange, unsigned status, i
     struct dispatcher *dispatcher = context;
     struct call *call = exchange_user(exchange);
     const char *route = call && call->match.route ? call->match.route->name : "none";
-    char trace[TRACE_ID_SIZE];
-    trace_id_of(exchange_header(exchange, "traceparent"), trace);
+    char trace[TRACE_ID_SIZE] = "";
+    if (call && call->trace.entered)
+        memcpy(trace, call->trace.request.id, sizeof trace);
+    else
+        trace_id_of(exchange_header(exchange, "traceparent"), trace);
     measures_count_request(dispatcher->metrics, route, status, ms);
     log_event(LOG_DEBUG, "http.request", "route", LOG_S, route, "method", LOG_S,
               exchange_method_name(exchange), "status", LOG_I, (int64_t)status, "ms", LOG_I, ms,
-              trace[0] ? "trace" : NULL, LOG_S, trace, NULL);
+              trace[0] ? "trace_id" : NULL, LOG_S, trace, NULL);
     if (!call)
         return;
+    traces_done(call, exchange, status);
     if (call->free_state)
         call->free_state(call->state);
     page_form_destroy(&call->page);

@@ -94,6 +94,9 @@ static const struct config_option options[] = {
      .help = "how long a link to a result lives; each click gets a new one"},
     {"grant-seconds", CONFIG_INT, AT(grant_seconds), "900", 10, 604800, "s",
      .help = "how long a worker's links live"},
+    TRACING_OPTIONS(AT(tracing)),
+    {"trace-strangers", CONFIG_BOOL, AT(trace_strangers), "true",
+     .help = "a client without an API key may say that its trace is sampled; else the ratio does"},
 };
 
 const struct config_spec settings_spec = {

@@ -7,6 +7,7 @@
 #include "common/config.h"
 #include "common/redis.h"
 #include "common/store_options.h"
+#include "common/tracing.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +23,8 @@ struct settings {
     char *compat;
     char *trusted_proxies, *cors_origins, *webhook_allow, *blocked_domains;
     bool webhook_visitors;
+    struct tracing_settings tracing;
+    bool trace_strangers;
     int64_t shards, lease_ms, retain_ms, sweep_ms, max_queued, max_flow_queued;
     int64_t visitor_running, visitor_per_minute;
     int64_t max_body_bytes, max_batch_bytes, max_buffered_bytes, max_upload_bytes;

@@ -43,6 +43,7 @@ struct batch {
     bool checked, reserved, opened;
     size_t sent, under_way; /* jobs */
     int rc;                 /* of the thread's work */
+    int64_t enqueue_us;     /* when it began; see traces_now() */
 };
 
 static void free_batch(void *state)
@@ -134,8 +135,17 @@ static void give_up(const struct batch *batch)
     }
 }
 
+static void tell_enqueued(const struct batch *batch, int rc)
+{
+    traces_enqueued(batch->call,
+                    &(struct traces_enqueued){
+                        .id = batch->build.batch_id, .count = batch->build.count, .rc = rc},
+                    batch->enqueue_us);
+}
+
 static void refuse(const struct batch *batch, int rc, const struct err *err, int64_t retry_ms)
 {
+    tell_enqueued(batch, rc);
     log_event(LOG_WARN, "batch.refused", "batch", LOG_S, batch->build.batch_id, "code", LOG_S,
               err_name(rc), "detail", LOG_S, err->text, NULL);
     give_up(batch);
@@ -160,6 +170,7 @@ static void accept(struct batch *batch)
     char location[640];
     size_t size;
     const char *id = batch->build.batch_id;
+    tell_enqueued(batch, 0);
     void *data = buf_steal(&batch->build.answer, &size);
     struct answer *answer = answer_take(data, size);
     snprintf(location, sizeof location, "%s/v1/batches/%s", batch->call->dispatcher->public_url,
@@ -258,6 +269,7 @@ static void on_opened(int rc, const struct redis_reply *reply, void *data)
 static void open_batch(struct batch *batch)
 {
     const struct identity *identity = &batch->call->identity;
+    batch->enqueue_us = traces_now(batch->call);
     struct queue queue = *queue_of(batch);
     if (queue.max_flow_queued < QUEUE_BATCH_MAX)
         queue.max_flow_queued = QUEUE_BATCH_MAX;

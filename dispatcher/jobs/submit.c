@@ -64,9 +64,10 @@ struct submission {
     struct queue_idem idem;      /* its key "" where the client sent none */
     struct buf extra;            /* lines for the record; empty for most */
     bool checked, reserved;
-    bool hook_found; /* the endpoint that it names is its account's */
-    bool mail_asked; /* whether its address wants mails */
-    int rc;          /* of the thread's work */
+    bool hook_found;              /* the endpoint that it names is its account's */
+    bool mail_asked;              /* whether its address wants mails */
+    int64_t store_us, enqueue_us; /* when they began; see traces_now() */
+    int rc;                       /* of the thread's work */
 };
 
 static void free_submission(void *state)
@@ -225,6 +226,8 @@ static void on_stored(void *task)
 {
     struct submission *submission = task;
     struct dispatcher *dispatcher = submission->call->dispatcher;
+    if (submission->checked && submission->intake.has_picture && !must_reserve(submission))
+        traces_stored(submission->call, submission->rc, submission->store_us);
     if (submission->rc == 0 && must_reserve(submission)) {
         reserve(submission);
     } else if (submission->rc == 0) {
@@ -244,6 +247,7 @@ static void on_stored(void *task)
 
 static void store(struct submission *submission)
 {
+    submission->store_us = traces_now(submission->call);
     if (offload_submit(submission->call->dispatcher->offload, check_and_store, on_stored,
                        submission) == 0)
         return;
@@ -372,17 +376,35 @@ static void refuse_for_now(struct call *call, const struct enqueue_outcome *outc
                                    .retry_after_s = (outcome->retry_ms + 999) / 1000});
 }
 
+static void tell_enqueued(const struct submission *submission, int rc)
+{
+    char after[AFTER_TEXT_SIZE];
+    if (submission->enqueue_us == 0)
+        return;
+    after_text(&submission->intake.after, after);
+    traces_enqueued(submission->call,
+                    &(struct traces_enqueued){.model = submission->intake.model->name,
+                                              .id = submission->public_id,
+                                              .after = after,
+                                              .count = 1,
+                                              .rc = rc},
+                    submission->enqueue_us);
+}
+
 static void on_enqueued(struct enqueue_item *item, const struct enqueue_outcome *outcome)
 {
     struct submission *submission = item->data;
     struct dispatcher *dispatcher = submission->call->dispatcher;
     bool has_key = submission->idem.key[0];
+    tell_enqueued(submission, outcome->rc);
     if (outcome->rc == 0) {
         accept(submission, &outcome->submitted);
         return;
     }
+    const struct call_trace *trace = &submission->call->trace;
     log_event(LOG_WARN, "job.refused", "job", LOG_S, submission->public_id, "code", LOG_S,
-              err_name(outcome->rc), "detail", LOG_S, outcome->err.text, NULL);
+              err_name(outcome->rc), "detail", LOG_S, outcome->err.text,
+              trace->entered ? "trace_id" : NULL, LOG_S, trace->request.id, NULL);
     if (outcome->unknown && !has_key)
         disowned_add_job(dispatcher->disowned, submission->public_id);
     if (!outcome->unknown || !has_key)
@@ -486,6 +508,7 @@ static void enqueue(struct submission *submission)
     job->extra = buf_text(&submission->extra);
     job->extra_size = submission->extra.size;
     after_apply(&intake->after, submission->parents, job);
+    submission->enqueue_us = traces_now(submission->call);
     if (rc == 0)
         rc = enqueue_add(dispatcher->enqueue, &submission->item, NULL);
     if (rc < 0) { /* certainly not sent */

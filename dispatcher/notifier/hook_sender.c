@@ -14,6 +14,7 @@
 #include "common/webhook_endpoint.h"
 #include "dispatcher/notifier/hook_event.h"
 #include "dispatcher/notifier/measures.h"
+#include "dispatcher/notifier/spans.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -40,8 +41,9 @@ struct delivery {
     char flow[JOB_FLOW_SIZE];
     int attempts; /* before this one */
     int status;
-    int64_t begin_ms;            /* of the request */
-    char trace[TRACE_TEXT_SIZE]; /* of this request; "": the job is part of none */
+    int64_t begin_us;                /* of the request */
+    char job_trace[TRACE_TEXT_SIZE]; /* as the record has it; "": none */
+    char trace[TRACE_TEXT_SIZE];     /* of this request; "": the job is part of none */
     char reason[MAX_REASON];
     struct endpoint *endpoint; /* owned; NULL where the job brought the URL */
     bool gone;                 /* it answered 410: the endpoint is to be disabled */
@@ -126,6 +128,20 @@ static void fail(struct delivery *delivery, const char *reason, bool for_good)
     finish(delivery, for_good ? QUEUE_NOTIFY_REFUSED : QUEUE_NOTIFY_RETRY, pause_of(delivery, -1));
 }
 
+static void tell_try(const struct delivery *delivery, int rc)
+{
+    bool sent = delivery->status >= 200 && delivery->status < 300;
+    notifier_spans_hook(delivery->sender->options.tracer,
+                        &(struct notifier_try){.job_trace = delivery->job_trace,
+                                               .own_trace = delivery->trace,
+                                               .job = delivery->public_id,
+                                               .attempt = delivery->attempts + 1,
+                                               .begin_us = delivery->begin_us,
+                                               .failed = !sent,
+                                               .status = delivery->status,
+                                               .reason = err_name(rc)});
+}
+
 static void on_answer(int rc, const struct http_response *response, const struct err *err,
                       void *data)
 {
@@ -137,9 +153,10 @@ static void on_answer(int rc, const struct http_response *response, const struct
     delivery->status = response->status;
     if (rc != ERR_CANCELLED)
         notifier_measures_request(delivery->sender->options.metrics, response->status,
-                                  clock_ms() - delivery->begin_ms);
+                                  (clock_us() - delivery->begin_us) / 1000);
     if (rc < 0)
         snprintf(delivery->reason, sizeof delivery->reason, "%s", err->text);
+    tell_try(delivery, rc);
     /* The status counts: how an answer goes on behind 2xx is the receiver's own business. */
     if (response->status >= 200 && response->status < 300) {
         finish(delivery, QUEUE_NOTIFY_SENT, 0);
@@ -171,7 +188,7 @@ static void log_outcome(const struct delivery *delivery, enum queue_verdict verd
               LOG_S, delivery->notify_id, "attempt", LOG_I, (int64_t)delivery->attempts + 1,
               "status", LOG_I, (int64_t)delivery->status, "wait_ms", LOG_I,
               sent ? 0 : delivery->outcome.retry_ms, "reason", LOG_S,
-              sent || !delivery->reason[0] ? NULL : delivery->reason, trace[0] ? "trace" : NULL,
+              sent || !delivery->reason[0] ? NULL : delivery->reason, trace[0] ? "trace_id" : NULL,
               LOG_S, trace, NULL);
 }
 
@@ -317,7 +334,7 @@ static int post(struct delivery *delivery, const struct letter *letter, const st
                                          .body_size = event->size};
     rc = http_pool_send(delivery->sender->pool, &request, MAX_ANSWER, on_answer, delivery, err);
     if (rc == 0) {
-        delivery->begin_ms = clock_ms();
+        delivery->begin_us = clock_us();
         delivery->next = delivery->sender->sent;
         delivery->sender->sent = delivery;
     }
@@ -387,9 +404,9 @@ static int address(struct delivery *delivery, const struct queue_hook_row *row,
 /* Each try is a step of its own, below the submission's. */
 static void take_trace(struct delivery *delivery, const struct queue_job *job)
 {
-    char text[TRACE_TEXT_SIZE];
-    if (!queue_extra_get(job, 't', text, sizeof text) || !trace_below(text, delivery->trace))
-        delivery->trace[0] = 0;
+    if (!queue_extra_get(job, 't', delivery->job_trace, sizeof delivery->job_trace) ||
+        !trace_below(delivery->job_trace, delivery->trace))
+        delivery->trace[0] = delivery->job_trace[0] = 0;
 }
 
 /* Everything that can go wrong here is this row's alone; an error is one of Redis or of memory,

@@ -23,6 +23,7 @@ struct metrics;
 struct network_set;
 struct queue;
 struct redis;
+struct tracer;
 struct webhook_keys;
 
 /* Everything is borrowed for the life of the sender. */
@@ -35,6 +36,7 @@ struct hook_sender_options {
     const char *ca_file;               /* certificates to trust; NULL: the system's */
     const char *public_url;            /* without a slash at its end */
     struct metrics *metrics;           /* NULL: nobody asks */
+    struct tracer *tracer;             /* NULL: nobody collects traces */
     int wake_fd;        /* an eventfd that is written when there may be something new; -1: none */
     int64_t timeout_ms; /* of one request */
     int64_t lease_ms;   /* of a row: longer than the timeout */

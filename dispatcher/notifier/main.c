@@ -29,6 +29,7 @@
 #include "dispatcher/notifier/notify.h"
 #include "dispatcher/notifier/outbox_watch.h"
 #include "dispatcher/notifier/settings.h"
+#include "dispatcher/notifier/spans.h"
 #include "dispatcher/notifier/thumbnail.h"
 
 #include <inttypes.h>
@@ -49,6 +50,7 @@
 #define DRAIN_MS 5000            /* what a stop leaves to requests under way */
 #define SLOW_MAIL_MS (2 * 60000) /* beside its handing over: the small picture in it */
 #define HOOKS_STALL_MS 30000     /* a turn of the webhooks' thread takes two seconds at most */
+#define TRACES_MS 1000           /* for the spans that are left */
 #define THUMBNAIL_SIDE 320
 #define THUMBNAIL_MS 5000
 
@@ -76,6 +78,7 @@ struct program {
     struct hook_sender *hooks;
     struct metrics *metrics; /* NULL: nobody asks */
     struct metrics_server *metrics_server;
+    struct tracer *tracer; /* NULL: nobody collects traces */
     pthread_t hook_thread;
     _Atomic int64_t hooks_seen_ms; /* when it began its last turn */
     int64_t mails_sent;
@@ -146,6 +149,7 @@ static int open_hooks(struct program *program, struct err *err)
         .ca_file = settings->webhook_ca_file,
         .public_url = settings->public_url,
         .metrics = program->metrics,
+        .tracer = program->tracer,
         .wake_fd = program->hook_wake,
         .timeout_ms = settings->webhook_timeout_ms,
         .lease_ms = settings->webhook_lease_ms,
@@ -189,6 +193,7 @@ static int open_mails(struct program *program, struct err *err)
         .courier = &program->courier,
         .thumbnailer = program->thumbnailer,
         .metrics = program->metrics,
+        .tracer = program->tracer,
         .public_url = settings->public_url,
         .per_address_hour = settings->per_address_hour,
         .quota_hour = settings->quota_hour,
@@ -200,6 +205,13 @@ static int open_mails(struct program *program, struct err *err)
     return rc == 0 ? notify_create(&mails, &program->notify, err) : rc;
 }
 
+/* Called by the metrics server's thread. */
+static void refresh_metrics(void *context)
+{
+    const struct program *program = context;
+    tracing_measure(program->tracer, program->metrics);
+}
+
 static int open_metrics(struct program *program, struct err *err)
 {
     if (!program->settings.metrics)
@@ -207,8 +219,8 @@ static int open_metrics(struct program *program, struct err *err)
     supervisor_patience(program->settings.smtp_timeout_ms + SLOW_MAIL_MS);
     int rc = notifier_measures_create(&program->metrics);
     if (rc == 0)
-        rc = metrics_server_start(program->settings.metrics, program->metrics, NULL, NULL,
-                                  &program->metrics_server, err);
+        rc = metrics_server_start(program->settings.metrics, program->metrics, refresh_metrics,
+                                  program, &program->metrics_server, err);
     if (rc == 0)
         log_event(LOG_INFO, "notifier.metrics", "port", LOG_I,
                   (int64_t)metrics_server_port(program->metrics_server), NULL);
@@ -234,6 +246,11 @@ static int open_all(struct program *program, struct err *err)
         rc = redis_create(&program->target, &program->mail_redis, err);
     if (rc == 0)
         rc = redis_create(&program->target, &program->hook_redis, err);
+    if (rc == 0)
+        rc = tracing_open(
+            &settings->tracing,
+            &(struct tracing_program){.name = "darkroom-notifier", .told = notifier_spans_told},
+            &program->tracer, err);
     if (rc == 0)
         rc = open_metrics(program, err);
     if (rc == 0)
@@ -266,6 +283,7 @@ static void close_all(struct program *program)
     unsubscribe_keys_destroy(&program->unsubscribe);
     token_keys_destroy(&program->tokens);
     address_keys_destroy(&program->addresses);
+    tracer_destroy(&program->tracer, TRACES_MS);
     metrics_destroy(&program->metrics);
     config_fini(&notifier_settings_spec, &program->settings);
 }
@@ -322,7 +340,7 @@ static void log_report(const struct notify_report *report)
               "attempt", LOG_I, (int64_t)report->attempt, "wait_ms", LOG_I, report->wait_ms,
               "picture", LOG_I, (int64_t)report->picture, "reason", LOG_S,
               report->reason.code < 0 ? report->reason.text : NULL,
-              report->trace[0] ? "trace" : NULL, LOG_S, report->trace, NULL);
+              report->trace[0] ? "trace_id" : NULL, LOG_S, report->trace, NULL);
 }
 
 /* Redis may be away when we start; one that evicts or is too old is an error. */

@@ -2,6 +2,7 @@
 #include "dispatcher/notifier/measures.h"
 
 #include "common/metrics.h"
+#include "common/tracing.h"
 
 #include <stddef.h>
 
@@ -29,7 +30,8 @@ static const struct metric webhooks = {
     .type = METRIC_COUNTER,
     .labels = {"outcome"},
 };
-static const struct metric *const families[] = {&mail_seconds, &webhook_seconds, &webhooks};
+static const struct metric *const families[] = {&mail_seconds, &webhook_seconds, &webhooks,
+                                                &tracing_exported, &tracing_dropped};
 
 int notifier_measures_create(struct metrics **out)
 {

@@ -12,6 +12,7 @@
 #include "common/token.h"
 #include "common/unsubscribe.h"
 #include "dispatcher/notifier/measures.h"
+#include "dispatcher/notifier/spans.h"
 #include "dispatcher/notifier/thumbnail.h"
 
 #include <stdio.h>
@@ -142,12 +143,19 @@ static int send_mail(struct errand *errand, struct courier_delivery *out_deliver
     if (rc == 0)
         rc = mail_compose(options->sender, &mail, clock_wall_ms(), &message, err);
     if (rc == 0) {
-        int64_t begin_ms = clock_ms();
+        int64_t begin_us = clock_us();
         rc = options->courier->deliver(options->courier->context, row->notify_id,
                                        options->sender->address, errand->address, message.data,
                                        message.size, out_delivery, err);
         notifier_measures_mail(options->metrics, mail_event_name(out_delivery->event),
-                               clock_ms() - begin_ms);
+                               (clock_us() - begin_us) / 1000);
+        notifier_spans_mail(options->tracer,
+                            &(struct notifier_try){.job_trace = row->trace,
+                                                   .job = row->public_id,
+                                                   .attempt = row->attempts + 1,
+                                                   .begin_us = begin_us,
+                                                   .failed = rc < 0,
+                                                   .reason = mail_event_name(out_delivery->event)});
     }
     json_decref(view);
     buf_fini(&message);

@@ -35,6 +35,7 @@ struct queue;
 struct redis;
 struct thumbnailer;
 struct token_keys;
+struct tracer;
 struct unsubscribe_keys;
 
 /* Everything is borrowed. */
@@ -49,6 +50,7 @@ struct notify_options {
     const struct courier *courier;
     struct thumbnailer *thumbnailer; /* NULL: no small pictures */
     struct metrics *metrics;         /* NULL: nobody asks */
+    struct tracer *tracer;           /* NULL: nobody collects traces */
     const char *public_url;          /* without a slash at its end */
     int64_t per_address_hour;
     int64_t quota_hour, quota_day; /* of all mails together; 0: no limit */

@@ -61,6 +61,7 @@ static const struct config_option options[] = {
      "after this a request of a notifier that died is made again"},
     {"metrics", CONFIG_TEXT, AT(metrics),
      .help = "HOST:PORT where Prometheus fetches /metrics; off unless given"},
+    TRACING_OPTIONS(AT(tracing)),
 };
 
 const struct config_spec notifier_settings_spec = {

@@ -6,6 +6,7 @@
 
 #include "common/config.h"
 #include "common/redis.h"
+#include "common/tracing.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@ struct notifier_settings {
     int64_t webhook_slots, webhook_per_receiver, webhook_retry_ms, webhook_lease_ms;
     int64_t webhook_timeout_ms;
     bool smtp_allow_plain, thumbnails;
+    struct tracing_settings tracing;
 };
 
 extern const struct config_spec notifier_settings_spec;

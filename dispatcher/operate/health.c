@@ -141,6 +141,7 @@ static void on_signal(int rc, const struct signal_found *found, void *data)
     struct dispatcher *dispatcher = call->dispatcher;
     struct buf out;
     buf_init(&out, MAX_METRICS_BYTES);
+    tracing_measure(dispatcher->tracer, dispatcher->metrics);
     int written = metrics_write(dispatcher->metrics, &out);
     if (written == 0)
         written = metrics_write_process(&out);

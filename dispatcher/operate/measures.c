@@ -3,6 +3,7 @@
 
 #include "common/metrics.h"
 #include "common/queue.h"
+#include "common/tracing.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +31,8 @@ static const struct metric store_failures = {
     .help = "Submissions that were refused because the object store failed.",
     .type = METRIC_COUNTER,
 };
-static const struct metric *const families[] = {&requests, &request_seconds, &store_failures};
+static const struct metric *const families[] = {&requests, &request_seconds, &store_failures,
+                                                &tracing_exported, &tracing_dropped};
 
 int measures_create(struct metrics **out)
 {

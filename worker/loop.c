@@ -23,6 +23,7 @@
 #define DRAIN_HURRY_MS 15000   /* then nothing new is begun, and nothing tried again */
 #define DRAIN_GIVE_UP_MS 22000 /* then what still runs is given back as it is */
 #define LEAVE_MS 1000          /* for the last words to Redis */
+#define TRACES_MS 1000         /* for the spans that are left */
 
 /* What epoll hands back. Only their addresses matter. */
 static char tag_stop, tag_spot, tag_change, tag_done, tag_commands, tag_wake, tag_push;
@@ -301,6 +302,7 @@ static void refresh_metrics(void *context)
     struct loop *loop = context;
     measures_jobs_held(loop->metrics, roster_count(loop->pipeline->roster),
                        pipeline_capacity(loop->settings, loop->residency));
+    tracing_measure(loop->tracer, loop->metrics);
     if (!loop->nvml_asked)
         loop->nvml = nvml_open();
     loop->nvml_asked = true;
@@ -324,6 +326,24 @@ static int open_metrics(struct loop *loop, struct err *err)
     return 0;
 }
 
+/* By the thread that sends them. */
+static void on_traces(void *context, const char *reason)
+{
+    log_event(reason ? LOG_WARN : LOG_INFO, reason ? "traces.failing" : "traces.sent",
+              reason ? "reason" : NULL, LOG_S, reason, NULL);
+}
+
+static int open_tracing(struct loop *loop, struct err *err)
+{
+    int rc =
+        tracing_open(&loop->settings->texts.tracing,
+                     &(struct tracing_program){
+                         .name = "darkroom-worker", .instance = loop->worker_id, .told = on_traces},
+                     &loop->tracer, err);
+    loop->pipeline->tracer = loop->tracer;
+    return rc;
+}
+
 static int build(struct loop *loop, struct err *err)
 {
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -338,6 +358,8 @@ static int build(struct loop *loop, struct err *err)
     if (rc == 0)
         rc = pipeline_start(loop->settings, loop->residency, loop->queues, loop->worker_id,
                             &loop->pipeline, err);
+    if (rc == 0)
+        rc = open_tracing(loop, err);
     if (rc == 0)
         rc = supply_start(loop->pipeline, &loop->supply, err);
     if (rc == 0)
@@ -384,6 +406,7 @@ static void destroy(struct loop *loop)
     shards_close(loop);
     redis_command_fini(&loop->command);
     residency_destroy(&loop->residency);
+    tracer_destroy(&loop->tracer, TRACES_MS);
     metrics_destroy(&loop->metrics);
     if (loop->epoll_fd >= 0)
         close(loop->epoll_fd);

@@ -74,6 +74,7 @@ struct metrics;
 struct metrics_server;
 struct nvml;
 struct supply;
+struct tracer;
 
 struct loop {
     const struct settings *settings; /* borrowed */
@@ -86,6 +87,7 @@ struct loop {
     struct supply *supply;                 /* owned; NULL: no weights are to be fetched */
     struct metrics *metrics;               /* owned; NULL: off, and then no server either */
     struct metrics_server *metrics_server; /* owned */
+    struct tracer *tracer;                 /* owned; NULL: off */
     struct nvml
         *nvml; /* owned; the metrics server's thread opens it, as a driver may take its time */
     bool nvml_asked;

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/manifest.h"
 #include "common/metrics.h"
+#include "common/tracing.h"
 #include "worker/nvml.h"
 #include "worker/resident.h"
 #include "worker/task.h"
@@ -92,16 +93,21 @@ static const struct metric gpu_temperature = {.name = "darkroom_gpu_temperature_
                                               .help = "Temperature of the chip.",
                                               .type = METRIC_GAUGE,
                                               GPU_LABELS};
-static const struct metric *const families[] = {
-    &jobs,      &queued,     &whole,           &steps,           &held_jobs,
-    &held_most, &guard,      &gpu_utilization, &gpu_memory_used, &gpu_memory,
-    &gpu_power, &gpu_energy, &gpu_temperature};
-
-static const char *const step_names[STEP_COUNT] = {
-    [STEP_GRANT] = "grant",   [STEP_FETCH] = "fetch",       [STEP_DECODE] = "decode",
-    [STEP_WAIT] = "wait",     [STEP_INFER] = "infer",       [STEP_ENCODE] = "encode",
-    [STEP_UPLOAD] = "upload", [STEP_COMPLETE] = "complete",
-};
+static const struct metric *const families[] = {&jobs,
+                                                &queued,
+                                                &whole,
+                                                &steps,
+                                                &held_jobs,
+                                                &held_most,
+                                                &guard,
+                                                &gpu_utilization,
+                                                &gpu_memory_used,
+                                                &gpu_memory,
+                                                &gpu_power,
+                                                &gpu_energy,
+                                                &gpu_temperature,
+                                                &tracing_exported,
+                                                &tracing_dropped};
 
 int measures_create(struct metrics **out)
 {
@@ -119,7 +125,8 @@ void measures_job(struct metrics *metrics, const struct task *task, const char *
                         task->queued_ms > 0 ? (double)task->queued_ms / 1000 : 0);
     metrics_observe(metrics, &whole, &model, (double)(clock_us() - task->claimed_us) / 1e6);
     for (int step = 0; step < STEP_COUNT; step++)
-        metrics_observe(metrics, &steps, (const char *const[]){model, step_names[step]},
+        metrics_observe(metrics, &steps,
+                        (const char *const[]){model, task_step_name((enum task_step)step)},
                         (double)task->step_us[step] / 1e6);
 }
 

@@ -36,6 +36,7 @@
 
 struct http_client;
 struct metrics;
+struct tracer;
 struct pipeline;
 
 enum stage { STAGE_GRANT, STAGE_FETCH, STAGE_LOAD, STAGE_INFER, STAGE_DELIVER, STAGE_COUNT };
@@ -55,6 +56,7 @@ struct pipeline {
     const char *worker_id;
     struct residency *residency; /* borrowed */
     struct metrics *metrics;     /* borrowed; NULL: nobody asks. Set before the first task enters */
+    struct tracer *tracer;       /* borrowed; NULL: nobody collects traces. As above */
 
     struct roster *roster;           /* owned */
     struct ring *rings[STAGE_COUNT]; /* owned: what waits for each stage; not of STAGE_LOAD */

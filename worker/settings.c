@@ -74,6 +74,7 @@ static const struct config_option options[] = {
      .help = "Azure: when done, say that the machine may go; false where workers share one"},
     {"metrics", CONFIG_TEXT, FIELD(texts.metrics), NULL,
      .help = "HOST:PORT where Prometheus fetches /metrics; off unless given"},
+    TRACING_OPTIONS(FIELD(texts.tracing)),
     {"debug", CONFIG_BOOL, FIELD(texts.debug), "false", .help = "log more"},
 };
 

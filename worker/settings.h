@@ -11,6 +11,7 @@
 
 #include "common/config.h"
 #include "common/redis.h"
+#include "common/tracing.h"
 #include "gpu/model.h"
 #include "worker/guard.h"
 #include "worker/spot.h"
@@ -32,6 +33,7 @@ struct settings_texts {
     char *guard_lock;
     char *spot, *spot_endpoint, *spot_file, *spot_command;
     char *metrics;
+    struct tracing_settings tracing;
     bool debug;
 };
 

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "worker/measures.h"
 #include "worker/pipeline.h"
+#include "worker/spans.h"
 
 #include <stdio.h>
 
@@ -124,26 +125,32 @@ static void log_times(const struct task *task, enum log_level level, const char 
               LOG_F, ms[STEP_WAIT], "infer_ms", LOG_F, ms[STEP_INFER], "encode_ms", LOG_F,
               ms[STEP_ENCODE], "upload_ms", LOG_F, ms[STEP_UPLOAD], "complete_ms", LOG_F,
               ms[STEP_COMPLETE], "code", LOG_S, err_name(task->rc), "detail", LOG_S, detail,
-              trace[0] ? "trace" : NULL, LOG_S, trace, NULL);
+              trace[0] ? "trace_id" : NULL, LOG_S, trace, NULL);
 }
 
-static void note_ending(const struct pipeline *pipeline, const struct task *task,
-                        enum ending ending, const struct answer *answer)
+static void tell(const struct pipeline *pipeline, struct task *task, const char *outcome)
+{
+    measures_job(pipeline->metrics, task, outcome);
+    spans_job(pipeline->tracer, pipeline->worker_id, task, outcome);
+}
+
+static void note_ending(const struct pipeline *pipeline, struct task *task, enum ending ending,
+                        const struct answer *answer)
 {
     bool refused = answer->verdict == QUEUE_LOST || answer->verdict == QUEUE_CANCELLED;
     if (ending == END_DROP || refused) {
         log_times(task, LOG_DEBUG, "job.dropped", refused ? "refused" : NULL);
-        measures_job(pipeline->metrics, task, "dropped");
+        tell(pipeline, task, "dropped");
     } else if (ending == END_COMPLETE) {
         log_times(task, LOG_INFO, "job.done", NULL);
-        measures_job(pipeline->metrics, task, "done");
+        tell(pipeline, task, "done");
     } else if (ending == END_RELEASE) {
         log_times(task, LOG_INFO, "job.released", NULL);
-        measures_job(pipeline->metrics, task, "released");
+        tell(pipeline, task, "released");
     } else {
         bool retry = answer->state == JOB_DELAYED;
         log_times(task, LOG_WARN, retry ? "job.retry" : "job.failed", task->err.text);
-        measures_job(pipeline->metrics, task, retry ? "retry" : "failed");
+        tell(pipeline, task, retry ? "retry" : "failed");
     }
 }
 
@@ -161,9 +168,12 @@ void settle(struct pipeline *pipeline, struct redis *redis, struct task *task)
     task_mark(task, STEP_COMPLETE);
     if (rc < 0) {
         /* Nothing more can be done here: the lease brings the job back. */
+        char trace[TRACE_ID_SIZE];
+        trace_id_of(task->trace, trace);
         log_event(LOG_ERROR, "job.unsettled", "job", LOG_S, task->public_id, "code", LOG_S,
-                  err_name(rc), "error", LOG_S, err.text, NULL);
-        measures_job(pipeline->metrics, task, "unsettled");
+                  err_name(rc), "error", LOG_S, err.text, trace[0] ? "trace_id" : NULL, LOG_S,
+                  trace, NULL);
+        tell(pipeline, task, "unsettled");
         return;
     }
     note_ending(pipeline, task, ending, &answer);

@@ -8,6 +8,7 @@
 #include "worker/develop.h"
 #include "worker/pipeline.h"
 #include "worker/settle.h"
+#include "worker/spans.h"
 
 #include <stdlib.h>
 
@@ -69,7 +70,7 @@ static int upload_once(struct pipeline *pipeline, struct http_client *client, st
         &(struct http_request){.method = HTTP_PUT,
                                .url = parcel->url,
                                .headers = headers,
-                               .header_count = trace_below(task->trace, trace) ? 2 : 1,
+                               .header_count = spans_header(task, STEP_UPLOAD, trace) ? 2 : 1,
                                .body = parcel->body->data,
                                .body_size = parcel->body->size,
                                .on_progress = on_progress,

@@ -7,6 +7,7 @@
 #include "common/http_client.h"
 #include "worker/develop.h"
 #include "worker/pipeline.h"
+#include "worker/spans.h"
 
 #define REQUEST_TIMEOUT_MS 60000
 #define TRIES 4
@@ -26,7 +27,7 @@ static int fetch_once(struct pipeline *pipeline, struct http_client *client, str
         &(struct http_request){.method = HTTP_GET,
                                .url = task->grant.get_url,
                                .headers = &header,
-                               .header_count = trace_below(task->trace, trace) ? 1 : 0,
+                               .header_count = spans_header(task, STEP_FETCH, trace) ? 1 : 0,
                                .on_progress = on_progress,
                                .context = task},
         response, err);

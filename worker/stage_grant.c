@@ -8,6 +8,7 @@
 #include "common/http_client.h"
 #include "worker/grants.h"
 #include "worker/pipeline.h"
+#include "worker/spans.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,12 +40,23 @@ static int on_progress(void *context, int64_t sent_bytes, int64_t received_bytes
     return find_wanted(wanted->tasks, wanted->count) == NULL;
 }
 
+/* A request has one trace at most: that of the first job that has one. */
+static bool find_trace(struct task **tasks, size_t count, char out[TRACE_TEXT_SIZE])
+{
+    for (size_t i = 0; i < count; i++)
+        if (spans_header(tasks[i], STEP_GRANT, out))
+            return true;
+    return false;
+}
+
 static int request(struct pipeline *pipeline, struct http_client *client, struct task **tasks,
                    size_t count, bool *out_lost, struct err *err)
 {
+    char trace[TRACE_TEXT_SIZE];
     const struct http_header headers[] = {
         {"Authorization", pipeline->settings->authorization},
         {"Content-Type", "application/json"},
+        {"traceparent", trace},
     };
     struct buf body;
     struct wanted wanted = {tasks, count};
@@ -53,16 +65,17 @@ static int request(struct pipeline *pipeline, struct http_client *client, struct
     http_response_init(&response, grants_max_bytes(count));
     int rc = grants_format(pipeline->worker_id, tasks, count, &body, err);
     if (rc == 0)
-        rc = http_client_send(client,
-                              &(struct http_request){.method = HTTP_POST,
-                                                     .url = pipeline->settings->grants_url,
-                                                     .headers = headers,
-                                                     .header_count = 2,
-                                                     .body = body.data,
-                                                     .body_size = body.size,
-                                                     .on_progress = on_progress,
-                                                     .context = &wanted},
-                              &response, err);
+        rc = http_client_send(
+            client,
+            &(struct http_request){.method = HTTP_POST,
+                                   .url = pipeline->settings->grants_url,
+                                   .headers = headers,
+                                   .header_count = find_trace(tasks, count, trace) ? 3 : 2,
+                                   .body = body.data,
+                                   .body_size = body.size,
+                                   .on_progress = on_progress,
+                                   .context = &wanted},
+            &response, err);
     if (rc == 0)
         rc = grants_parse(response.body.data, response.body.size, tasks, count, out_lost, err);
     http_response_fini(&response);

@@ -7,6 +7,7 @@
 #include "common/err.h"
 #include "worker/batch.h"
 #include "worker/pipeline.h"
+#include "worker/spans.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -155,7 +156,10 @@ static void run_alone(struct infer *infer, const struct batch *batch, int index)
 static void run_batch(struct infer *infer, const struct batch *batch)
 {
     struct err err = {0};
+    int64_t begin_us = clock_us();
     int rc = batch->count > 1 ? run(infer, batch, 0, batch->count, &err) : ERR_OK;
+    if (batch->count > 1)
+        spans_run(infer->pipeline->tracer, batch->tasks, (size_t)batch->count, begin_us, rc);
     if (rc == ERR_DEVICE)
         pipeline_fail(infer->pipeline, rc, &err);
     else if (batch->count == 1 || rc < 0)

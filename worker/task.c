@@ -41,6 +41,16 @@ bool task_is_over(const struct task *task)
     return task->rc < 0 || task->release || task_verdict(task) != TASK_ON;
 }
 
+const char *task_step_name(enum task_step step)
+{
+    static const char *const names[STEP_COUNT] = {
+        [STEP_GRANT] = "grant",   [STEP_FETCH] = "fetch",       [STEP_DECODE] = "decode",
+        [STEP_WAIT] = "wait",     [STEP_INFER] = "infer",       [STEP_ENCODE] = "encode",
+        [STEP_UPLOAD] = "upload", [STEP_COMPLETE] = "complete",
+    };
+    return names[step];
+}
+
 void task_mark(struct task *task, enum task_step step)
 {
     int64_t now_us = clock_us();

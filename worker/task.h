@@ -92,7 +92,12 @@ struct task {
 
     int64_t step_us[STEP_COUNT];
     int64_t mark_us; /* where the present step began */
-    bool begun;      /* the roster's: see roster_begin() */
+
+    /* Of its trace: see spans.h. */
+    char step_spans[STEP_COUNT][TRACE_SPAN_SIZE]; /* "" until it is asked for */
+    struct trace run;                             /* of the network, for several; or zeros */
+
+    bool begun; /* the roster's: see roster_begin() */
 
     /* The residency's. */
     bool admitted;     /* its model stays loaded for it */
@@ -115,6 +120,9 @@ static inline enum task_verdict task_verdict(const struct task *task)
 {
     return (enum task_verdict)atomic_load(&task->verdict);
 }
+
+/* "grant", "fetch", …: as figures and traces have them. */
+const char *task_step_name(enum task_step step);
 
 /* True once no stage should work on it any more: failed, released or judged. */
 bool task_is_over(const struct task *task);

@@ -36,7 +36,7 @@ file, `--help` lists the options.
 def read_table(*command):
     """What one program has, by --dump-reference."""
     text = subprocess.run([*map(str, command), "--dump-reference"], capture_output=True, text=True, check=True).stdout
-    names = "name short type least most unit default reloads secret installed help".split()
+    names = "name short type least most unit default reloads secret installed shared help".split()
     return [dict(zip(names, line.split("\t"), strict=True)) for line in text.splitlines()]
 
 
@@ -59,6 +59,8 @@ def describe_type(option):
 
 
 def describe_default(option):
+    if option["shared"]:
+        return f"`{option['shared']}`" + (f", else `{option['default']}`" if option["default"] else "")
     if option["default"]:
         return f"`{option['default']}`"
     return "installed" if option["installed"] else ""

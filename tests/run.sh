@@ -64,6 +64,7 @@ npm_install() {
 # One suite after the other where they start servers: two cores, and deadlines that are real.
 npm_install tests/browser
 npm_install tests/webhooks
+npm_install tests/traces
 npm_install tests/deploy
 build test all --buildtype=release
 suites test unit headers style model gpu fuzz-replay

@@ -18,7 +18,7 @@ from reading import HERE, read  # noqa: E402
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 BASE = FOLDER / "base"
-COMPONENTS = ("keda", "monitoring")
+COMPONENTS = ("guard", "keda", "monitoring")
 PROGRAMS = {"dispatcher": "dispatcher", "notifier": "dispatcher", "worker": "worker"}
 
 

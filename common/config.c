@@ -283,7 +283,7 @@ static int config_path(int argc, char **argv, const char **out_path, struct err 
             *out_path = argv[i] + 9;
         else if (!strcmp(argv[i], "--config")) {
             if (i + 1 == argc)
-                return err_set(err, ERR_INVALID, "config", "--config wants a file");
+                return err_set(err, ERR_INVALID, NULL, "--config wants a file");
             *out_path = argv[++i];
         }
     }

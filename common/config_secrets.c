@@ -83,10 +83,10 @@ static int hide(const struct config_option *option, struct err *err)
     if (!text)
         return 0;
     if (!*text)
-        return err_set(err, ERR_INVALID, option->name, "%s is empty", value);
+        return err_set(err, ERR_INVALID, "config", "%s is empty", value);
     if (getenv(path))
-        return err_set(err, ERR_INVALID, option->name,
-                       "%s and %s are both set: one of them is meant", value, path);
+        return err_set(err, ERR_INVALID, "config", "%s and %s are both set: one of them is meant",
+                       value, path);
     if (file_count == MAX_SECRETS)
         return err_set(err, ERR_LIMIT, option->name, "more than %d secrets", MAX_SECRETS);
     int fd = memfd_create("secret", MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -13,6 +13,7 @@
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
+#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@
 
 #define NONCE_SIZE 12
 #define TAG_SIZE 16
+#define MAX_CERTIFICATES ((size_t)8 << 20)
 
 static_assert(NONCE_SIZE + TAG_SIZE == CRYPTO_SEAL_OVERHEAD, "the header says what sealing adds");
 
@@ -157,6 +159,25 @@ int crypto_hmac(const void *key, size_t key_size, const void *data, size_t size,
     if (rc == 0)
         rc = crypto_mac_sign(mac, data, size, out);
     crypto_mac_destroy(&mac);
+    return rc;
+}
+
+int crypto_check_certificates(const char *path, struct err *err)
+{
+    struct buf text;
+    buf_init(&text, MAX_CERTIFICATES);
+    int rc = buf_read_file(&text, path, err);
+    BIO *bio = rc == 0 ? BIO_new_mem_buf(buf_text(&text), (int)text.size) : NULL;
+    int count = 0;
+    for (X509 *one; bio && (one = PEM_read_bio_X509(bio, NULL, NULL, NULL)); count++)
+        X509_free(one);
+    /* At the end of a good file the next one does not begin. */
+    bool ended = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    ERR_clear_error();
+    BIO_free(bio);
+    buf_fini(&text);
+    if (rc == 0 && (count == 0 || !ended))
+        rc = err_set(err, ERR_CORRUPT, NULL, "%s holds no certificates in PEM", path);
     return rc;
 }
 

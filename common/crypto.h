@@ -18,6 +18,7 @@
 #include <stddef.h>
 
 struct buf;
+struct err;
 
 #define CRYPTO_SHA256_SIZE 32
 #define CRYPTO_SHA256_HEX_SIZE 65 /* with the terminating zero */
@@ -53,6 +54,10 @@ int crypto_mac_create(const void *key, size_t key_size, struct crypto_mac **out_
 int crypto_mac_sign(const struct crypto_mac *mac, const void *data, size_t size,
                     unsigned char out[CRYPTO_SHA256_SIZE]);
 void crypto_mac_destroy(struct crypto_mac **mac);
+
+/* Whether a file of PEM holds at least one certificate, and nothing that cannot be read as one.
+ * ERR_CORRUPT; else as buf_read_file(). */
+int crypto_check_certificates(const char *path, struct err *err);
 
 /* HKDF-SHA256 (RFC 5869): a key of its own for each label, from one secret. */
 int crypto_derive(const void *secret, size_t secret_size, const char *label,

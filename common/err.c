@@ -116,6 +116,13 @@ int err_set_open(struct err *err, const char *field, const char *format, ...)
     return code;
 }
 
+int err_blame(int code, const char *field, struct err *err)
+{
+    if (code < 0 && err && !err->field[0])
+        snprintf(err->field, sizeof err->field, "%s", field);
+    return code;
+}
+
 const char *err_name(int code)
 {
     return rows[row_of(code)].name;

@@ -66,6 +66,10 @@ int err_set_errno(struct err *err, const char *field, const char *format, ...)
 int err_set_open(struct err *err, const char *field, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* A file that cannot be read says so; which option named it, only the caller knows. Returns `code`.
+ */
+int err_blame(int code, const char *field, struct err *err);
+
 /* Short stable name, as in logs and dead letters: "corrupt", "unavailable". Static storage. */
 const char *err_name(int code);
 

@@ -206,7 +206,9 @@ static int connect_once(struct connection *connection, struct buf *wire, int64_t
     if (!connection->context)
         return err_set(err, ERR_NOMEM, "redis", "no memory for a connection");
     if (connection->context->err) {
-        err_set(err, ERR_UNAVAILABLE, "redis", "%s", connection->context->errstr);
+        char place[REDIS_PLACE_SIZE];
+        redis_target_place(target, place);
+        err_set(err, ERR_UNAVAILABLE, "redis", "%s: %s", place, connection->context->errstr);
         disconnect(connection);
         return ERR_UNAVAILABLE;
     }

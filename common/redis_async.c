@@ -14,6 +14,7 @@
 #include "common/redis_tls.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -151,6 +152,16 @@ size_t redis_async_pending(const struct redis_async *redis)
     if (redis->cluster)
         return redis_cluster_pending(redis->cluster);
     return redis->link ? redis_link_pending(redis->link) : 0;
+}
+
+bool redis_async_denied(const struct redis_async *redis)
+{
+    static const char *const words[] = {"WRONGPASS", "NOAUTH", "NOPERM"};
+    const char *reason = redis_async_reason(redis);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (!strncmp(reason, words[i], strlen(words[i])))
+            return true;
+    return false;
 }
 
 const char *redis_async_reason(const struct redis_async *redis)

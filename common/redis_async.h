@@ -73,5 +73,7 @@ size_t redis_async_pending(const struct redis_async *redis); /* callbacks that w
 
 /* Why the connection is down, one line; "" while it is up. Borrowed until the next call. */
 const char *redis_async_reason(const struct redis_async *redis);
+/* Whether the server is there and refuses us: a wrong password, a right that we lack. */
+bool redis_async_denied(const struct redis_async *redis);
 
 #endif

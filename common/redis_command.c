@@ -189,9 +189,7 @@ static int read_password(struct redis_target *target, const char *file, struct e
 {
     struct buf buf;
     buf_init(&buf, 4096);
-    int rc = secret_read_file(file, &buf, err);
-    if (rc < 0 && err && !err->field[0])
-        snprintf(err->field, sizeof err->field, "redis-password-file");
+    int rc = err_blame(secret_read_file(file, &buf, err), "redis-password-file", err);
     if (rc == 0) {
         size_t length = strcspn(buf_text(&buf), "\r\n");
         if (length == 0 || length >= sizeof target->password)
@@ -218,6 +216,14 @@ int redis_target_init(struct redis_target *target, const char *url, const char *
     if (rc == 0 && password_file && *password_file)
         rc = read_password(target, password_file, err);
     return rc;
+}
+
+void redis_target_place(const struct redis_target *target, char out[REDIS_PLACE_SIZE])
+{
+    if (target->path[0])
+        snprintf(out, REDIS_PLACE_SIZE, "%s", target->path);
+    else
+        snprintf(out, REDIS_PLACE_SIZE, "%s:%d", target->node.host, target->node.port);
 }
 
 int redis_target_secure(struct redis_target *target, const struct redis_tls_files *files,

@@ -60,6 +60,14 @@ static void say(struct redis_link *link, const char *reason)
     snprintf(link->reason, sizeof link->reason, "%s", reason);
 }
 
+/* What the system says names no server. */
+static void say_of_place(struct redis_link *link, const char *reason)
+{
+    char place[REDIS_PLACE_SIZE];
+    redis_target_place(&link->target, place);
+    snprintf(link->reason, sizeof link->reason, "%.160s: %.90s", place, reason);
+}
+
 /* ---- epoll ---------------------------------------------------------------------------------- */
 
 static void watch(struct redis_link *link, uint32_t events)
@@ -109,7 +117,7 @@ static void on_cleanup(void *data)
     link->want_write = false;
     if (!redis_tls_reason(link->session, link->reason, sizeof link->reason)) {
         if (link->context->errstr && link->context->errstr[0])
-            say(link, link->context->errstr);
+            say_of_place(link, link->context->errstr);
         else if (!link->reason[0])
             say(link, "the connection was closed");
         if (link->session && link->handshake_step == 0)
@@ -198,7 +206,7 @@ static void connect_now(struct redis_link *link, int64_t now_ms)
                                      ? redisAsyncConnectUnix(target->path)
                                      : redisAsyncConnect(target->node.host, target->node.port);
     if (!context || context->err) {
-        say(link, context ? context->errstr : "no memory for a connection");
+        say_of_place(link, context ? context->errstr : "no memory for a connection");
         if (context)
             redisAsyncFree(context);
         link->reconnect_ms = now_ms + link->backoff_ms;

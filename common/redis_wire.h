@@ -33,4 +33,8 @@ bool redis_handshake(const struct redis_target *target, int step, struct redis_c
 /* 0 where the reply to one of them lets us go on. ERR_UNAVAILABLE also for a replica. */
 int redis_handshake_check(const struct redis_reply *reply, struct err *err);
 
+/* Which server that is, for people: a path, or host and port. */
+#define REDIS_PLACE_SIZE 280
+void redis_target_place(const struct redis_target *target, char out[REDIS_PLACE_SIZE]);
+
 #endif

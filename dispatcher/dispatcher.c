@@ -72,23 +72,11 @@ static int watch(const struct dispatcher *dispatcher, int fd, void *tag, struct 
     return 0;
 }
 
-/* A file that cannot be read says so; which option named it, only we know. */
-static int blame(int rc, const char *option, struct err *err)
-{
-    if (rc < 0 && err && !err->field[0])
-        snprintf(err->field, sizeof err->field, "%s", option);
-    return rc;
-}
-
 static int load_keys(struct dispatcher *dispatcher, struct err *err)
 {
     const struct settings *settings = dispatcher->settings;
     struct secret secret;
-    if (!settings->secret_file)
-        return err_set(err, ERR_INVALID, "secret-file", "--secret-file is needed");
-    if (!settings->worker_token_file)
-        return err_set(err, ERR_INVALID, "worker-token-file", "--worker-token-file is needed");
-    int rc = blame(secret_load(settings->secret_file, &secret, err), "secret-file", err);
+    int rc = err_blame(secret_load(settings->secret_file, &secret, err), "secret-file", err);
     if (rc < 0)
         return rc;
     rc = token_keys_create(&secret, &dispatcher->tokens);
@@ -108,12 +96,12 @@ static int load_keys(struct dispatcher *dispatcher, struct err *err)
     store.no_sync = !settings->store_sync;
     store.timeout_ms = STORE_TIMEOUT_MS;
     if (rc == 0)
-        rc = blame(store_open(&store, &dispatcher->store, err), "store", err);
+        rc = err_blame(store_open(&store, &dispatcher->store, err), "store", err);
     secret_wipe(&secret);
     if (rc == 0)
-        rc = blame(secret_read_line(settings->worker_token_file, 32, dispatcher->worker_token,
-                                    sizeof dispatcher->worker_token, err),
-                   "worker-token-file", err);
+        rc = err_blame(secret_read_line(settings->worker_token_file, 32, dispatcher->worker_token,
+                                        sizeof dispatcher->worker_token, err),
+                       "worker-token-file", err);
     return rc;
 }
 
@@ -212,9 +200,9 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
     const struct settings *settings = dispatcher->settings;
     dispatcher_init_queues(dispatcher);
     redis_command_init(&dispatcher->command, QUEUE_COMMAND_MAX);
-    int rc = blame(redis_target_init(&dispatcher->redis_target, settings->redis,
-                                     settings->redis_password_file, err),
-                   "redis", err);
+    int rc = err_blame(redis_target_init(&dispatcher->redis_target, settings->redis,
+                                         settings->redis_password_file, err),
+                       "redis", err);
     if (rc == 0)
         rc = redis_target_secure(&dispatcher->redis_target, &settings->redis_tls, err);
     if (rc == 0)
@@ -264,7 +252,8 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
     if (rc == 0)
         rc = keyring_create(dispatcher, &dispatcher->keyring);
     if (rc == 0)
-        rc = blame(manifest_set_load(settings->models, &dispatcher->models, err), "models", err);
+        rc =
+            err_blame(manifest_set_load(settings->models, &dispatcher->models, err), "models", err);
     if (rc == 0)
         rc = pages_open(&(struct pages_options){.folder = settings->web,
                                                 .models = &dispatcher->models,
@@ -425,6 +414,11 @@ int dispatcher_open(const struct settings *settings, struct dispatcher *dispatch
 {
     bool present = false;
     *dispatcher = (struct dispatcher){.settings = settings};
+    dispatcher->epoll_fd = -1;
+    if (!settings->secret_file || !settings->worker_token_file)
+        return err_set(err, ERR_INVALID,
+                       settings->secret_file ? "worker-token-file" : "secret-file",
+                       "--secret-file and --worker-token-file are needed");
     dispatcher->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (dispatcher->epoll_fd < 0)
         return err_set_errno(err, NULL, "epoll");

@@ -184,8 +184,10 @@ int pipeline_done_fd(const struct pipeline *pipeline)
 
 void pipeline_fail(struct pipeline *pipeline, int rc, const struct err *err)
 {
-    log_event(LOG_ERROR, "worker.fatal", "code", LOG_S, err_name(rc), "error", LOG_S, err->text,
-              NULL);
+    /* All else is said once, by who ends because of it. */
+    if (rc == ERR_DEVICE)
+        log_event(LOG_ERROR, "worker.fatal", "code", LOG_S, err_name(rc), "error", LOG_S, err->text,
+                  NULL);
     if (!atomic_exchange(&pipeline->failing, 1)) {
         pipeline->why = *err;
         atomic_store(&pipeline->fatal, rc);

@@ -106,7 +106,8 @@ int residency_create(const struct settings *settings, struct residency **out_res
     residency->settings = settings;
     pthread_mutex_init(&residency->lock, NULL);
     pthread_cond_init(&residency->changed, NULL);
-    int rc = manifest_set_load(settings->texts.models, &residency->manifests, err);
+    int rc = err_blame(manifest_set_load(settings->texts.models, &residency->manifests, err),
+                       "models", err);
     if (rc == 0)
         rc = check_names(&residency->manifests, settings, err);
     if (rc == 0)

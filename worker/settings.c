@@ -94,11 +94,10 @@ static int read_token(struct settings *settings, struct err *err)
     if (!path)
         return err_set(err, ERR_INVALID, "worker-token-file", "--worker-token-file is needed");
     char token[TOKEN_MAX_BYTES + 1];
-    int rc = secret_read_line(path, TOKEN_MIN_BYTES, token, sizeof token, err);
+    int rc = err_blame(secret_read_line(path, TOKEN_MIN_BYTES, token, sizeof token, err),
+                       "worker-token-file", err);
     if (rc == 0)
         snprintf(settings->authorization, sizeof settings->authorization, "Bearer %s", token);
-    else if (err && !err->field[0])
-        snprintf(err->field, sizeof err->field, "worker-token-file");
     crypto_wipe(token, sizeof token);
     return rc;
 }

@@ -194,6 +194,11 @@ static void note_outage(struct loop *loop, int64_t now_ms)
     if (long_away > 0) {
         struct err err = {0};
         const char *reason = redis_async_reason(loop->commands);
+        if (!loop->ready && redis_async_denied(loop->commands)) {
+            err_set(&err, ERR_DENIED, "redis", "%s", reason);
+            loop_fail(loop, ERR_DENIED, &err); /* at a start somebody has to look at it */
+            return;
+        }
         if (*reason)
             err_set(&err, ERR_UNAVAILABLE, "redis", "%s", reason);
         else

@@ -83,10 +83,13 @@ static void pass_on(struct pipeline *pipeline, struct task *task)
 void pipeline_leave_out(struct pipeline *pipeline, const struct resident *resident, int rc,
                         const struct err *err)
 {
-    log_event(LOG_WARN, "worker.model_left_out", "model", LOG_S, resident->manifest->name, "code",
-              LOG_S, err_name(rc), "reason", LOG_S, err->text, NULL);
+    struct err end = {0};
+    err_set(&end, rc, err->field, "model %s: %s", resident->manifest->name, err->text);
     if (is_the_end(pipeline, resident, rc))
-        pipeline_fail(pipeline, rc, err);
+        pipeline_fail(pipeline, rc, &end);
+    else
+        log_event(LOG_WARN, "worker.model_left_out", "model", LOG_S, resident->manifest->name,
+                  "code", LOG_S, err_name(rc), "reason", LOG_S, err->text, NULL);
 }
 
 static void leave_out(struct load *load, struct resident *resident, int rc, const struct err *err)

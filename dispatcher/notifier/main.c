@@ -92,16 +92,18 @@ static int open_courier(struct program *program, struct err *err)
         struct stat status;
         if (mkdir(settings->outbox, 0700) < 0 &&
             (stat(settings->outbox, &status) < 0 || !S_ISDIR(status.st_mode)))
-            return err_set_errno(err, "outbox", "cannot make the folder %s", settings->outbox);
+            return err_set_open(err, "outbox", "cannot make the folder %s", settings->outbox);
         if (access(settings->outbox, W_OK | X_OK) < 0)
-            return err_set_errno(err, "outbox", "cannot write into %s", settings->outbox);
+            return err_set_open(err, "outbox", "cannot write into %s", settings->outbox);
         program->courier = courier_folder(settings->outbox);
         return 0;
     }
     char password[MAX_PASSWORD] = "";
     int rc = 0;
     if (settings->smtp_password_file)
-        rc = secret_read_line(settings->smtp_password_file, 1, password, sizeof password, err);
+        rc = err_blame(
+            secret_read_line(settings->smtp_password_file, 1, password, sizeof password, err),
+            "smtp-password-file", err);
     if (rc == 0)
         rc = smtp_create(&(struct smtp_options){.url = settings->smtp,
                                                 .user = settings->smtp_user,
@@ -118,7 +120,8 @@ static int open_courier(struct program *program, struct err *err)
 
 static int open_keys(struct program *program, struct err *err)
 {
-    int rc = secret_load(program->settings.secret_file, &program->secret, err);
+    int rc = err_blame(secret_load(program->settings.secret_file, &program->secret, err),
+                       "secret-file", err);
     if (rc == 0)
         rc = address_keys_create(&program->secret, &program->addresses);
     if (rc == 0)
@@ -236,7 +239,7 @@ static int open_all(struct program *program, struct err *err)
     if (rc == 0)
         rc = open_keys(program, err);
     if (rc == 0 && settings->models)
-        rc = manifest_set_load(settings->models, &program->models, err);
+        rc = err_blame(manifest_set_load(settings->models, &program->models, err), "models", err);
     if (rc == 0)
         rc = redis_target_init(&program->target, settings->redis, settings->redis_password_file,
                                err);
@@ -343,7 +346,7 @@ static void log_report(const struct notify_report *report)
               report->trace[0] ? "trace_id" : NULL, LOG_S, report->trace, NULL);
 }
 
-/* Redis may be away when we start; one that evicts or is too old is an error. */
+/* Redis may be away when we start; one that evicts, is too old or refuses us is an error. */
 static int wait_for_redis(struct program *program, struct outage *redis_away, struct err *err)
 {
     while (!stop_requested()) {
@@ -355,7 +358,7 @@ static int wait_for_redis(struct program *program, struct outage *redis_away, st
             outage_end(redis_away);
             return 0;
         }
-        if (err_action(rc) != ACTION_RETRY)
+        if (rc == ERR_DENIED || err_action(rc) != ACTION_RETRY)
             return err_set(err, rc, cause.field, "%s", cause.text);
         supervisor_beat(clock_ms(), "waiting for Redis: %s", cause.text);
         outage_begin(redis_away, &cause);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatcher/notifier/settings.h"
 
+#include "common/crypto.h"
 #include "common/err.h"
 #include "common/queue.h"
 #include "common/redis_options.h"
@@ -76,11 +77,14 @@ const struct config_spec notifier_settings_spec = {
 int notifier_settings_check(struct notifier_settings *settings, struct err *err)
 {
     if (!settings->secret_file || !settings->mail_from)
-        return err_set(err, ERR_INVALID, NULL, "--secret-file and --mail-from are needed");
+        return err_set(err, ERR_INVALID, settings->secret_file ? "mail-from" : "secret-file",
+                       "--secret-file and --mail-from are needed");
     if (!settings->smtp == !settings->outbox)
-        return err_set(err, ERR_INVALID, NULL, "one of --smtp and --outbox is needed");
+        return err_set(err, ERR_INVALID, settings->smtp ? "smtp" : "outbox",
+                       "one of --smtp and --outbox is needed");
     if (!settings->smtp_user != !settings->smtp_password_file)
-        return err_set(err, ERR_INVALID, NULL, "--smtp-user and --smtp-password-file go together");
+        return err_set(err, ERR_INVALID, "smtp-user",
+                       "--smtp-user and --smtp-password-file go together");
     if (settings->smtp && settings->mail_lease_ms <= settings->smtp_timeout_ms)
         return err_set(err, ERR_INVALID, "mail-lease-ms",
                        "mail-lease-ms must be more than smtp-timeout-ms, which is %lld",
@@ -89,6 +93,15 @@ int notifier_settings_check(struct notifier_settings *settings, struct err *err)
         return err_set(err, ERR_INVALID, "webhook-lease-ms",
                        "webhook-lease-ms must be more than webhook-timeout-ms, which is %lld",
                        (long long)settings->webhook_timeout_ms);
+    const struct {
+        const char *option, *path;
+    } trusted[] = {{"smtp-ca-file", settings->smtp_ca_file},
+                   {"webhook-ca-file", settings->webhook_ca_file}};
+    for (size_t i = 0; i < sizeof trusted / sizeof trusted[0]; i++) {
+        int rc = trusted[i].path ? crypto_check_certificates(trusted[i].path, err) : 0;
+        if (rc < 0)
+            return err_blame(rc, trusted[i].option, err);
+    }
     size_t length = strlen(settings->public_url);
     while (length && settings->public_url[length - 1] == '/')
         settings->public_url[--length] = 0;

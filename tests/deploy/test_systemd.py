@@ -19,7 +19,7 @@ DAEMONS = {"dispatcher": "darkroom-dispatcher@8080.service", "notifier": "darkro
 # systemd-analyze's exposure, from 0 (nothing) to 10, in tenths: what they have today and a bit of room.
 EXPOSURE = {"dispatcher": 15, "notifier": 15, "scale": 15, "worker": 18}
 # docs/operations.md: after which exit statuses a daemon is started again.
-AGAIN, LEFT = {71, 74, 80}, {64, 65, 66, 76}
+AGAIN, LEFT = {69, 71, 74, 75, 80}, {64, 65, 66, 76, 77, 78}
 WEIGHTS = {81, 82}  # of a worker: not what was meant
 
 

@@ -38,6 +38,7 @@ class Guarded(Fleet):
 
     def password_file(self, role):
         path = self.path / f"{role}.password"
+        path.touch(mode=0o600)
         path.write_text(f"{role}-password\n")
         return path
 

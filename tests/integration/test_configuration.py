@@ -10,9 +10,9 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from darkroom import BUILD, DEADLINE_S, ROOT, main  # noqa: E402
 
-sys.path.insert(0, str(ROOT / "docs"))
+sys.path.insert(0, str(ROOT / "common"))
 sys.dont_write_bytecode = True
-from configuration import DAEMONS, make_page, read_table  # noqa: E402
+from config_page import DAEMONS, make_page, read_table  # noqa: E402
 
 PAGE = ROOT / "docs" / "configuration.md"
 
@@ -29,7 +29,7 @@ class Options(unittest.TestCase):
 
     def test_the_page_says_what_the_tables_say(self):
         self.assertEqual(make_page(BUILD), PAGE.read_text(),
-                         f"run: docs/configuration.py {BUILD} > docs/configuration.md")
+                         f"run: common/config_page.py {BUILD} > docs/configuration.md")
 
     def test_every_option_has_a_line_of_help_and_every_secret_is_a_file(self):
         for name, program in DAEMONS:

@@ -163,7 +163,7 @@ class Residency(unittest.TestCase):
         with self.lab() as lab:
             status, log = self.ended(lab, *OPTIONS)
             self.assertEqual(status, 65, log)
-            self.assertIn("worker.model_left_out model=quick", log)
+            self.assertIn("model quick: 0 bytes", log)
             self.assertRegex(log.splitlines()[-1], r"^darkroom-worker: \S+")
 
     def test_a_model_that_needs_more_memory_than_there_may_be_is_left_out(self):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes configuration.md from the option tables of the programs themselves.
+"""Writes docs/configuration.md from the option tables of the programs themselves.
 
-    docs/configuration.py BUILD > docs/configuration.md
+    common/config_page.py BUILD > docs/configuration.md
 
 tests/integration/test_configuration.py fails where the two differ.
 """
@@ -18,7 +18,7 @@ SUBCOMMANDS = ("run", "bench", "weights")
 
 INTRODUCTION = """\
 # Options
-Made by `docs/configuration.py BUILD` from the programs' own tables; do not edit.
+Made by `common/config_page.py BUILD` from the programs' own tables; do not edit.
 
 Every program takes its options from a file (`--config FILE`, or `DARKROOM_CONFIG`; lines `name = value`, `#` for comments), from the
 environment (`DARKROOM_NAME`) and from the command line (`--name VALUE`); a later one of these counts. An unknown option of

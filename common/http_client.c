@@ -300,10 +300,18 @@ static int code_of_status(int status)
     }
 }
 
-static int code_of_failure(CURLcode failure)
+/* Late is who has heard the request; whom it never reached is not there. */
+static int code_of_timeout(CURL *curl)
+{
+    curl_off_t begun_us = 0;
+    curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &begun_us);
+    return begun_us > 0 ? ERR_TIMEOUT : ERR_UNAVAILABLE;
+}
+
+static int code_of_failure(CURL *curl, CURLcode failure)
 {
     switch ((int)failure) {
-    case CURLE_OPERATION_TIMEDOUT: return ERR_TIMEOUT;
+    case CURLE_OPERATION_TIMEDOUT: return code_of_timeout(curl);
     case CURLE_ABORTED_BY_CALLBACK: return ERR_CANCELLED;
     case CURLE_OUT_OF_MEMORY: return ERR_NOMEM;
     case CURLE_URL_MALFORMAT:
@@ -331,7 +339,7 @@ static int judge(const struct http_easy *easy, CURLcode failure, struct err *err
     if (failure == CURLE_COULDNT_CONNECT && easy->guarded)
         return err_set(err, ERR_DENIED, NULL, "%s is not on the public internet", host);
     if (failure != CURLE_OK && !refused)
-        return err_set(err, code_of_failure(failure), NULL, "%s: %s", host,
+        return err_set(err, code_of_failure(easy->curl, failure), NULL, "%s: %s", host,
                        *easy->detail ? easy->detail : curl_easy_strerror(failure));
     int rc = code_of_status(response->status);
     return rc < 0 ? err_set(err, rc, NULL, "%s answered %d", host, response->status) : 0;

@@ -299,14 +299,16 @@ int64_t claims_tick(struct loop *loop, int64_t now_ms)
 {
     struct roster *roster = loop->pipeline->roster;
     int64_t no_grants_ms = atomic_load(&loop->pipeline->no_grants_ms);
+    int64_t no_store_ms = atomic_load(&loop->pipeline->no_store_ms);
+    int64_t pause_ms = no_grants_ms > no_store_ms ? no_grants_ms : no_store_ms;
     int64_t next_ms;
     if (!loop->draining)
         feed_held(loop);
     if (!may_claim(loop))
         return INT64_MAX;
     int64_t held_ms = hold_until(loop, now_ms);
-    if (held_ms > 0 || now_ms < no_grants_ms)
-        return held_ms > no_grants_ms ? held_ms : no_grants_ms;
+    if (held_ms > 0 || now_ms < pause_ms)
+        return held_ms > pause_ms ? held_ms : pause_ms;
     size_t room = room_now(loop);
     if (room < room_wanted(loop))
         return INT64_MAX; /* who leaves the roster wakes us */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/pipeline.h"
 
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/http_client.h"
 #include "common/log.h"
@@ -10,6 +11,9 @@
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
+
+/* How long this worker leaves the queue alone when it finds no way to the store. */
+#define NO_STORE_PAUSE_MS 5000
 
 static void (*const bodies[STAGE_COUNT])(struct pipeline *) = {
     [STAGE_GRANT] = stage_grant_run,     [STAGE_FETCH] = stage_fetch_run,
@@ -193,6 +197,17 @@ void pipeline_fail(struct pipeline *pipeline, int rc, const struct err *err)
         atomic_store(&pipeline->fatal, rc);
     }
     signal_done(pipeline);
+}
+
+bool pipeline_found_no_store(int rc, int status)
+{
+    return rc == ERR_UNAVAILABLE && status == 0;
+}
+
+void pipeline_do_without_store(struct pipeline *pipeline, struct task *task)
+{
+    task->release = true;
+    atomic_store(&pipeline->no_store_ms, (long long)(clock_ms() + NO_STORE_PAUSE_MS));
 }
 
 int pipeline_open_client(struct pipeline *pipeline, int64_t timeout_ms,

@@ -70,6 +70,7 @@ struct pipeline {
     struct err why;            /* before `fatal` is set */
     atomic_int fatal;          /* the process has to end: ERR_DEVICE, or no model is left */
     atomic_llong no_grants_ms; /* clock_ms() until which claiming makes no sense; 0 */
+    atomic_llong no_store_ms;  /* the same, and fetching neither: nobody answers there */
     struct outage redis;       /* the loop's */
     struct outage dispatcher, inputs, results;
 
@@ -123,6 +124,12 @@ int pipeline_open_client(struct pipeline *pipeline, int64_t timeout_ms,
 /* Fails a task for the store's sake, in words that its owner may read: what became of it, and the
  * status (0: no answer), but no host. Returns `rc`. */
 int pipeline_blame_store(struct task *task, int rc, const char *what, int status);
+
+/* Whether a request got no answer because there was no way to the store. */
+bool pipeline_found_no_store(int rc, int status);
+/* Then the job goes back, uncharged: other workers may have a way. This one claims no more for a
+ * while. */
+void pipeline_do_without_store(struct pipeline *pipeline, struct task *task);
 
 /* CPU time of the calling thread. */
 int64_t pipeline_thread_cpu_us(void);

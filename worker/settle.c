@@ -145,7 +145,7 @@ static void note_ending(const struct pipeline *pipeline, struct task *task, enum
         log_times(task, LOG_INFO, "job.done", NULL);
         tell(pipeline, task, "done");
     } else if (ending == END_RELEASE) {
-        log_times(task, LOG_INFO, "job.released", NULL);
+        log_times(task, LOG_INFO, "job.released", task->rc < 0 ? task->err.text : NULL);
         tell(pipeline, task, "released");
     } else {
         bool retry = answer->state == JOB_DELAYED;

@@ -101,9 +101,12 @@ static int upload(struct pipeline *pipeline, struct http_client *client, struct 
         if (rc == 0 || rc == ERR_CANCELLED)
             return rc;
         bool again = rc != ERR_LIMIT && rc != ERR_DENIED;
-        if (!again || try == TRIES || roster_is_hurried(pipeline->roster))
+        if (!again || try == TRIES || roster_is_hurried(pipeline->roster)) {
+            if (pipeline_found_no_store(rc, status))
+                pipeline_do_without_store(pipeline, task);
             return pipeline_blame_store(task, failure_of(rc), "the result could not be stored",
                                         status);
+        }
         if (roster_sleep(pipeline->roster, task, backoff_next_ms(&backoff)) != TASK_ON)
             return ERR_CANCELLED;
     }
@@ -138,7 +141,8 @@ static void encode_and_upload(struct pipeline *pipeline, struct http_client *cli
         task->result_bytes = (int64_t)png.size;
         task_mark(task, STEP_UPLOAD);
         /* With no time left for more tries somebody else should have them. */
-        task->release = task->rc < 0 && roster_is_hurried(pipeline->roster);
+        if (task->rc < 0 && roster_is_hurried(pipeline->roster))
+            task->release = true;
     }
     buf_fini(&heat_map);
     buf_fini(&png);

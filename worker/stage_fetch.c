@@ -3,6 +3,7 @@
  * The second stage: the input, fetched over HTTP, decoded, cropped and squeezed to what the
  * network sees. The file's bytes are freed here, before the next job's are fetched. */
 #include "common/backoff.h"
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/http_client.h"
 #include "worker/develop.h"
@@ -11,6 +12,8 @@
 
 #define REQUEST_TIMEOUT_MS 60000
 #define TRIES 4
+/* How long jobs are kept for a store to which there is no way; then others may have them. */
+#define PATIENCE_MS 10000
 
 static int on_progress(void *context, int64_t sent_bytes, int64_t received_bytes)
 {
@@ -40,11 +43,16 @@ static int fetch(struct pipeline *pipeline, struct http_client *client, struct t
                  struct http_response *response)
 {
     struct backoff backoff = {.base_ms = 100, .max_ms = 2000};
+    int64_t give_up_ms = clock_ms() + PATIENCE_MS;
     for (int try = 1;; try++) {
         struct err err = {0};
         int rc = fetch_once(pipeline, client, task, response, &err);
         bool again = rc < 0 && rc != ERR_DENIED && err_action(rc) == ACTION_RETRY;
-        if (!again || try == TRIES || roster_is_hurried(pipeline->roster)) {
+        bool no_store = pipeline_found_no_store(rc, response->status);
+        if (!again || try == TRIES || (no_store && clock_ms() >= give_up_ms) ||
+            roster_is_hurried(pipeline->roster)) {
+            if (no_store)
+                pipeline_do_without_store(pipeline, task);
             return rc < 0 ? pipeline_blame_store(task, rc, "the input could not be fetched",
                                                  response->status)
                           : 0;
@@ -105,6 +113,9 @@ void stage_fetch_run(struct pipeline *pipeline)
     void *item;
     while (ring_pop(pipeline->rings[STAGE_FETCH], &item) == 0) {
         struct task *task = item;
+        /* Where one has just tried in vain, the next need not. */
+        if (clock_ms() < atomic_load(&pipeline->no_store_ms))
+            task->release = true;
         if (!task_is_over(task) && roster_begin(pipeline->roster, task)) {
             if (task->resident->info->input == MODEL_FROM_DIGITS)
                 read_params(task);

@@ -21,12 +21,13 @@ def change(text, *pairs):
     return text
 
 
-def write(folder, tls, host, plain, secure, dispatchers):
-    """The path of a whole nginx.conf, for two dispatchers."""
+def write(folder, tls, host, plain, secure, dispatchers, patience_s=15):
+    """The path of a whole nginx.conf, for two dispatchers. patience_s: how long one may say nothing."""
     (folder / "darkroom.conf").write_text(change(
         (FILES / "darkroom.conf").read_text(),
         ("listen 80;", f"listen {host}:{plain};"), ("    listen [::]:80;\n", ""),
         ("listen 443 ssl", f"listen {host}:{secure} ssl"), ("    listen [::]:443 ssl http2;\n", ""),
+        ("proxy_read_timeout 15s;", f"proxy_read_timeout {patience_s}s;"),
         ("/etc/darkroom/tls/certificate.pem", str(tls.certificate)), ("/etc/darkroom/tls/key.pem", str(tls.key))))
     (folder / "upstream.conf").write_text(change(
         (FILES / "upstream.conf").read_text(), *zip(("127.0.0.1:8080", "127.0.0.1:8081"), dispatchers)))

@@ -4,6 +4,7 @@
 #include "common/crypto.h"
 #include "common/err.h"
 #include "common/http_client.h"
+#include "common/reach.h"
 #include "common/s3_xml.h"
 #include "common/sigv4.h"
 #include "common/store_backend.h"
@@ -34,6 +35,7 @@ struct store_s3 {
     pthread_mutex_t lock;                       /* guards the two below */
     struct http_client *idle[MAX_IDLE_CLIENTS]; /* owned */
     size_t idle_count;
+    struct reach reach;
 };
 
 static struct store_s3 *s3_of(const struct store *store)
@@ -69,8 +71,7 @@ static void give_client(struct store_s3 *s3, struct http_client *client)
     http_client_destroy(&client);
 }
 
-/* --- one signed request ------------------------------------------------------------------------
- */
+/* --- one signed request --- */
 
 struct s3_request {
     enum http_method method;
@@ -216,43 +217,53 @@ static int prepare(const struct store_s3 *s3, const struct s3_request *request,
                       &prepared->authorization);
 }
 
-/* Sends; the answer is in `response`, which the caller has initialised. */
+/* Sends, unless there is no point; the answer is in `response`. */
+static int send_prepared(struct store_s3 *s3, const struct http_request *http,
+                         struct http_response *response, struct err *err)
+{
+    struct http_client *client = NULL;
+    int rc = take_client(s3, &client, err);
+    if (rc < 0)
+        return rc;
+    struct err http_err = {0};
+    struct reach_turn turn = reach_begin(&s3->reach);
+    if (turn.may) {
+        rc = http_client_send(client, http, response, &http_err);
+        reach_end(&s3->reach, &turn, response->status != 0);
+    } else {
+        rc = err_set(err, ERR_UNAVAILABLE, NULL, "object store %s: nobody answers", s3->bucket);
+    }
+    give_client(s3, client);
+    return rc < 0 && http_err.code ? explain(s3, response, &http_err, err) : rc;
+}
+
+/* The answer is in `response`, which the caller has initialised. */
 static int send_signed(struct store_s3 *s3, const struct s3_request *request,
                        struct http_response *response, struct err *err)
 {
     struct prepared prepared;
     struct http_header headers[8];
-    struct http_client *client = NULL;
-    struct err http_err = {0};
     size_t count = 0;
     prepared_init(&prepared);
     int rc = prepare(s3, request, &prepared);
-    if (rc == 0)
-        rc = take_client(s3, &client, err);
-    if (rc < 0)
-        goto out;
-    headers[count++] = (struct http_header){"Authorization", buf_text(&prepared.authorization)};
-    for (size_t i = 0; i < prepared.signed_count; i++)
-        headers[count++] =
-            (struct http_header){prepared.signed_headers[i].name, prepared.signed_headers[i].value};
-    rc = http_client_send(client,
-                          &(struct http_request){.method = request->method,
-                                                 .url = buf_text(&prepared.url),
-                                                 .headers = headers,
-                                                 .header_count = count,
-                                                 .body = request->body,
-                                                 .body_size = request->body_size},
-                          response, &http_err);
-    give_client(s3, client);
-    if (rc < 0 && http_err.code)
-        rc = explain(s3, response, &http_err, err);
-out:
+    if (rc == 0) {
+        headers[count++] = (struct http_header){"Authorization", buf_text(&prepared.authorization)};
+        for (size_t i = 0; i < prepared.signed_count; i++)
+            headers[count++] = (struct http_header){prepared.signed_headers[i].name,
+                                                    prepared.signed_headers[i].value};
+        const struct http_request http = {.method = request->method,
+                                          .url = buf_text(&prepared.url),
+                                          .headers = headers,
+                                          .header_count = count,
+                                          .body = request->body,
+                                          .body_size = request->body_size};
+        rc = send_prepared(s3, &http, response, err);
+    }
     prepared_fini(&prepared);
     return rc;
 }
 
-/* --- the backend ---------------------------------------------------------------------------------
- */
+/* --- the backend --- */
 
 static int put_s3(struct store *store, const char *key, const void *data, size_t size,
                   const char *content_type, struct err *err)

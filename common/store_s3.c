@@ -52,12 +52,13 @@ static int take_client(struct store_s3 *s3, struct http_client **out_client, str
     if (s3->idle_count)
         client = s3->idle[--s3->idle_count];
     pthread_mutex_unlock(&s3->lock);
-    if (client) {
-        *out_client = client;
+    *out_client = client;
+    if (client)
         return 0;
-    }
-    return http_client_create(&(struct http_client_options){.total_timeout_ms = s3->timeout_ms},
-                              out_client, err);
+    /* A kept connection that leads nowhere any more must not cost the whole of it. */
+    const struct http_client_options limits = {.total_timeout_ms = s3->timeout_ms,
+                                               .stall_timeout_ms = s3->timeout_ms / 2};
+    return http_client_create(&limits, out_client, err);
 }
 
 static void give_client(struct store_s3 *s3, struct http_client *client)
@@ -424,11 +425,9 @@ static bool is_plain_name(const char *name, size_t min, size_t max)
 /* Splits "https://host:port" and drops a port that is the scheme's own, as clients do in Host. */
 static int parse_endpoint(struct store_s3 *s3, const char *endpoint, struct err *err)
 {
-    bool secure = !strncmp(endpoint, "https://", 8);
-    if (!secure && strncmp(endpoint, "http://", 7))
-        return err_set(err, ERR_INVALID, "s3-endpoint", "s3-endpoint wants http(s)://HOST[:PORT]");
+    bool secure = !strncmp(endpoint, "https://", 8), plain = !strncmp(endpoint, "http://", 7);
+    const char *host = secure ? endpoint + 8 : plain ? endpoint + 7 : "";
     snprintf(s3->scheme, sizeof s3->scheme, "%s", secure ? "https://" : "http://");
-    const char *host = endpoint + strlen(s3->scheme);
     size_t length = strcspn(host, "/");
     if (!length || length >= MAX_HOST - sizeof s3->bucket || (host[length] && host[length + 1]) ||
         strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]") <

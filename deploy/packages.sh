@@ -18,7 +18,7 @@ PACKAGES_RUN=(gcc libc6-dev meson ninja-build pkg-config python3-minimal
 # Prometheus' promtool, PyTorch as the independent reference.
 PACKAGES_TEST=(git g++ clang libclang-rt-14-dev clang-format cppcheck lua5.1 curl openssl
     chromium fonts-wqy-microhei libheif-examples python3-aiosmtpd python3-jsonschema jq uuid-runtime python3-torch python3-numpy python3-h5py python3-pil
-    exiv2 prometheus radosgw ceph-mon ceph-osd ceph-common systemd nginx-light)
+    exiv2 prometheus radosgw ceph-mon ceph-osd ceph-common systemd nginx-light patchelf python3-yaml iproute2)
 
 packages_missing() {
     local package installed
@@ -79,4 +79,19 @@ packages_install() {
         return 1
     fi
     rm -f "$log"
+}
+
+# packages_unpack PACKAGE FOLDER: the files of a package that is not to be installed, such as one that would take charge of
+# this machine at its next start.
+packages_unpack() {
+    [ ! -d "$2/usr" ] || return 0
+    local folder
+    folder=$(mktemp -d)
+    chmod 755 "$folder"
+    if (cd "$folder" && apt-get download -q "$1") >/dev/null 2>&1; then
+        dpkg-deb -x "$folder"/*.deb "$2"
+    else
+        echo "Could not download: $1" >&2
+    fi
+    rm -rf "$folder"
 }

@@ -66,6 +66,7 @@ npm_install tests/browser
 npm_install tests/webhooks
 npm_install tests/traces
 npm_install tests/deploy
+packages_unpack cloud-init tests/deploy/cloud-init
 build test all --buildtype=release
 suites test unit headers style model gpu fuzz-replay
 # Twice would take five minutes more: with sanitizers where there is time, else without.

@@ -16,7 +16,7 @@ sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent / "support"))
 import scenario  # noqa: E402
 
-MODULES = ("kills", "power", "leases", "cuts")
+MODULES = ("kills", "power", "leases", "cuts", "upgrade")
 
 
 class Terminated(BaseException):
@@ -36,6 +36,7 @@ def parse():
     parser.add_argument("--long", action="store_true", help="every count as docs/reliability.md has it")
     parser.add_argument("--seed", type=int, help="repeats the random choices of a run")
     parser.add_argument("--keep", metavar="FOLDER", help="copy each history here")
+    parser.add_argument("--upgrade-from", metavar="REVISION", help="for the upgrade: from the programs of this revision")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     options.long = bool(options.long or options.jobs or options.minutes)

@@ -217,6 +217,9 @@ class Checker:
     def on_power_cut(self, event):
         self.sums["power-cuts"] += 1
 
+    def on_broken(self, event):
+        self.sums["broken-requests"] += 1
+
     def on_gave_up(self, event):
         for job_id in event["ids"]:
             job = self.jobs.get(job_id)

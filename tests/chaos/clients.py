@@ -35,6 +35,7 @@ class Http:
     def __init__(self, servers, rng, forwarded_for, tls=None):
         self.servers, self.at, self.tls = servers, rng.randrange(len(servers)), tls
         self.forwarded_for = forwarded_for
+        self.broken = lambda status: None  # told of a request without an answer, or with one of 500 and above
         self.socket, self.rest = None, b""
 
     def close(self):
@@ -90,6 +91,16 @@ class Http:
 
     def request(self, method, target, token=None, body=b"", headers=()):
         """(status, headers, body); Gone when there was no answer."""
+        try:
+            answer = self.exchange(method, target, token, body, headers)
+        except Gone:
+            self.broken(0)
+            raise
+        if answer[0] >= 500:
+            self.broken(answer[0])
+        return answer
+
+    def exchange(self, method, target, token, body, headers):
         if self.socket is None:
             self.connect()
         self.send(method, target, token, body, headers)
@@ -115,6 +126,7 @@ class Visitor(threading.Thread):
                          options.tls)
         self.store = None  # where the results are, if elsewhere
         self.next_submit_t = 0.0
+        self.http.broken = lambda status: self.note("broken", status=status)
         self.quota = quota
         self.submitted = 0
         self.jobs = {}  # id → resource with what we remember of it

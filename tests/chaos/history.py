@@ -24,6 +24,7 @@ mail        to, message_id, job, ended                            a mail arrived
 hook        event, job, kind, body                                a webhook delivery arrived
 object      key                                                   the object store at the end
 inventory                                                         that was all of it
+broken      status                                                a request had no answer (0), or 500 and above
 power-cut   policy, window_s                                      always, everysec: the machine went off; failover
 gave-up     ids                                                   a client waits no longer
 """

@@ -11,6 +11,7 @@ redis-server, dispatchers `dispatcher-0…` on ports that stay theirs, `notifier
 receiver, client processes. What was seen lies in plant.history, one file for each who saw it.
 """
 import base64
+import contextlib
 import datetime
 import json
 import os
@@ -26,6 +27,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
 import history  # noqa: E402
+import nginx_front  # noqa: E402
 import places  # noqa: E402
 from checker import FINAL, Checker  # noqa: E402
 from darkroom import BUILD, Lab, wait_until  # noqa: E402
@@ -79,7 +81,7 @@ class Plant(Lab):
     def __init__(self, lease_ms=1000, dispatchers=2, notifiers=2, workers=3, seed=1, redis_options=(),
                  worker_options=(), dispatcher_options=(), sizes=(16,), max_attempts=20, preload=None,
                  redis_proxy=None, device="cpu", wild=False, redis=None, shards=1,
-                 hooks=False, store=None):
+                 hooks=False, store=None, front=False, programs=None):
         super().__init__(dispatcher=False, redis=redis, store=store)
         self.seed, self.rng = seed, random.Random(seed)
         self.lease_ms, self.device = lease_ms, device
@@ -92,6 +94,10 @@ class Plant(Lab):
         self.dispatcher_options = dispatcher_options
         self.worker_options = worker_options
         self.ports = {}
+        self.front = nginx_front.free_port() if front else None  # of nginx, through which all go; else to the dispatchers
+        self.executables = {"dispatcher": BUILD / "dispatcher" / "darkroom-dispatcher",
+                            "notifier": BUILD / "dispatcher" / "darkroom-notifier",
+                            "worker": BUILD / "worker" / "darkroom-worker", **(programs or {})}  # and of single names
         self.kills = 0
         self.clients_t = 0
         self.mail = self.hooks = None
@@ -111,6 +117,8 @@ class Plant(Lab):
                 self.revive(f"worker-{number}")
             for name in list(self.programs):
                 self.wait_ready(name)
+            if front:
+                self.front_begin()
             if hooks:
                 self.hooks_register()
         except BaseException:
@@ -201,26 +209,41 @@ class Plant(Lab):
         wait_until(lambda: self.redis_cli("ping", check=False) == "PONG", "redis answers")
         return redis
 
+    def front_begin(self):
+        folder = self.path / "nginx"
+        folder.mkdir(mode=0o755)
+        os.chmod(self.path, 0o755)
+        configuration = nginx_front.write(folder, None, "127.0.0.1", nginx_front.free_port(), self.front,
+                                          [f"127.0.0.1:{port}" for port in self.ports.values()])
+        nginx = self.start("nginx", [nginx_front.NGINX, "-p", folder, "-c", configuration, "-e", "stderr"])
+        self.port = self.front
+
+        def answers():
+            assert nginx.running(), nginx.log
+            with contextlib.suppress(ConnectionRefusedError):
+                return self.get("/healthz").status == 200
+        wait_until(answers, "nginx answers")
+
     def arguments(self, name):
         kind, number = name.rsplit("-", 1)
+        executable = self.executables.get(name) or self.executables[kind]
         redis = self.redis_proxy.url_for(name, self.redis_url) if self.redis_proxy else self.redis_url
         url = self.dispatcher_url(int(number))
         if kind == "dispatcher":
             port_file = self.path / f"{name}.port"
             port_file.unlink(missing_ok=True)
-            return [BUILD / "dispatcher" / "darkroom-dispatcher", "--listen",
-                    self.listen(name), "--port-file", port_file, "--redis", redis,
+            return [executable, "--listen", self.listen(name), "--port-file", port_file, "--redis", redis,
                     "--models", self.models, "--secret-file", self.secret_file, "--worker-token-file",
                     self.worker_token_file, *self.store_options, "--lease-ms", self.lease_ms,
                     "--submits-per-minute", 0, "--max-flow-queued", 1000000, "--sweep-ms", 500,
                     "--trusted-proxies", self.inside, "--shards", self.shards,
-                    "--webhook-allow", self.inside, *self.dispatcher_options]
+                    "--webhook-allow", self.inside, *(["--public-url", url] if self.front else []), *self.dispatcher_options]
         if kind == "worker":
-            return [BUILD / "worker" / "darkroom-worker", "--redis", redis, "--dispatcher", url,
+            return [executable, "--redis", redis, "--dispatcher", url,
                     "--models", self.models, "--worker-token-file", self.worker_token_file, "--lease-ms",
                     self.lease_ms, "--device", self.device, "--threads", 1, "--shards", self.shards,
                     *(self.worker_options or ("--batch", 8, "--depth", 8))]
-        return [BUILD / "dispatcher" / "darkroom-notifier", "--redis", redis, "--public-url", url,
+        return [executable, "--redis", redis, "--public-url", url,
                 "--models", self.models, "--secret-file", self.secret_file, "--mail-from",
                 "darkroom@example.org", "--smtp", self.mail.url, "--mail-per-address-hour", 100,
                 "--mail-lease-ms", 4000, "--smtp-timeout-ms", 2000, "--shards", self.shards, "--webhook-allow",
@@ -231,7 +254,9 @@ class Plant(Lab):
         return f"127.0.0.1:{self.ports.get(name, 0)}"
 
     def dispatcher_url(self, number):
-        """Half of the workers know the one dispatcher, half the other."""
+        """Half of the workers know the one dispatcher, half the other, where nothing is in front of them."""
+        if self.front:
+            return f"http://127.0.0.1:{self.front}"
         return f"http://127.0.0.1:{self.ports.get(f'dispatcher-{number % max(1, len(self.ports))}')}"
 
     def revive(self, name):
@@ -243,6 +268,17 @@ class Plant(Lab):
             self.ports[name] = int((self.path / f"{name}.port").read_text())
             self.port = self.ports["dispatcher-0"]
         return program
+
+    def replace(self, name, executable, environment=None):
+        """As an upgrade does it: it ends by itself, then another program runs under its name."""
+        program = self.programs.pop(name)
+        program.process.send_signal(signal.SIGTERM)
+        status = program.process.wait(60)
+        program.log_file.close()
+        assert status == 0, f"{name} ended with {status}:\n{program.log[-3000:]}"
+        self.executables[name], self.preload[name] = executable, environment
+        self.revive(name)
+        self.wait_ready(name)
 
     def wait_ready(self, name):
         if name != "redis":
@@ -313,7 +349,7 @@ class Plant(Lab):
 
     def servers(self):
         """Where clients go, as clients.py takes it."""
-        return ",".join(f"{self.host}:{port}" for port in self.ports.values())
+        return ",".join(f"{self.host}:{port}" for port in ([self.front] if self.front else self.ports.values()))
 
     def clients_start(self, jobs, processes=1, **options):
         """Client processes that share `jobs`; options as of clients.py, in permille where they are odds."""

@@ -9,6 +9,7 @@
 #   --long                       every scenario at the length that docs/reliability.md quotes
 #   --seed                       repeats the random choices of a run; it is printed with each
 #   --keep                       copies every client's history there
+#   --upgrade-from REVISION      the scenario `upgrade` from the programs of this revision, which are built for it
 #   --list                       what there is
 #
 # Wants a build in $DARKROOM_BUILD (./build if that is not set). All servers are its own, on loopback

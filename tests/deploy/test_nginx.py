@@ -16,15 +16,10 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from certificates import Certificates  # noqa: E402
 from darkroom import BUILD, Hand, Lab, data_url, main, png, wait_until  # noqa: E402
-from nginx_front import FILES, NGINX, write  # noqa: E402
+from nginx_front import FILES, NGINX, free_port, write  # noqa: E402
 
 BURST = 20  # of one visitor
 PATIENCE_S = 2  # of nginx, instead of 15
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
 
 
 def curl_has_http2():

@@ -14,6 +14,9 @@ PACKAGES_RUN=(gcc libc6-dev meson ninja-build pkg-config python3-minimal
     libjpeg62-turbo-dev libwebp-dev libheif-dev libdnnl-dev libhdf5-dev libssl-dev
     redis-server redis-tools ca-certificates nodejs npm)
 
+# For -Dcuda=enabled, beside CUDA itself: what nvcc compiles the host's side with.
+PACKAGES_CUDA=(g++)
+
 # What the tests need beyond that: compilers and checkers, a browser, an SMTP and an S3 server,
 # Prometheus' promtool, PyTorch as the independent reference.
 PACKAGES_TEST=(git g++ clang libclang-rt-14-dev clang-format cppcheck lua5.1 curl openssl

@@ -14,7 +14,7 @@ import sys
 
 DAEMONS = (("dispatcher", "dispatcher/darkroom-dispatcher"), ("notifier", "dispatcher/darkroom-notifier"),
            ("worker", "worker/darkroom-worker"))
-SUBCOMMANDS = ("run", "bench", "weights")
+SUBCOMMANDS = ("run", "bench", "self-test", "weights")
 
 INTRODUCTION = """\
 # Options

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/manifest.h"
 
+#include "common/base64.h"
 #include "common/buf.h"
 #include "common/crypto.h"
 #include "common/err.h"
@@ -21,7 +22,7 @@ static const char *const members[] = {
     "name",     "title",        "description", "architecture", "variant",   "weights",
     "input",    "params",       "output",      "batch",        "cost_ms",   "max_attempts",
     "retry",    "timeout_ms",   "deadline_ms", "past_due_ms",  "retention", "license",
-    "training", "translations", "provenance",  "cpu",          NULL};
+    "training", "translations", "provenance",  "cpu",          "self_test", NULL};
 
 /* What GET /v1/models shows: everything that a visitor may want to know before sending a
  * picture, nothing about how it is run. */
@@ -244,6 +245,33 @@ static int read_cpu(const json_t *document, struct manifest *manifest, struct er
     return rc;
 }
 
+/* Sixteen bits for each of the grid's means: of one plane, or of three. */
+static int read_self_test(const json_t *document, struct manifest *manifest, struct err *err)
+{
+    static const char *const names[] = {"grid", "tolerance", NULL};
+    const size_t plane = 2 * MANIFEST_GRID * MANIFEST_GRID;
+    unsigned char bytes[6 * MANIFEST_GRID * MANIFEST_GRID];
+    json_t *object = NULL;
+    size_t size = 0;
+    int rc = json_opt_object(document, "self_test", &object, err);
+    if (rc < 0 || !object)
+        return rc;
+    rc = json_check_members(object, "self_test", names, err);
+    if (rc == 0)
+        rc = json_get_text(object, "self_test.grid", BASE64_LENGTH(sizeof bytes),
+                           &manifest->self_test, err);
+    if (rc == 0)
+        rc = json_get_real(object, "self_test.tolerance", 1e-6, 1, &manifest->self_test_tolerance,
+                           err);
+    if (rc == 0 && (base64_decode(BASE64_STANDARD, manifest->self_test, strlen(manifest->self_test),
+                                  bytes, sizeof bytes, &size) < 0 ||
+                    size != (manifest->has_input ? 3 * plane : plane)))
+        rc = err_set(err, ERR_INVALID, "self_test.grid",
+                     "self_test.grid must be base64 of %zu bytes: see darkroom-worker self-test",
+                     manifest->has_input ? 3 * plane : plane);
+    return rc;
+}
+
 static int read_texts(const json_t *document, struct manifest *manifest, struct err *err)
 {
     const char *name = NULL, *text;
@@ -308,6 +336,8 @@ static int read_document(const json_t *document, const char *folder, struct mani
         rc = read_provenance(document, manifest, err);
     if (rc == 0)
         rc = read_cpu(document, manifest, err);
+    if (rc == 0)
+        rc = read_self_test(document, manifest, err);
     return rc;
 }
 

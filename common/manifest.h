@@ -22,11 +22,12 @@
  *      "params": {"type": "object", "properties": {}},                            see params.h
  *      "output": {"kind": "image", "content_type": "image/png", "rounding": "round"},
  *      "batch": {"max": 8}, "cost_ms": 400, "max_attempts": 3, "timeout_ms": 60000,
+ *      "self_test": {"grid": "…", "tolerance": 0.02},
  *      "license": "…", "training": "…",
  *      "translations": {"nl": {"title": "…"}}}                            see manifest_texts.h
  *
- * weights.sha256, input.max_side, input.aspect, input.resize, output.rounding and translations may
- * be left out. */
+ * weights.sha256, input.max_side, input.aspect, input.resize, output.rounding, self_test and
+ * translations may be left out. */
 #ifndef DARKROOM_COMMON_MANIFEST_H
 #define DARKROOM_COMMON_MANIFEST_H
 
@@ -35,6 +36,7 @@
 #include "common/picture_metadata.h"
 
 #define MANIFEST_MAX_NAME 48 /* as long as the queue lets a model be called */
+#define MANIFEST_GRID 8      /* rows and columns of self_test */
 
 struct manifest {
     char name[MANIFEST_MAX_NAME + 1]; /* [a-z0-9-]{1,48}, equal to the file's name */
@@ -66,6 +68,9 @@ struct manifest {
     bool keep_crop;             /* the picture as the network saw it stays with its result */
     bool no_winograd;           /* on a CPU: convolutions slower, in a quarter of the memory */
     bool heat_map;              /* results come with a picture of where the network looked */
+    const char *self_test;      /* base64: what the network makes of a known input (self_test.h);
+                                   NULL: nobody has recorded it */
+    double self_test_tolerance; /* by how much it may be missed */
     int64_t input_s, result_s;  /* kept after the job's end; 0: not at all, the default */
     int64_t backoff_ms, backoff_max_ms; /* between attempts: the first wait, and the longest */
     json_t *params;   /* JSON Schema of the parameters; borrowed from `document` */

@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "gpu/backend.h"
+#include "gpu/check.h"
 #include "gpu/models/architectures.h"
 #include "gpu/network.h"
 #include "gpu/weights/weights.h"
@@ -333,6 +334,12 @@ int model_device_peak(const struct model_options *options, double *out_flops, st
     if (!backend->peak)
         return absent_device(options->device, err);
     return backend->peak(&backend_options, out_flops, err);
+}
+
+int model_check_device(const struct model_options *options, struct err *err)
+{
+    const struct backend_options backend_options = backend_options_of(options);
+    return check_device(backends[options->device], &backend_options, err);
 }
 
 int model_device_memory(enum model_device device, uint64_t *out_total, uint64_t *out_free,

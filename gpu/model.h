@@ -126,6 +126,10 @@ int model_run(struct model *model, int batch, const float *input, float *output,
  * tell. */
 int model_device_peak(const struct model_options *options, double *out_flops, struct err *err);
 
+/* Whether the device computes as it should, with a small network of its own: for who doubts it. 0:
+ * it does. ERR_DEVICE says what came instead of what. */
+int model_check_device(const struct model_options *options, struct err *err);
+
 /* The memory of a device that model_bytes() counts, of the host (or what its container may have)
  * for the CPU: all of it, and what is free now. ERR_UNSUPPORTED where there is no such device. */
 int model_device_memory(enum model_device device, uint64_t *out_total, uint64_t *out_free,

@@ -40,11 +40,10 @@ void choice_apply(const struct manifest *manifest, struct model_options *options
 int choice_find(const char *folder, const char *name, struct model_options *options,
                 struct choice *out_choice, struct err *err)
 {
-    char path[4096];
     *out_choice = (struct choice){.weights = name};
-    if (!manifest_path(folder, name, path, sizeof path))
+    if (!manifest_path(folder, name, out_choice->path, sizeof out_choice->path))
         return 0;
-    int rc = manifest_load(path, &out_choice->manifest, err);
+    int rc = manifest_load(out_choice->path, &out_choice->manifest, err);
     if (rc < 0)
         return rc;
     out_choice->has_manifest = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What MODEL means on the command line of `run` and `bench`: a manifest's name or path, or a file
- * of weights.
+ * What MODEL means on the command line of `run`, `bench` and `self-test`: a manifest's name or
+ * path, or a file of weights.
  *
  *     rc = choice_find("models", "portrait-drawing", &options, &choice, &err);
  *     rc = choice_fetch(&choice, &settings.cache, &err);
@@ -21,6 +21,7 @@ struct weights_cache_settings;
 struct choice {
     bool has_manifest;
     struct manifest manifest;
+    char path[4096];     /* of the manifest */
     const char *weights; /* borrowed: from the manifest, the command line or below; NULL: they are
                             to be fetched */
     char *fetched;       /* owned: where the cache has them; NULL: they were not fetched */

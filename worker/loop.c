@@ -206,6 +206,21 @@ static int64_t tell_supervisor(const struct loop *loop, int64_t now_ms)
     return supervisor_next_ms();
 }
 
+/* Before its first job a device may hang as well. */
+static int64_t test_tick(struct loop *loop, int64_t now_ms)
+{
+    const int64_t until_ms = atomic_load(&loop->pipeline->test_until_ms);
+    struct err err = {0};
+    if (until_ms == 0)
+        return INT64_MAX;
+    if (now_ms >= until_ms)
+        loop_fail(loop,
+                  err_set(&err, ERR_DEVICE, "device",
+                          "a self-test hangs: twice its model's time limit is over"),
+                  &err);
+    return until_ms;
+}
+
 static int64_t tick(struct loop *loop, int64_t now_ms)
 {
     shards_look_at_models(loop);
@@ -213,6 +228,7 @@ static int64_t tick(struct loop *loop, int64_t now_ms)
     next_ms = sooner(next_ms, claims_tick(loop, now_ms));
     next_ms = sooner(next_ms, beats_tick(loop, now_ms));
     next_ms = sooner(next_ms, drain_tick(loop, now_ms));
+    next_ms = sooner(next_ms, test_tick(loop, now_ms));
     next_ms = sooner(next_ms, tell_supervisor(loop, now_ms));
     next_ms =
         sooner(next_ms, guard_tick(&loop->guard, roster_count(loop->pipeline->roster) > 0, now_ms));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * darkroom-worker: without a subcommand, jobs from the queue until a signal; `run`, one picture;
- * `bench`, how fast; `weights`, what is in a file of weights. */
+ * `bench`, how fast; `self-test`, whether it draws what it should; `weights`, what is in a file of
+ * weights. */
 #include "common/err.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -12,6 +13,7 @@
 #include "worker/inspect.h"
 #include "worker/loop.h"
 #include "worker/run.h"
+#include "worker/self_test_command.h"
 #include "worker/settings.h"
 
 #include <stdio.h>
@@ -58,6 +60,7 @@ static const struct command {
 } commands[] = {
     {"run", (char[]){"darkroom-worker run"}, run_command},
     {"bench", (char[]){"darkroom-worker bench"}, bench_command},
+    {"self-test", (char[]){"darkroom-worker self-test"}, self_test_command},
     {"weights", (char[]){"darkroom-worker weights"}, inspect_command},
 };
 

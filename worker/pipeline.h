@@ -66,9 +66,11 @@ struct pipeline {
     int done_fd;                     /* owned */
     struct outputs_spare spare;      /* owned */
 
-    atomic_int failing;        /* somebody has written `why` */
-    struct err why;            /* before `fatal` is set */
-    atomic_int fatal;          /* the process has to end: ERR_DEVICE, or no model is left */
+    atomic_int failing; /* somebody has written `why` */
+    struct err why;     /* before `fatal` is set */
+    atomic_int fatal;   /* the process has to end: ERR_DEVICE, or no model is left */
+    atomic_llong
+        test_until_ms; /* a self-test is over by then, or the device hangs; 0: there is none */
     atomic_llong no_grants_ms; /* clock_ms() until which claiming makes no sense; 0 */
     atomic_llong no_store_ms;  /* the same, and fetching neither: nobody answers there */
     struct outage redis;       /* the loop's */

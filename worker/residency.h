@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which models are loaded, and which one goes when another needs its room. One thread, the loader,
- * opens, prepares and closes them, while the network runs others.
+ * opens, prepares, tests and closes them, while the network runs others.
  *
  *     rc = residency_create(&settings, &residency, &err);
  *

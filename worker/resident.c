@@ -153,3 +153,17 @@ int resident_prepare(const struct resident *resident, struct model *model, struc
         rc = model_prepare(model, resident->batch_max, err);
     return rc;
 }
+
+int resident_self_test(const struct resident *resident, const struct settings *settings,
+                       struct model *model, struct self_test_report *out_report, struct err *err)
+{
+    const struct model_options options = options_of(settings, resident->manifest);
+    *out_report = (struct self_test_report){0};
+    /* The oracle would be compared with itself, and slowly. */
+    if (settings->device == MODEL_REF)
+        return 0;
+    /* A GPU warms up its largest graph and uses all of itself; a processor computes a batch one
+     * after the other. */
+    const int most = settings->device == MODEL_CUDA ? resident->batch_max : 1;
+    return self_test_run(model, &options, resident->manifest, most, out_report, err);
+}

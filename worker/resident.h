@@ -15,6 +15,7 @@
 
 #include "common/manifest.h"
 #include "gpu/model.h"
+#include "worker/self_test.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -76,5 +77,10 @@ int resident_open(struct resident *resident, const struct settings *settings,
 
 /* Plans for every batch size that is going to come, so that no job pays for one. */
 int resident_prepare(const struct resident *resident, struct model *model, struct err *err);
+
+/* What is between a prepared model and its first job: warm-up runs, and self_test.h. Nothing on the
+ * device ref. */
+int resident_self_test(const struct resident *resident, const struct settings *settings,
+                       struct model *model, struct self_test_report *out_report, struct err *err);
 
 #endif

@@ -24,10 +24,23 @@ static void step_back(void)
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
 
-/* Opens, makes room and prepares. Where the device says that it is full all the same, one model
- * after the other has to go. */
+/* The loop has an eye on how long it takes. */
+static int test(const struct load *load, const struct resident *resident, struct model *model,
+                struct self_test_report *out_report, struct err *err)
+{
+    struct pipeline *pipeline = load->pipeline;
+    atomic_store(&pipeline->test_until_ms,
+                 (long long)(clock_ms() + 2 * resident->manifest->timeout_ms));
+    roster_nudge(pipeline->roster);
+    int rc = resident_self_test(resident, pipeline->settings, model, out_report, err);
+    atomic_store(&pipeline->test_until_ms, 0);
+    return rc;
+}
+
+/* Opens, makes room, prepares and tests. Where the device says that it is full all the same, one
+ * model after the other has to go. */
 static int load(const struct load *load, struct resident *resident, struct model **out_model,
-                struct err *err)
+                struct self_test_report *out_report, struct err *err)
 {
     struct residency *residency = load->pipeline->residency;
     int rc;
@@ -40,6 +53,8 @@ static int load(const struct load *load, struct resident *resident, struct model
                                      model_estimate(model, resident->batch_max), &again);
         if (rc == 0)
             rc = resident_prepare(resident, model, &again);
+        if (rc == 0)
+            rc = test(load, resident, model, out_report, &again);
         if (rc == 0)
             *out_model = model;
         else
@@ -103,15 +118,17 @@ static int do_load(struct load *self, struct resident *resident, struct err *err
 {
     struct residency *residency = self->pipeline->residency;
     struct model *model = NULL;
+    struct self_test_report report;
     int64_t before_ms = clock_ms();
-    int rc = load(self, resident, &model, err);
+    int rc = load(self, resident, &model, &report, err);
     if (rc < 0)
         return rc;
     struct model_bytes bytes = model_bytes(model);
     struct task *tasks = residency_loaded(residency, resident, model);
     log_event(LOG_INFO, "worker.loaded", "model", LOG_S, resident->manifest->name, "ms", LOG_I,
               clock_ms() - before_ms, "host_bytes", LOG_I, (int64_t)bytes.host, "device_bytes",
-              LOG_I, (int64_t)bytes.device, NULL);
+              LOG_I, (int64_t)bytes.device, "self_test_ms", LOG_I, report.us / 1000, "off_by",
+              LOG_F, report.worst, NULL);
     pass_on(self->pipeline, tasks);
     return 0;
 }

@@ -201,6 +201,18 @@ static int fetch(const struct wish *wish, struct err *err)
     return rc;
 }
 
+static int find_or_fetch(const struct wish *wish, bool may_fetch, struct err *err)
+{
+    int rc = look(wish, err);
+    while (rc == ERR_NOT_FOUND && may_fetch) {
+        rc = fetch(wish, err);
+        if (rc != ERR_CONFLICT)
+            break;
+        rc = look(wish, err);
+    }
+    return rc;
+}
+
 static int get(const struct weights_cache *cache, const struct manifest *manifest, bool may_fetch,
                char **out_path, struct err *err)
 {
@@ -211,13 +223,7 @@ static int get(const struct weights_cache *cache, const struct manifest *manifes
     *wish = (struct wish){.cache = cache, .manifest = manifest};
     int rc = make_paths(wish, err);
     if (rc == 0)
-        rc = look(wish, err);
-    while (rc == ERR_NOT_FOUND && may_fetch) {
-        rc = fetch(wish, err);
-        if (rc != ERR_CONFLICT)
-            break;
-        rc = look(wish, err);
-    }
+        rc = find_or_fetch(wish, may_fetch, err);
     if (rc == 0 && !(path = strdup(wish->path)))
         rc = err_set(err, ERR_NOMEM, NULL, "no memory for a path");
     if (rc == 0)

@@ -4,6 +4,7 @@
 out when they cannot be served; and a device that breaks."""
 import pathlib
 import re
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -12,11 +13,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import random_ugatit  # noqa: E402
 from bare_png import bare_png  # noqa: E402
 from darkroom import BUILD, Lab, main, wait_until  # noqa: E402
-from workbench import DEVICE, Workbench, noise_png, weights  # noqa: E402
+from workbench import DEVICE, WORKER, Workbench, noise_png, weights  # noqa: E402
 
 LEASE = ("--lease-ms", "1000")
 # One thread: several would only wait for each other where tests run beside each other.
 OPTIONS = (*LEASE, "--device", DEVICE, "--threads", "1")
+# A model runs twice before its first job; the oracle is not compared with itself.
+RUNS_BEFORE_JOBS = 0 if DEVICE == "ref" else 2
 FAULTY = BUILD / "tests" / "integration" / "faulty-worker"
 
 
@@ -211,7 +214,7 @@ class Residency(unittest.TestCase):
 
     def test_a_broken_device_ends_the_worker_and_the_lease_brings_the_job_back(self):
         with self.lab() as lab:
-            worker = lab.start("worker", self.faulty(lab), {"FAULTY_DEVICE": "2"})
+            worker = lab.start("worker", self.faulty(lab), {"FAULTY_DEVICE": str(RUNS_BEFORE_JOBS + 2)})
             worker.wait_for_log("worker.ready")
             self.done(lab, self.submit(lab, 1, "quick"))
             job = self.submit(lab, 2, "quick")
@@ -224,6 +227,76 @@ class Residency(unittest.TestCase):
             lab.wait_for_state(job, "queued")
             lab.worker_start(*OPTIONS, name="next")
             self.assertEqual(self.done(lab, job), self.bench.expected("quick", noise_png(20, 20, 2)))
+
+    # ---- the test before the first job ----
+
+    def fingerprint(self, model):
+        result = subprocess.run([WORKER, "self-test", model, "--models", self.bench.models, "--device", DEVICE,
+                                 "--threads", "1", "--write"], capture_output=True, text=True, check=True)
+        self.assertIn("self_test written", result.stdout)
+
+    def no_job_taken(self, status, words, environment, *options, names=("quick", DEVICE)):
+        """A worker that has a job before it starts ends with this status, and has never been seen."""
+        with self.lab() as lab:
+            job = self.submit(lab, 1, "quick")
+            worker = lab.start("worker", self.faulty(lab, *options), environment)
+            wait_until(lambda: not worker.running(), "the worker's end")
+            self.assertEqual(lab.programs.pop("worker").stop(), status, worker.log)
+            last = worker.log.splitlines()[-1]
+            for word in ("darkroom-worker: ", *names, *words):
+                self.assertIn(word, last)
+            self.assertNotIn("worker.ready", worker.log)
+            self.assertEqual(lab.redis_cli("zcard", "{q:00}workers"), "0")
+            now = lab.job(job)
+            self.assertEqual((now["state"], now["attempts"]), ("queued", 0), now)
+
+    @unittest.skipIf(DEVICE == "ref", "the oracle is not compared with itself")
+    def test_a_device_that_does_not_repeat_itself_takes_no_job(self):
+        for how in ("flip", "other"):
+            with self.subTest(how):
+                self.no_job_taken(80, ("the same picture gives",), {"FAULTY_OUTPUT": how})
+
+    @unittest.skipIf(DEVICE == "ref", "the oracle is not compared with itself")
+    def test_a_device_that_hangs_takes_no_job(self):
+        self.bench.manifest("quick", 64, timeout_ms=200)
+        self.no_job_taken(80, ("self-test hangs",), {"FAULTY_OUTPUT": "never"}, names=())
+
+    @unittest.skipIf(DEVICE == "ref", "the oracle is not compared with itself")
+    def test_a_device_that_is_always_wrong_takes_no_job(self):
+        self.fingerprint("quick")
+        for how, word in (("wrong", "instead of"), ("nan", "nan")):
+            with self.subTest(how):
+                self.no_job_taken(80, (word, "known values differ"), {"FAULTY_OUTPUT": how, "FAULTY_CHECK": "1"})
+
+    @unittest.skipIf(DEVICE == "ref", "the oracle is not compared with itself")
+    def test_a_model_that_is_wrong_on_a_sound_device_is_no_fault_of_the_device(self):
+        self.fingerprint("quick")
+        for how, word in (("wrong", "is allowed"), ("nan", "nan")):
+            with self.subTest(how):
+                self.no_job_taken(82, (word,), {"FAULTY_OUTPUT": how}, "--model", "quick")
+
+    @unittest.skipIf(DEVICE == "ref", "the oracle is not compared with itself")
+    def test_without_a_grid_only_the_device_is_judged(self):
+        self.no_job_taken(80, ("nan", "known values differ"), {"FAULTY_OUTPUT": "nan", "FAULTY_CHECK": "1"})
+        with self.lab() as lab:
+            worker = lab.start("worker", self.faulty(lab), {"FAULTY_OUTPUT": "nan"})
+            worker.wait_for_log("worker.ready")
+
+    @unittest.skipIf(DEVICE == "ref", "the oracle is not compared with itself")
+    def test_a_model_that_fails_when_it_is_loaded_later_gives_its_jobs_back(self):
+        self.model("wide", seed=2, size=96)
+        for model in ("quick", "wide"):
+            self.fingerprint(model)
+        with self.lab() as lab:
+            worker = lab.start("worker", self.faulty(lab), {"FAULTY_OUTPUT": "wrong:96"})
+            worker.wait_for_log("worker.ready")
+            self.done(lab, self.submit(lab, 1, "quick"))
+            job = self.submit(lab, 1, "wide")
+            worker.wait_for_log("worker.model_left_out model=wide code=self-test")
+            self.done(lab, self.submit(lab, 2, "quick"))
+            now = lab.job(job)
+            self.assertEqual((now["state"], now["attempts"]), ("queued", 0), now)
+            self.assertNotIn("job.done job=" + job["id"], worker.log)
 
 
 def count_of(shape):

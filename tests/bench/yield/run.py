@@ -63,7 +63,7 @@ DEVICES = (
 def manifest(device):
     """The shipped one's, under a name of its own and without what lies beside the result."""
     made = json.loads((ROOT / "models" / f"{device.weights}.json").read_text())
-    for member in ("translations", "retention"):
+    for member in ("translations", "retention", "self_test"):
         made.pop(member, None)
     return {**made, "name": MODEL, "batch": {"max": device.batch}}
 

@@ -191,7 +191,7 @@ class Images(unittest.TestCase):
     def test_their_programs_start(self):
         for name, root in self.roots.items():
             entry = json.loads(self.builder.image(name)["ENTRYPOINT"])
-            subprocess.run(["chroot", f"--userspec={images.USER}", root, *entry, "--version"], check=True, env={},
+            subprocess.run(["/usr/sbin/chroot", f"--userspec={images.USER}", root, *entry, "--version"], check=True, env={},
                            stdout=subprocess.DEVNULL)
 
     def test_they_run_and_are_healthy(self):

@@ -83,6 +83,25 @@ class Kubernetes(unittest.TestCase):
         spec["containers"][0]["env"] += pod["containers"][0]["env"]
         self.assertEqual(self.problems([whole]), [])
 
+    def test_traces_go_where_a_component_says(self):
+        tracing = FOLDER / "tracing"
+        target = self.kustomizations[tracing]["patches"][0]["target"]
+        self.assertEqual(set(target["name"].split("|")), set(self.deployments))
+        policy, = self.files[str(tracing / "network.yaml")]["documents"]
+        patch, = self.files[str(tracing / "programs.yaml")]["documents"]
+        added = [one["value"] for one in patch]
+        endpoint = urllib.parse.urlsplit(added[0]["value"])
+        self.assertEqual(policy["spec"]["egress"][0]["ports"], [{"port": endpoint.port}])
+        for name, folder in PROGRAMS.items():
+            said = subprocess.run([BUILD / folder / f"darkroom-{name}", "--help"], capture_output=True, text=True,
+                                  check=True).stdout
+            whole = json.loads(json.dumps(self.deployments[name]))
+            for one in patch:
+                self.assertEqual((one["op"], one["path"]), ("add", "/spec/template/spec/containers/0/env/-"))
+                whole["spec"]["template"]["spec"]["containers"][0]["env"].append(one["value"])
+                self.assertIn("--" + one["value"]["name"].removeprefix("DARKROOM_").lower().replace("_", "-"), said)
+            self.assertEqual(self.problems([whole, policy]), [])
+
     def test_every_file_is_named_by_a_kustomization(self):
         for folder, kustomization in self.kustomizations.items():
             named = {*kustomization.get("resources", []), *(one["path"] for one in kustomization.get("patches", []))}

@@ -264,3 +264,14 @@ int json_append(struct buf *buf, const json_t *value, size_t flags)
     buf_truncate(buf, before);
     return ERR_LIMIT;
 }
+
+int json_append_text(struct buf *buf, const char *text)
+{
+    int rc = json_plain_append_text(buf, text, strlen(text));
+    if (rc != ERR_UNSUPPORTED)
+        return rc;
+    json_t *value = json_string(text);
+    rc = value ? json_append(buf, value, JSON_COMPACT) : ERR_INVALID;
+    json_decref(value);
+    return rc;
+}

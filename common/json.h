@@ -75,6 +75,9 @@ int json_opt_array(const json_t *object, const char *path, size_t max_items, jso
  * ERR_LIMIT past the buffer's maximum, and then the buffer holds what it held. */
 int json_append(struct buf *buf, const json_t *value, size_t flags);
 
+/* The same for a text that is no value yet. ERR_INVALID: it is not UTF-8. */
+int json_append_text(struct buf *buf, const char *text);
+
 /* True where `text` holds no control characters (below 0x20, or 0x7f). */
 bool json_text_is_clean(const char *text, size_t size);
 

@@ -182,7 +182,7 @@ json_t *json_plain_parse(const char *text, size_t size, int max_depth)
 
 /* ---- writing ---- */
 
-static int put_text(struct buf *buf, const char *text, size_t size)
+int json_plain_append_text(struct buf *buf, const char *text, size_t size)
 {
     if (plain_length(text, size) != size)
         return ERR_UNSUPPORTED;
@@ -217,7 +217,7 @@ static int put_member(struct buf *buf, const char *before, void *it, bool sorted
     const char *key = json_object_iter_key(it);
     int rc = buf_append(buf, before, 1);
     if (rc == 0)
-        rc = put_text(buf, key, strlen(key));
+        rc = json_plain_append_text(buf, key, strlen(key));
     if (rc == 0)
         rc = buf_append(buf, ":", 1);
     return rc == 0 ? json_plain_append(buf, json_object_iter_value(it), sorted) : rc;
@@ -242,7 +242,8 @@ int json_plain_append(struct buf *buf, json_t *value, bool sorted)
 {
     switch (json_typeof(value)) {
     case JSON_OBJECT: return put_object(buf, value, sorted);
-    case JSON_STRING: return put_text(buf, json_string_value(value), json_string_length(value));
+    case JSON_STRING:
+        return json_plain_append_text(buf, json_string_value(value), json_string_length(value));
     case JSON_INTEGER: return buf_append_int(buf, json_integer_value(value));
     case JSON_TRUE: return buf_append_text(buf, "true");
     case JSON_FALSE: return buf_append_text(buf, "false");

@@ -17,6 +17,9 @@ struct buf;
  */
 json_t *json_plain_parse(const char *text, size_t size, int max_depth);
 
+/* A text with its quotes, appended. ERR_UNSUPPORTED: not plain, and nothing was. */
+int json_plain_append_text(struct buf *buf, const char *text, size_t size);
+
 /* The compact text, appended; `sorted`: members by name. ERR_UNSUPPORTED: not plain; then part of
  * it may have been appended. */
 int json_plain_append(struct buf *buf, json_t *value, bool sorted);

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATUS_ERROR 2
 /* W3C's sampled bit, as a span's `flags` hold it. */
 #define FLAG_SAMPLED 1
 #define MAX_ANSWER_DEPTH 8
@@ -73,118 +72,150 @@ int otlp_pairs_parse(char *text, const char *source, struct otlp_pairs *pairs, s
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Empty lists are not written. Takes it. */
-static void set_list(json_t *object, const char *name, json_t *list)
+/* Once it has failed it writes no more. */
+struct writer {
+    struct buf *out; /* borrowed */
+    int rc;
+};
+
+/* As it is: what needs no escaping. */
+static void put(struct writer *writer, const char *text)
 {
-    if (json_array_size(list) > 0)
-        json_object_set(object, name, list);
-    json_decref(list);
+    if (writer->rc == 0)
+        writer->rc = buf_append_text(writer->out, text);
 }
 
-/* The value is taken; where it is NULL (no memory, no UTF-8) the attribute is left out. */
-static void add_attribute(json_t *attributes, const char *key, json_t *value)
+static void put_text(struct writer *writer, const char *text)
 {
-    if (value)
-        json_array_append_new(attributes, json_pack("{s:s, s:o}", "key", key, "value", value));
+    if (writer->rc == 0)
+        writer->rc = json_append_text(writer->out, text);
 }
 
-static json_t *text_value(const char *text)
+static void put_number(struct writer *writer, int64_t number)
 {
-    return json_pack("{s:s}", "stringValue", text);
+    if (writer->rc == 0)
+        writer->rc = buf_append_int(writer->out, number);
 }
 
-static json_t *number_value(int64_t number)
+/* One of a list; returns what parts it from the next. One that is not UTF-8 is left out. */
+static const char *put_attribute(struct writer *writer, const char *before, const char *key,
+                                 const char *text, int64_t number)
 {
-    char text[BUF_INT_SIZE + 1];
-    text[buf_int_text(number, text)] = 0;
-    return json_pack("{s:s}", "intValue", text);
-}
-
-/* json_append() for a value that is made for it. */
-static int append_new(struct buf *out, json_t *value)
-{
-    int rc = value ? json_append(out, value, JSON_COMPACT) : ERR_NOMEM;
-    json_decref(value);
-    return rc;
+    size_t size = writer->out->size;
+    put(writer, before);
+    put(writer, "{\"key\":");
+    put_text(writer, key);
+    put(writer, text ? ",\"value\":{\"stringValue\":" : ",\"value\":{\"intValue\":\"");
+    if (text)
+        put_text(writer, text);
+    else
+        put_number(writer, number);
+    put(writer, text ? "}}" : "\"}}");
+    if (writer->rc != ERR_INVALID)
+        return ",";
+    buf_truncate(writer->out, size);
+    writer->rc = 0;
+    return before;
 }
 
 int otlp_write_resource(const struct otlp_pairs *pairs, struct buf *out)
 {
-    json_t *attributes = json_array();
-    for (size_t i = 0; attributes && i < pairs->count; i++) {
+    struct writer writer = {.out = out};
+    const char *before = "";
+    put(&writer, "{\"attributes\":[");
+    for (size_t i = 0; i < pairs->count; i++) {
+        const struct otlp_pair *pair = &pairs->items[i];
         bool again = false;
         for (size_t later = i + 1; later < pairs->count; later++)
-            again |= strcmp(pairs->items[i].key, pairs->items[later].key) == 0;
+            again |= strcmp(pair->key, pairs->items[later].key) == 0;
         if (!again)
-            add_attribute(attributes, pairs->items[i].key, text_value(pairs->items[i].value));
+            before = put_attribute(&writer, before, pair->key, pair->value, 0);
     }
-    return append_new(out, json_pack("{s:o}", "attributes", attributes));
+    put(&writer, "]}");
+    return writer.rc;
 }
 
-static json_t *attributes_of(const struct span *span)
+/* Ids are hex digits: nothing to escape. */
+static void put_ids(struct writer *writer, const struct trace *step)
 {
-    json_t *attributes = json_array();
-    for (size_t i = 0; attributes && i < span->attribute_count; i++) {
+    put(writer, "{\"traceId\":\"");
+    put(writer, step->id);
+    put(writer, "\",\"spanId\":\"");
+    put(writer, step->span);
+    put(writer, "\",\"flags\":");
+    put_number(writer, step->sampled ? FLAG_SAMPLED : 0);
+}
+
+static void put_time(struct writer *writer, const char *name, int64_t wall_us)
+{
+    put(writer, name);
+    put_number(writer, wall_us);
+    put(writer, "000\""); /* nanoseconds */
+}
+
+static void put_attributes(struct writer *writer, const struct span *span)
+{
+    const char *before = "";
+    put(writer, ",\"attributes\":[");
+    for (size_t i = 0; i < span->attribute_count; i++) {
         const struct span_attribute *one = &span->attributes[i];
-        add_attribute(attributes, one->key,
-                      one->is_text ? text_value(span->texts + one->text_at)
-                                   : number_value(one->number));
+        before = put_attribute(writer, before, one->key,
+                               one->is_text ? span->texts + one->text_at : NULL, one->number);
     }
-    return attributes;
+    put(writer, "]");
+    if (span->attributes_left_out) {
+        put(writer, ",\"droppedAttributesCount\":");
+        put_number(writer, (int64_t)span->attributes_left_out);
+    }
 }
 
-static json_t *links_of(const struct span *span)
+static void put_links(struct writer *writer, const struct span *span)
 {
-    json_t *links = json_array();
-    for (size_t i = 0; links && i < span->link_count; i++)
-        json_array_append_new(links, json_pack("{s:s, s:s, s:i}", "traceId", span->links[i].id,
-                                               "spanId", span->links[i].span, "flags",
-                                               span->links[i].sampled ? FLAG_SAMPLED : 0));
-    return links;
+    for (size_t i = 0; i < span->link_count; i++) {
+        put(writer, i == 0 ? ",\"links\":[" : ",");
+        put_ids(writer, &span->links[i]);
+        put(writer, i + 1 == span->link_count ? "}]" : "}");
+    }
 }
 
-static json_t *time_value(int64_t wall_us)
+static void put_span(struct writer *writer, const struct span *span)
 {
-    char text[BUF_INT_SIZE + 4];
-    size_t size = buf_int_text(wall_us, text);
-    memcpy(text + size, "000", 4); /* nanoseconds */
-    return json_string(text);
-}
-
-static json_t *span_value(const struct span *span)
-{
-    json_t *object = json_pack(
-        "{s:s, s:s, s:i, s:s, s:i, s:o, s:o}", "traceId", span->step.id, "spanId", span->step.span,
-        "flags", FLAG_SAMPLED, "name", span->name, "kind", (int)span->kind, "startTimeUnixNano",
-        time_value(span->start_us), "endTimeUnixNano", time_value(span->end_us));
-    if (!object)
-        return NULL;
-    if (span->parent[0])
-        json_object_set_new(object, "parentSpanId", json_string(span->parent));
-    set_list(object, "attributes", attributes_of(span));
-    if (span->attributes_left_out)
-        json_object_set_new(object, "droppedAttributesCount",
-                            json_integer((json_int_t)span->attributes_left_out));
+    put_ids(writer, &span->step);
+    if (span->parent[0]) {
+        put(writer, ",\"parentSpanId\":\"");
+        put(writer, span->parent);
+        put(writer, "\"");
+    }
+    put(writer, ",\"name\":");
+    put_text(writer, span->name);
+    put(writer, ",\"kind\":");
+    put_number(writer, span->kind);
+    put_time(writer, ",\"startTimeUnixNano\":\"", span->start_us);
+    put_time(writer, ",\"endTimeUnixNano\":\"", span->end_us);
+    if (span->attribute_count > 0)
+        put_attributes(writer, span);
     if (span->failed)
-        json_object_set_new(object, "status", json_pack("{s:i}", "code", STATUS_ERROR));
-    set_list(object, "links", links_of(span));
-    return object;
+        put(writer, ",\"status\":{\"code\":2}");
+    put_links(writer, span);
+    put(writer, "}");
 }
 
 int otlp_write_traces(const struct buf *resource, const struct span *spans, size_t count,
                       struct buf *out)
 {
-    int rc = buf_join(out, "{\"resourceSpans\":[{\"resource\":", buf_text(resource),
-                      ",\"scopeSpans\":[{\"scope\":{\"name\":\"darkroom\",\"version\":"
-                      "\"" DARKROOM_VERSION "\"},\"spans\":[",
-                      NULL);
-    for (size_t i = 0; rc == 0 && i < count; i++) {
+    struct writer writer = {.out = out};
+    put(&writer, "{\"resourceSpans\":[{\"resource\":");
+    put(&writer, buf_text(resource));
+    put(&writer, ",\"scopeSpans\":[{\"scope\":{\"name\":\"darkroom\",\"version\":");
+    put_text(&writer, DARKROOM_VERSION);
+    put(&writer, "},\"spans\":[");
+    for (size_t i = 0; i < count; i++) {
         if (i > 0)
-            rc = buf_append_text(out, ",");
-        if (rc == 0)
-            rc = append_new(out, span_value(&spans[i]));
+            put(&writer, ",");
+        put_span(&writer, &spans[i]);
     }
-    return rc == 0 ? buf_append_text(out, "]}]}]}") : rc;
+    put(&writer, "]}]}]}");
+    return writer.rc;
 }
 
 /* ---- the answer ------------------------------------------------------------------------------ */

@@ -12,6 +12,7 @@
 #define DARKROOM_COMMON_TRACE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define TRACE_TEXT_SIZE 56 /* with the terminating zero */
 #define TRACE_ID_SIZE 33
@@ -32,6 +33,9 @@ int trace_enter(struct trace *trace);
 
 /* Begins a trace of its own with its first step, sampled. ERR_INTERNAL as above. */
 int trace_begin(struct trace *out);
+
+/* What ids and sampling are made of: evenly spread, not for secrets. ERR_INTERNAL as above. */
+int trace_random(uint64_t *out);
 
 void trace_format(const struct trace *trace, char out[TRACE_TEXT_SIZE]);
 

@@ -291,12 +291,12 @@ void tracer_put(struct tracer *tracer, struct span *spans, size_t count)
 
 bool tracer_samples(const struct tracer *tracer)
 {
-    uint32_t dice;
+    uint64_t dice;
     if (!tracer || tracer->ratio <= 0)
         return false;
     if (tracer->ratio >= 1)
         return true;
-    return crypto_random(&dice, sizeof dice) == 0 && (double)dice < tracer->ratio * 0x1p32;
+    return trace_random(&dice) == 0 && (double)dice < tracer->ratio * 0x1p64;
 }
 
 bool tracer_begin(struct tracer *tracer, struct trace *out_trace)

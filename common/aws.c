@@ -130,6 +130,15 @@ static int get_credentials(struct aws *aws, struct err *err)
     return rc < 0 ? rc : read_credentials(aws, &aws->response.body, err);
 }
 
+int aws_credentials(struct aws *aws, struct s3_credentials *out_credentials, struct err *err)
+{
+    aws->credentials_until_ms = 0;
+    int rc = get_credentials(aws, err);
+    if (rc == 0)
+        *out_credentials = aws->credentials;
+    return rc;
+}
+
 static int get_ready(struct aws *aws, struct err *err)
 {
     int rc = 0;

@@ -51,6 +51,9 @@ void aws_close(struct aws **aws);
 /* A word of the metadata service, such as "instance-id"; codes as aws_metadata_text(). */
 int aws_word(struct aws *aws, const char *path, char *out, size_t size, struct err *err);
 
+/* The role's, asked for anew; to be wiped by the caller. */
+int aws_credentials(struct aws *aws, struct s3_credentials *out_credentials, struct err *err);
+
 /* *out_response is borrowed until the next call. Codes as http_client_send(). */
 int aws_send(struct aws *aws, const struct aws_call *call,
              const struct http_response **out_response, struct err *err);

@@ -48,6 +48,7 @@ struct store_options {
     const char *endpoint; /* s3: "https://host[:port]"; NULL: AWS's of the region */
     const char *region;   /* s3: NULL: us-east-1 */
     const char *credentials_file; /* s3: two lines, access key and secret key, or AWS's ini file */
+    const char *role;             /* s3, instead: the metadata service that has a role's keys */
     bool virtual_host;            /* s3: bucket.host instead of host/bucket; on for AWS */
     int64_t timeout_ms;           /* s3: for one request; 0: 30000 */
 };

@@ -16,7 +16,7 @@
 #include "common/store.h"
 
 struct store_place {
-    char *url, *endpoint, *region, *credentials_file;
+    char *url, *endpoint, *region, *credentials_file, *role;
     bool virtual_host;
 };
 
@@ -31,6 +31,8 @@ struct store_place {
         STORE_OPTION("s3-region", CONFIG_TEXT, at, region, "us-east-1", 0, "region to sign for"),  \
         STORE_OPTION("s3-credentials-file", CONFIG_TEXT, at, credentials_file, NULL,               \
                      CONFIG_SECRET, "file with access key and secret key"),                        \
+        STORE_OPTION("s3-role", CONFIG_TEXT, at, role, NULL, 0,                                    \
+                     "instead: who has the keys of our role; on EC2 http://169.254.169.254"),      \
         STORE_OPTION("s3-virtual-host", CONFIG_BOOL, at, virtual_host, "false", 0,                 \
                      "bucket.host instead of host/bucket")
 
@@ -41,6 +43,7 @@ static inline struct store_options store_options_at(const struct store_place *pl
                                   .endpoint = place->endpoint,
                                   .region = place->region,
                                   .credentials_file = place->credentials_file,
+                                  .role = place->role,
                                   .virtual_host = place->virtual_host};
 }
 

@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/http_client.h"
 #include "common/reach.h"
+#include "common/s3_keys.h"
 #include "common/s3_xml.h"
 #include "common/sigv4.h"
 #include "common/store_backend.h"
@@ -25,10 +26,10 @@
 
 struct store_s3 {
     struct store base;
-    struct s3_credentials credentials;
-    char scheme[9];      /* "https://" */
-    char host[MAX_HOST]; /* as in the Host header: a port only where it is not the scheme's own */
-    char path[MAX_HOST]; /* in front of the key, ends in '/': "/bucket/", "/" */
+    struct s3_keys *keys; /* owned */
+    char scheme[9];       /* "https://" */
+    char host[MAX_HOST];  /* as in the Host header: a port only where it is not the scheme's own */
+    char path[MAX_HOST];  /* in front of the key, ends in '/': "/bucket/", "/" */
     char bucket[64];
     char region[64];
     int64_t timeout_ms;
@@ -148,6 +149,7 @@ static int explain(const struct store_s3 *s3, const struct http_response *respon
 
 /* A request made ready: its URL and all its headers. The texts behind the headers live here. */
 struct prepared {
+    struct s3_credentials credentials;
     struct buf path, url, authorization;
     char time[SIGV4_TIME_SIZE];
     char hash[CRYPTO_SHA256_HEX_SIZE];
@@ -168,6 +170,7 @@ static void prepared_fini(struct prepared *prepared)
     buf_fini(&prepared->path);
     buf_fini(&prepared->url);
     buf_fini(&prepared->authorization);
+    s3_credentials_wipe(&prepared->credentials);
 }
 
 static void add_signed(struct prepared *prepared, const char *name, const char *value)
@@ -192,7 +195,9 @@ static int prepare_url(const struct store_s3 *s3, const struct s3_request *reque
 static int prepare(const struct store_s3 *s3, const struct s3_request *request,
                    struct prepared *prepared)
 {
-    const struct sigv4_scope scope = {&s3->credentials, s3->region, "s3", clock_wall_ms() / 1000};
+    const struct sigv4_scope scope = {&prepared->credentials, s3->region, "s3",
+                                      clock_wall_ms() / 1000};
+    s3_keys_take(s3->keys, &prepared->credentials);
     int rc = prepare_url(s3, request, prepared);
     if (rc == 0)
         rc = crypto_sha256_hex(request->body ? request->body : "", request->body_size,
@@ -205,8 +210,8 @@ static int prepare(const struct store_s3 *s3, const struct s3_request *request,
     add_signed(prepared, "host", s3->host);
     add_signed(prepared, "x-amz-content-sha256", prepared->hash);
     add_signed(prepared, "x-amz-date", prepared->time);
-    if (*s3->credentials.session_token)
-        add_signed(prepared, "x-amz-security-token", s3->credentials.session_token);
+    if (*prepared->credentials.session_token)
+        add_signed(prepared, "x-amz-security-token", prepared->credentials.session_token);
     return sigv4_sign(&scope,
                       &(struct sigv4_request){.method = method_name(request->method),
                                               .path = buf_text(&prepared->path),
@@ -259,6 +264,8 @@ static int send_signed(struct store_s3 *s3, const struct s3_request *request,
                                           .body = request->body,
                                           .body_size = request->body_size};
         rc = send_prepared(s3, &http, response, err);
+        if (rc == ERR_DENIED)
+            s3_keys_doubt(s3->keys);
     }
     prepared_fini(&prepared);
     return rc;
@@ -356,7 +363,8 @@ static int presign_s3(const struct store *store, const struct store_link_request
                       struct store_link *out_link, struct err *err)
 {
     const struct store_s3 *s3 = s3_of(store);
-    const struct sigv4_scope scope = {&s3->credentials, s3->region, "s3", clock_wall_ms() / 1000};
+    struct s3_credentials credentials;
+    const struct sigv4_scope scope = {&credentials, s3->region, "s3", clock_wall_ms() / 1000};
     bool put = request->method == STORE_PUT;
     /* For a PUT the type is a header that is signed, for a GET it overrides what is answered. */
     const struct sigv4_pair headers[] = {{"content-type", request->content_type},
@@ -366,6 +374,7 @@ static int presign_s3(const struct store *store, const struct store_link_request
     buf_init(&path, 2 * MAX_HOST + STORE_KEY_SIZE);
     buf_init(&signed_query, STORE_URL_SIZE);
     buf_init(&url, sizeof out_link->url - 1);
+    s3_keys_take(s3->keys, &credentials);
     int rc = full_path(s3, request->key, &path);
     if (rc == 0)
         rc = sigv4_presign(&scope,
@@ -388,6 +397,7 @@ static int presign_s3(const struct store *store, const struct store_link_request
     buf_fini(&path);
     buf_fini(&signed_query);
     buf_fini(&url);
+    s3_credentials_wipe(&credentials);
     return rc;
 }
 
@@ -397,7 +407,7 @@ static void close_s3(struct store *store)
     while (s3->idle_count)
         http_client_destroy(&s3->idle[--s3->idle_count]);
     pthread_mutex_destroy(&s3->lock);
-    s3_credentials_wipe(&s3->credentials);
+    s3_keys_close(&s3->keys);
     free(s3);
 }
 
@@ -468,9 +478,6 @@ static int configure(struct store_s3 *s3, const struct store_options *options, c
     if (!is_plain_name(region, 1, sizeof s3->region - 1))
         return err_set(err, ERR_INVALID, "s3-region",
                        "s3-region: a region's name has 1 to 63 of a-z, 0-9, '.' and '-'");
-    if (!options->credentials_file)
-        return err_set(err, ERR_INVALID, "s3-credentials-file",
-                       "an s3 store wants s3-credentials-file");
     snprintf(s3->bucket, sizeof s3->bucket, "%s", bucket);
     snprintf(s3->region, sizeof s3->region, "%s", region);
     s3->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
@@ -478,7 +485,7 @@ static int configure(struct store_s3 *s3, const struct store_options *options, c
     int rc = parse_endpoint(s3, options->endpoint ? options->endpoint : aws, err);
     if (rc == 0)
         rc = place_bucket(s3, options->virtual_host || !options->endpoint);
-    return rc < 0 ? rc : s3_credentials_load(options->credentials_file, &s3->credentials, err);
+    return rc < 0 ? rc : s3_keys_open(options->credentials_file, options->role, &s3->keys, err);
 }
 
 int store_s3_open(const struct store_options *options, const char *bucket, struct store **out_store,

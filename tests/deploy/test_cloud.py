@@ -112,7 +112,7 @@ class Machines(unittest.TestCase):
         token = "t" * 64
         passwords = {f"redis-{who}.password": f"password of {who}".replace(" ", "-") for who in ("dispatcher", "notifier", "worker")}
         cls.aws.secrets["lab/front"] = json.dumps({"secret": "a" * 64, "worker-token": token, **passwords,
-                                                   "s3": "AKIAEXAMPLE\nexample+secret\n", "smtp.password": "BExample/1="})
+                                                   "smtp.password": "BExample/1="})
         cls.aws.secrets["lab/worker"] = json.dumps({"worker-token": token, "redis-worker.password": passwords["redis-worker.password"]})
         cls.aws.secrets["lab/tls"] = json.dumps({"certificate.pem": tls.certificate.read_text(), "key.pem": tls.key.read_text()})
 
@@ -133,8 +133,8 @@ class Machines(unittest.TestCase):
                      "darkroom-notifier.service", "darkroom-scale.service", "darkroom.target"):
             self.assertIn(unit, " ".join(line for line in said if line.startswith("enable")))
             self.here.unit(unit)
-        self.here.start("darkroom-dispatcher@8080.service").wait_for_log("dispatcher.ready")
-        self.here.start("darkroom-dispatcher@8081.service").wait_for_log("dispatcher.ready")
+        for port in (8080, 8081):
+            self.here.start(f"darkroom-dispatcher@{port}.service", {"DARKROOM_S3_ROLE": self.cloud.url}).wait_for_log("dispatcher.ready")
         self.here.start("darkroom-notifier.service").wait_for_log("notifier.ready")
         self.here.start("darkroom-scale.service", self.environment)
         wait_until(lambda: self.aws.desired == [2], "the group's least")

@@ -25,8 +25,8 @@ LIFECYCLE = {"ignore_changes", "precondition", "postcondition", "create_before_d
 PYTHON = {"string": (str, int, float, bool), "number": (int, float), "bool": (bool,), "list": (list,), "map": (dict,)}
 # What each may do, and nothing else. The bucket's policy is for machines of the network, and against whoever comes in clear.
 RIGHTS = {"worker": {"autoscaling:SetInstanceProtection", "secretsmanager:GetSecretValue"},
-          "front": {"autoscaling:SetDesiredCapacity", "secretsmanager:GetSecretValue"},
-          "store": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"},
+          "front": {"autoscaling:SetDesiredCapacity", "secretsmanager:GetSecretValue", "s3:GetObject", "s3:PutObject",
+                    "s3:DeleteObject", "s3:ListBucket"},
           "mail": {"ses:SendRawEmail"}, "bucket": {"s3:*", "s3:GetObject"}, "machine": {"sts:AssumeRole"}}
 
 

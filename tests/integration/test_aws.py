@@ -11,7 +11,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from aws_server import AwsServer  # noqa: E402
-from darkroom import BUILD, DEADLINE_S, Lab, main, png, wait_until  # noqa: E402
+from darkroom import BUILD, DEADLINE_S, Hand, Lab, main, png, wait_until  # noqa: E402
 from metadata_server import MetadataServer  # noqa: E402
 
 DARKROOM = BUILD / "dispatcher" / "darkroom"
@@ -107,6 +107,7 @@ class Aws(unittest.TestCase):
         self.assertEqual(self.aws.desired, [3])
         signal.answer = {"wanted": 2}
         wait_until(lambda: self.aws.desired[-1] == 2, "two")
+        program.wait_for_log("scale.back")
         self.assertEqual((program.log.count("scale.failed"), program.log.count("scale.back")), (1, 1))
         self.assertEqual(self.lab.stop("scale"), 0)
 
@@ -158,6 +159,58 @@ class Aws(unittest.TestCase):
         del self.cloud.words["iam/security-credentials/"]
         status, said = self.run_once(DARKROOM, "secrets", "none", self.folder, *self.options())
         self.assertEqual((status, "has no role" in said), (77, True), said)
+
+
+class Store(unittest.TestCase):
+    """A dispatcher whose bucket opens to the role of its machine."""
+
+    def setUp(self):
+        self.cloud = MetadataServer()
+        self.addCleanup(self.cloud.close)
+        self.aws = AwsServer(self.cloud)
+        self.addCleanup(self.aws.close)
+        self.options = ["--store", "s3://lab-objects", "--s3-endpoint", self.aws.url, "--s3-region", "eu-west-1", "--s3-role",
+                        self.cloud.url]
+
+    def replace_keys(self):
+        self.cloud.credentials = {**self.cloud.credentials, "AccessKeyId": "ASIAEXAMPLE2", "SecretAccessKey": "other/secret+2",
+                                  "Token": "another/token=="}
+
+    def test_objects_and_links_are_signed_by_the_role_and_by_its_next_keys(self):
+        with Lab(store=self.options) as lab, Hand(lab) as hand:
+            self.assertEqual(lab.request("GET", "/readyz").status, 200)
+            job = lab.submit(png(), "test-model").json
+            [path] = self.aws.objects
+            self.assertTrue(path.startswith("/lab-objects/inputs/"), path)
+            hand.complete(hand.claim(job), b"a result")
+            self.assertEqual(self.result(lab, job), b"a result")
+            self.assertEqual(self.aws.refused, [])
+            self.replace_keys()
+            statuses = []
+            wait_until(lambda: statuses.append(lab.submit(png(), "test-model").status) or statuses[-1] == 202, "the next keys")
+            self.assertEqual(set(self.aws.refused), {"InvalidClientTokenId"})
+            self.assertEqual(set(statuses[:-1]) - {503}, set())
+            self.assertEqual(self.result(lab, job), b"a result")
+
+    def result(self, lab, job):
+        found = lab.request("GET", f"/v1/jobs/{job['id']}/result", token=job["tokens"]["view"])
+        self.assertEqual(found.status, 302, found)
+        return lab.request("GET", found.headers["Location"]).body
+
+    def test_a_machine_without_a_role_is_refused_at_the_start(self):
+        del self.cloud.words["iam/security-credentials/"]
+        self.refused("has no role", *self.options[4:], "--store", "s3://lab-objects")
+
+    def test_either_a_file_or_a_role_is_wanted(self):
+        self.refused("s3-role", "--store", "s3://lab-objects")
+
+    def refused(self, text, *options):
+        with Lab(dispatcher=False) as lab:
+            result = subprocess.run([BUILD / "dispatcher" / "darkroom-dispatcher", "--redis", lab.redis_url, "--models", lab.models,
+                                     "--secret-file", lab.secret_file, "--worker-token-file", lab.worker_token_file, "--listen",
+                                     "127.0.0.1:0", *options], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn(text, result.stderr)
 
 
 if __name__ == "__main__":

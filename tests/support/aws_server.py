@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Services of AWS on loopback, as far as Darkroom calls them: Auto Scaling (query API) and Secrets Manager (JSON).
+"""Services of AWS on loopback, as far as Darkroom calls them: Auto Scaling (query API), Secrets Manager (JSON), and objects of
+S3 by headers and by links.
 
     with MetadataServer() as cloud, AwsServer(cloud) as aws:
         worker --guard aws --spot-endpoint cloud.url --guard-endpoint aws.url
         aws.protected               # machine → bool, in the group aws.group
         aws.secrets["name"] = "…"
+        aws.objects                 # path → bytes
         aws.calls                   # (action, members or target's body) of every call that was let in
         aws.fails = "ScalingActivityInProgress"
 
@@ -22,14 +24,14 @@ import urllib.parse
 REGION = "eu-west-1"
 
 
-def signature(secret_key, method, target, headers, signed_names, body, scope, time):
+def signature(secret_key, method, target, headers, signed_names, payload_hash, scope, time):
     """AWS Signature Version 4 of a request that has arrived; hex."""
     path, _, query = target.partition("?")
-    pairs = sorted(urllib.parse.parse_qsl(query, keep_blank_values=True))
+    pairs = sorted(pair for pair in urllib.parse.parse_qsl(query, keep_blank_values=True) if pair[0] != "X-Amz-Signature")
     canonical = "\n".join([
         method, path, "&".join(f"{urllib.parse.quote(k, safe='-_.~')}={urllib.parse.quote(v, safe='-_.~')}" for k, v in pairs),
         *(f"{name}:{' '.join(headers[name].split())}" for name in signed_names), "",
-        ";".join(signed_names), hashlib.sha256(body).hexdigest()])
+        ";".join(signed_names), payload_hash])
     text = "\n".join(["AWS4-HMAC-SHA256", time, "/".join(scope), hashlib.sha256(canonical.encode()).hexdigest()])
     key = ("AWS4" + secret_key).encode()
     for word in scope:
@@ -40,7 +42,7 @@ def signature(secret_key, method, target, headers, signed_names, body, scope, ti
 class AwsServer:
     def __init__(self, cloud, group="darkroom-workers", least=0, most=10):
         self.cloud, self.group, self.least, self.most = cloud, group, least, most
-        self.protected, self.desired, self.secrets = {}, [], {}
+        self.protected, self.desired, self.secrets, self.objects = {}, [], {}, {}
         self.calls, self.refused = [], []
         self.fails = None           # the code of an error that every call gets
         self.held = None            # threading.Event: calls wait for it
@@ -125,12 +127,51 @@ class Handler(http.server.BaseHTTPRequestHandler):
         date = datetime.datetime.strptime(time, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
         if abs((datetime.datetime.now(datetime.timezone.utc) - date).total_seconds()) > 300:
             raise Refusal(403, "RequestExpired")
-        service = "secretsmanager" if "x-amz-target" in headers else "autoscaling"
+        service = "secretsmanager" if "x-amz-target" in headers else "s3" if self.command != "POST" else "autoscaling"
         if scope != [time[:8], REGION, service, "aws4_request"]:
             raise Refusal(403, "SignatureDoesNotMatch")
-        if parts["Signature"] != signature(mine["SecretAccessKey"], "POST", self.path, headers, names, body, scope, time):
+        expected = signature(mine["SecretAccessKey"], self.command, self.path, headers, names, hashlib.sha256(body).hexdigest(),
+                             scope, time)
+        if parts["Signature"] != expected:
             raise Refusal(403, "SignatureDoesNotMatch")
         return service
+
+    def check_link(self):
+        query = dict(urllib.parse.parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
+        headers, mine = {name.lower(): value for name, value in self.headers.items()}, self.aws.cloud.credentials
+        access_key, *scope = query["X-Amz-Credential"].split("/")
+        if access_key != mine["AccessKeyId"] or query.get("X-Amz-Security-Token") != mine["Token"]:
+            raise Refusal(403, "InvalidAccessKeyId")
+        if scope[1:] != [REGION, "s3", "aws4_request"] or query["X-Amz-Signature"] != signature(
+                mine["SecretAccessKey"], self.command, self.path, headers, query["X-Amz-SignedHeaders"].split(";"),
+                "UNSIGNED-PAYLOAD", scope, query["X-Amz-Date"]):
+            raise Refusal(403, "SignatureDoesNotMatch")
+
+    def do_object(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path, objects = self.path.partition("?")[0], self.aws.objects
+        try:
+            if "X-Amz-Signature=" in self.path:
+                self.check_link()
+            else:
+                self.check_signature(body)
+                if self.headers["X-Amz-Content-SHA256"] != hashlib.sha256(body).hexdigest():
+                    raise Refusal(400, "XAmzContentSHA256Mismatch")
+            if self.command == "PUT":
+                objects[path] = body
+            elif self.command == "DELETE":
+                objects.pop(path, None)
+            elif path.count("/") == 2 and path.endswith("/"):
+                self.answer(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>", "application/xml")
+                return
+            elif path not in objects:
+                raise Refusal(404, "NoSuchKey")
+            self.answer(200, objects.get(path, b"") if self.command == "GET" else b"", "application/octet-stream")
+        except Refusal as refusal:
+            self.aws.refused.append(refusal.code)
+            self.answer(refusal.status, f"<Error><Code>{refusal.code}</Code></Error>".encode(), "application/xml")
+
+    do_GET = do_PUT = do_DELETE = do_object
 
     def autoscaling(self, body):
         aws = self.aws

@@ -22,6 +22,16 @@ data "aws_iam_policy_document" "front" {
     actions   = ["secretsmanager:GetSecretValue"]
     resources = [aws_secretsmanager_secret.front.arn, aws_secretsmanager_secret.tls.arn]
   }
+  statement {
+    sid       = "ObjectsOfJobs"
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    resources = ["${aws_s3_bucket.objects.arn}/inputs/*", "${aws_s3_bucket.objects.arn}/results/*"]
+  }
+  statement {
+    sid       = "ListThem"
+    actions   = ["s3:ListBucket"]
+    resources = [aws_s3_bucket.objects.arn]
+  }
 }
 
 resource "aws_iam_role" "front" {
@@ -152,7 +162,7 @@ resource "aws_instance" "front" {
     ignore_changes = [ami, user_data]
     precondition {
       condition     = var.smtp_user != "later"
-      error_message = "Make the keys and the secrets first (README.md): the first boot reads them."
+      error_message = "Make the key and the secrets first (README.md): the first boot reads them."
     }
   }
 }

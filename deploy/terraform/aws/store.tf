@@ -122,27 +122,3 @@ resource "aws_s3_bucket_policy" "objects" {
   policy     = data.aws_iam_policy_document.bucket.json
   depends_on = [aws_s3_bucket_public_access_block.objects]
 }
-
-# Dispatchers sign links with keys that last longer than a role's; the keys are yours to make (README.md).
-data "aws_iam_policy_document" "store" {
-  statement {
-    sid       = "ObjectsOfJobs"
-    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
-    resources = ["${aws_s3_bucket.objects.arn}/inputs/*", "${aws_s3_bucket.objects.arn}/results/*"]
-  }
-  statement {
-    sid       = "List"
-    actions   = ["s3:ListBucket"]
-    resources = [aws_s3_bucket.objects.arn]
-  }
-}
-
-resource "aws_iam_user" "store" {
-  name = "${var.name}-store"
-}
-
-resource "aws_iam_user_policy" "store" {
-  name   = "store"
-  user   = aws_iam_user.store.name
-  policy = data.aws_iam_policy_document.store.json
-}

@@ -213,6 +213,8 @@ def options():
 if __name__ == "__main__":
     if os.geteuid() != 0:
         sys.exit("stages.py: only root can change its root")
+    if not shutil.which("debootstrap"):
+        sys.exit("stages.py: debootstrap is not installed")
     options()
     if WORK:
         WORK.mkdir(parents=True, exist_ok=True)

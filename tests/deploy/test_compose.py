@@ -244,6 +244,19 @@ class Together(unittest.TestCase):
             result = self.healthy(name)
             self.assertEqual(result.returncode, 0, (name, result))
 
+    def test_a_notifier_and_a_worker_without_redis_are_alive_and_not_ready(self):
+        nowhere = free_port()
+        for name in ("notifier", "worker"):
+            port = free_port()
+            environment = {key: self.here(value) for key, value in self.services[name]["environment"].items()}
+            environment |= {"DARKROOM_MODELS": str(self.lab.models), "DARKROOM_METRICS": f"127.0.0.1:{port}",
+                            "DARKROOM_REDIS": f"redis://127.0.0.1:{nowhere}/0"}
+            self.lab.start(f"lonely-{name}", [Compose.program(name)], environment).wait_for_log(f"{name}.metrics")
+            said = [subprocess.run([BUILD / "dispatcher" / "darkroom", "health", f"http://127.0.0.1:{port}/{path}"],
+                                   capture_output=True, text=True, check=False) for path in ("healthz", "readyz")]
+            self.assertEqual([(one.returncode, one.stdout) for one in said], [(0, "ok\n"), (69, "not ready\n")], name)
+            self.assertEqual(self.lab.stop(f"lonely-{name}"), 0)
+
     def test_nginx_is_healthy_in_front_of_them(self):
         if not NGINX:
             self.skipTest("nginx is not installed")

@@ -228,7 +228,9 @@ static int blame(const struct model_options *options, const struct manifest *man
                        why->text, device.text);
     if (rc == ERR_SELF_TEST && !(manifest && manifest->self_test))
         return 0;
-    return err_set(err, rc, why->field, "self-test of %s: %s", what, why->text);
+    return err_set(err, rc, why->field, "self-test of %s: %s%s", what, why->text,
+                   rc == ERR_SELF_TEST ? "; for a changed model: darkroom-worker self-test --write"
+                                       : "");
 }
 
 int self_test_run(struct model *model, const struct model_options *options,

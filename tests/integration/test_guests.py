@@ -59,6 +59,7 @@ class Guests(unittest.TestCase):
             manifest = json.loads(path.read_text())
             # Small, for the test's sake: weights and everything else are as they are.
             manifest["input"]["size"] = 32 if manifest["architecture"] == "fast-srgan" else 64
+            del manifest["self_test"]  # of the true size: test_self_test.py
             (cls.models / path.name).write_text(json.dumps(manifest))
             weights = manifest["weights"]["file"]
             (cls.models / weights).symlink_to(pathlib.Path(WEIGHTS).resolve() / weights)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """`darkroom-worker self-test`: the shipped models draw what their manifests say, and nothing else passes."""
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 from darkroom import DEADLINE_S, ROOT, main  # noqa: E402
 from workbench import DEVICE, WORKER, Workbench, weights  # noqa: E402
 
+WEIGHTS = os.environ.get("DARKROOM_TEST_WEIGHTS")
 USAGE, NO_INPUT, SELF_TEST = 64, 66, 82
 
 
@@ -42,6 +44,17 @@ class SelfTest(unittest.TestCase):
                 self.assertEqual((status, error), (0, ""))
                 self.assertIn(f"{model} on cpu-{precision}: two runs give the same bytes, at most 0.0", said)
         self.assertEqual(self.run_test("digits", models=ROOT / "models", device="ref")[0], 0)
+
+    @unittest.skipUnless(WEIGHTS, "DARKROOM_TEST_WEIGHTS names no folder")
+    def test_guests_draw_what_they_did(self):
+        # The others take seconds each.
+        for path in ROOT.glob("models/guests/style-*.json"):
+            shutil.copy(path, self.bench.models)
+            name = json.loads(path.read_text())["weights"]["file"]
+            (self.bench.models / name).symlink_to(pathlib.Path(WEIGHTS).resolve() / name)
+            status, said, error = self.run_test(path.stem, device="cpu")
+            self.assertEqual((status, error), (0, ""))
+            self.assertIn("two runs give the same bytes, at most 0.0", said)
 
     def test_every_shipped_and_known_model_has_its_grid(self):
         for path in (*ROOT.glob("models/*.json"), *ROOT.glob("models/guests/*.json")):

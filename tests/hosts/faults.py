@@ -233,4 +233,5 @@ def rolling(fleet, rng):
     """every dispatcher, worker and notifier replaced, one by one, each ending by itself"""
     for name in [*sorted(fleet.names("dispatcher")), *workers(fleet), *fleet.names("notifier")]:
         fleet.replace(name)
+        time.sleep(1)
     yield

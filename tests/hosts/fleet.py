@@ -169,9 +169,3 @@ class Fleet(Plant):
         kept += [max(several, key=lambda key: int(key.split("/")[2])) for several in results.values()]
         self.left_for_the_sweep = len(keys) - len(kept)
         return [{"what": "object", "key": key} for key in sorted(kept)] + [{"what": "inventory"}]
-
-    def all_over(self, before_t):
-        """Whether all jobs that were accepted before have come to their end, as clients saw it."""
-        return self.watch.open_before(before_t) == 0
-
-

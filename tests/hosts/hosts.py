@@ -22,7 +22,7 @@ from fleet import Fleet, names  # noqa: E402
 from network import Network  # noqa: E402
 from redis_hosts import RedisHosts  # noqa: E402
 
-SHORT = ("worker-redis-deaf", "master-vanishes")
+SHORT = ("worker-redis-deaf", "worker-vanishes")
 RECOVERY_S = 120  # a fault's jobs are over so long after its end, or the run has failed
 
 
@@ -69,9 +69,9 @@ def one_fault(fleet, fault, rng, seconds):
     fleet.network.heal()
     healed = time.monotonic()
     next(steps, None)
-    wait_until(lambda: time.sleep(0.2) or fleet.all_over(healed), "the end of every job of before", RECOVERY_S)
-    over = time.monotonic()
     watch = fleet.watch
+    wait_until(lambda: time.sleep(0.1) or watch.well_since(healed), "the end of every job of before, and new ones", RECOVERY_S)
+    over = time.monotonic()
     return {"fault_s": round(healed - begun, 1), "accepted": watch.count("accepted", begun, over),
             "unanswered": sum(begun <= t < over for t in watch.unanswered),
             "no_202_for_s": round(watch.longest_gap("accepted", begun, over), 1),
@@ -97,7 +97,7 @@ def run(options, rng, tap, path):
     network = Network(names(**size), options.seed)
     redis = RedisHosts(network, [f"redis-{number}" for number in range(3)], path / "redis")
     seconds_of = collections.defaultdict(list)
-    with redis, Fleet(network, path, redis, lease_ms=4000, seed=options.seed, **size) as fleet:
+    with redis, Fleet(network, path, redis, lease_ms=2000 if options.short else 4000, seed=options.seed, **size) as fleet:
         try:
             begun = time.monotonic()
             fleet.load_begin(options.per_second)
@@ -107,7 +107,7 @@ def run(options, rng, tap, path):
                 name = queue.pop(0) if queue else rng.choice(chosen)
                 fault = faults.ALL[name]
                 try:
-                    figures = one_fault(fleet, fault, rng, 5 if options.short else fault.seconds)
+                    figures = one_fault(fleet, fault, rng, 3 if options.short else fault.seconds)
                     seconds_of[name].append(figures)
                     print(f"# {name} {json.dumps(figures)}")
                     tap.say(True, f"{name}: {fault.text}")

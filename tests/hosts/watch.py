@@ -3,7 +3,7 @@
 
     watch = Watch(history_folder)
     watch.read()
-    watch.open_before(t)                        # jobs accepted before t that nobody has seen at their end
+    watch.well_since(t)                         # all jobs accepted before are over, others were accepted and ended since
     watch.longest_gap("accepted", t0, t1)       # seconds without a single one
 """
 import json
@@ -44,10 +44,10 @@ class Watch:
         self.read()
         return [{"id": job, "t": t} for job, t in getattr(self, what).items()]
 
-    def open_before(self, t):
+    def well_since(self, t):
         self.read()
-        return sum(1 for job, accepted in self.accepted.items()
-                   if accepted < t and job not in self.ended and job not in self.gone)
+        over = all(accepted >= t or job in self.ended or job in self.gone for job, accepted in self.accepted.items())
+        return over and any(self.accepted.get(job, 0) >= t for job in self.ended)
 
     def count(self, what, since, until):
         return sum(since <= t < until for t in getattr(self, what).values())

@@ -152,6 +152,10 @@ const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t
 
 /* 0 unless the reply is an error; then its code, with Redis' text in `err`. */
 int redis_reply_check(const struct redis_reply *reply, struct err *err);
+
+/* True for the refusal of a master that has fewer replicas than it was told to have
+ * (min-replicas-to-write): it may have been replaced, and what can be read there be old. */
+bool redis_reply_is_cut_off(const struct redis_reply *reply);
 void redis_reply_free(struct redis_reply **reply); /* NULL is fine; sets it to NULL */
 
 /* ---- the synchronous connection ------------------------------------------------------------- */

@@ -471,6 +471,11 @@ int redis_reply_check(const struct redis_reply *reply, struct err *err)
     return err_set(err, code, "redis", "%s", redis_reply_text(reply));
 }
 
+bool redis_reply_is_cut_off(const struct redis_reply *reply)
+{
+    return begins_with(reply, "NOREPLICAS");
+}
+
 bool redis_reply_is_noscript(const struct redis_reply *reply)
 {
     return begins_with(reply, "NOSCRIPT");

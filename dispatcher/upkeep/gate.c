@@ -83,6 +83,14 @@ void gate_look_again(struct gate *gate, unsigned shard)
     gate->dispatcher->redis_checked = false;
 }
 
+void gate_refuse(struct gate *gate, unsigned shard, int rc, const struct err *why)
+{
+    gate->unfit = *why;
+    log_event(LOG_ERROR, "redis.unfit", "code", LOG_S, err_name(rc), "detail", LOG_S, why->text,
+              NULL);
+    gate_look_again(gate, shard);
+}
+
 const char *gate_unfit(const struct gate *gate)
 {
     return gate->unfit.text;

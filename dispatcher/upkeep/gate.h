@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct dispatcher;
+struct err;
 struct gate;
 
 int gate_create(struct dispatcher *dispatcher, struct gate **out);
@@ -25,6 +26,9 @@ int gate_memory_permille(const struct gate *gate);
 /* A shard's answer says that its data are not for us any more: nothing is sent until it was looked
  * at once more. */
 void gate_look_again(struct gate *gate, unsigned shard);
+
+/* The same, and says why nobody is to use the server until it has been looked at. */
+void gate_refuse(struct gate *gate, unsigned shard, int rc, const struct err *why);
 
 /* Why the server may not be used, as far as that is known; "" otherwise. Borrowed. */
 const char *gate_unfit(const struct gate *gate);

@@ -76,6 +76,9 @@ static void on_ticked(int rc, const struct redis_reply *reply, void *data)
         redis_reply_check(reply, &err);
     if (rc == ERR_PROTOCOL)
         gate_look_again(ticker->housekeeping->dispatcher->gate, ticker->shard);
+    /* Reading there goes on working: jobs that were accepted elsewhere would be unknown. */
+    if (redis_reply_is_cut_off(reply))
+        gate_refuse(ticker->housekeeping->dispatcher->gate, ticker->shard, rc, &err);
     if (rc < 0 && rc != ERR_UNAVAILABLE)
         log_event(LOG_ERROR, "queue.tick-failed", "shard", LOG_I, (int64_t)ticker->shard, "code",
                   LOG_S, err_name(rc), "detail", LOG_S, err.text, NULL);

@@ -211,6 +211,21 @@ class BehindSentinels(Fleet):
             fleet.wait_for_promotion("", old)
             self.works_again(lab, load)
 
+    def test_a_master_without_its_replica_may_have_been_replaced_and_is_not_even_read(self):
+        with Sentinels() as fleet, Lab(redis=fleet) as lab:
+            job = lab.submit().json
+            for option, value in (("min-replicas-to-write", 1), ("min-replicas-max-lag", 1)):
+                fleet.master().cli("config", "set", option, value)
+            replica = next(node for node in fleet.nodes if node is not fleet.master())
+            replica.kill()
+
+            def look():
+                return lab.get(f"/v1/jobs/{job['id']}", token=job["tokens"]["view"]).status
+            wait_until(lambda: look() == 503, "the master is left")
+            self.assertIn("NOREPLICAS", lab.get("/readyz").json["detail"])
+            replica.start()
+            wait_until(lambda: look() == 200, "it has its replica again")
+
     def test_a_sentinel_whose_host_is_gone_is_asked_once_and_not_again_and_again(self):
         # Each question to it would hold up a command for half a second.
         with Sentinels() as fleet, Lab(redis=fleet, dispatcher=False) as lab, \

@@ -16,6 +16,8 @@
 #include "dispatcher/pages/submit_form.h"
 #include "dispatcher/upkeep/mail_watch.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_KEY 255
@@ -164,13 +166,56 @@ static void on_original(int rc, const struct redis_reply *reply, void *data)
         call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
 }
 
-static void replay(struct call *call, const char *public_id)
+static void answer_original(struct call *call, const char *public_id)
 {
     struct dispatcher *dispatcher = call->dispatcher;
     queue_get_command(dispatcher_queue_of_id(dispatcher, public_id), public_id,
                       &dispatcher->command);
     if (dispatcher_send(dispatcher, on_original, call) < 0)
         call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
+}
+
+/* The first answer may have been that too few replicas had heard of the job. */
+struct again {
+    struct call *call;
+    char public_id[ID_PUBLIC_SIZE];
+};
+
+static void on_replicated(int rc, const struct redis_reply *reply, void *data)
+{
+    struct again *again = data;
+    struct call *call = again->call;
+    if (rc == 0 && redis_reply_int(reply) >= call->dispatcher->settings->redis_wait_replicas)
+        answer_original(call, again->public_id);
+    else
+        call_refuse(call, PROBLEM_UNAVAILABLE, "too few replicas have heard of the job");
+    free(again);
+}
+
+/* WAIT goes for all that the server had done by the last command of its connection, so whoever
+ * wrote the job is waited for. */
+static void replay(struct call *call, const char *public_id)
+{
+    struct dispatcher *dispatcher = call->dispatcher;
+    const struct settings *settings = dispatcher->settings;
+    if (settings->redis_wait_replicas == 0) {
+        answer_original(call, public_id);
+        return;
+    }
+    struct again *again = calloc(1, sizeof *again);
+    if (again) {
+        again->call = call;
+        snprintf(again->public_id, sizeof again->public_id, "%s", public_id);
+        redis_command_clear(&dispatcher->command);
+        redis_command_text(&dispatcher->command, "WAIT");
+        redis_command_int(&dispatcher->command, settings->redis_wait_replicas);
+        redis_command_int(&dispatcher->command, settings->redis_wait_ms);
+        dispatcher->command.slot = queue_slot(dispatcher_queue_of_id(dispatcher, public_id));
+        if (dispatcher_send(dispatcher, on_replicated, again) == 0)
+            return;
+    }
+    free(again);
+    call_refuse(call, PROBLEM_UNAVAILABLE, "the queue cannot be reached");
 }
 
 void accept_again(struct call *call, const struct queue_idem_found *found)

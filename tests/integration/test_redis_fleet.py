@@ -249,7 +249,11 @@ class BehindSentinels(Fleet):
             replica.kill()
             self.assertEqual(lab.submit().status, 503)
             wait_until(lambda: lab.redis_cli("hget", "{q:00}c:", "queued") == "1", "the job is withdrawn")
+            # One with a key is there to be asked for again; but then, too, only once it is safe.
+            mine = {"token": lab.key()["key"], "headers": {"Idempotency-Key": "x"}}
+            self.assertEqual([lab.submit(**mine).status for _ in range(2)], [503, 503])
             replica.start()
+            wait_until(lambda: lab.submit(**mine).status == 202, "the same job is accepted")
             wait_until(lambda: lab.submit().status == 202, "the replica is in step again")
 
     def test_a_master_that_became_a_replica_is_left(self):

@@ -4,70 +4,25 @@
  * the queue's yardsticks on a Redis of its own (unix socket). Rows: submit, alone (each job a flow
  * of its own), keys (each with an idempotency key), drain, mail (each job with somebody to tell),
  * single (one at a time), wake (an idle worker), ack (acknowledging with 100 and with 100,000
- * running), large (ten million queued; not without being named). --stats adds what each row cost by
- * command. */
+ * running), and not without being named large (ten million queued) and bare (as many keys of Redis'
+ * own, to know what it does by itself). --stats adds what each row cost by command. */
 #include "common/clock.h"
 #include "common/queue_worker.h"
 #include "tests/bench/queue/load.h"
+#include "tests/bench/queue/rows.h"
 #include "tests/support/redis_server.h"
 
 #include <getopt.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define WAKES 1000
 #define CLAIMS_TIMED 1000
 
 static struct {
     long jobs, flows; /* jobs 0: what each row usually has */
     size_t batch;
-    bool stats;
 } wanted = {.flows = 1000, .batch = 200};
-
-/* ---- a row's time and cost --------------------------------------------------------------------
- */
-
-struct mark {
-    double cpu_s, bytes;
-    int64_t start_us;
-};
-
-static struct mark begin(void)
-{
-    if (wanted.stats)
-        load_command((const char *[]){"CONFIG", "RESETSTAT", NULL}, NULL);
-    return (struct mark){load_cpu_seconds(), load_info("memory", "used_memory:"), clock_us()};
-}
-
-static void print_stats(long jobs)
-{
-    struct redis_reply *reply = NULL;
-    load_command((const char *[]){"INFO", "commandstats", NULL}, &reply);
-    char *text = strdup(redis_reply_text(reply)), *rest = text, *line;
-    redis_reply_free(&reply);
-    while ((line = strtok_r(rest, "\r\n", &rest))) {
-        char name[64];
-        double calls, usec;
-        if (sscanf(line, "cmdstat_%63[^:]:calls=%lf,usec=%lf", name, &calls, &usec) == 3)
-            printf("    %-18s %10.3f calls a job  %8.3f us a call  %7.3f us a job\n", name,
-                   calls / (double)jobs, usec / calls, usec / (double)jobs);
-    }
-    free(text);
-}
-
-static void end(const struct mark *mark, const char *name, long jobs)
-{
-    double seconds = (double)(clock_us() - mark->start_us) / 1e6;
-    printf("%-52s %9.0f jobs/s, Redis CPU %5.1f us a job\n", name, (double)jobs / seconds,
-           (load_cpu_seconds() - mark->cpu_s) * 1e6 / (double)jobs);
-    if (wanted.stats)
-        print_stats(jobs);
-    fflush(stdout);
-}
 
 /* ---- rates ------------------------------------------------------------------------------------
  */
@@ -76,11 +31,11 @@ static void measure_submit(long jobs, long flows, bool with_keys)
 {
     char name[96];
     load_flush();
-    struct mark mark = begin();
+    struct mark mark = rows_begin();
     load_submit(&(struct load_submit){.jobs = jobs, .flows = flows, .with_keys = with_keys});
     snprintf(name, sizeof name, "bulk submit, %ld jobs, %ld flows%s", jobs, flows,
              with_keys ? ", idempotency keys" : "");
-    end(&mark, name, jobs);
+    rows_end(&mark, name, jobs);
     printf("%-52s %9.0f bytes\n", "  memory per queued job",
            (load_info("memory", "used_memory:") - mark.bytes) / (double)jobs);
 }
@@ -90,63 +45,13 @@ static void measure_drain(long jobs, size_t batch, const char *address)
     char name[96];
     load_flush();
     load_submit(&(struct load_submit){jobs, wanted.flows, address});
-    struct mark mark = begin();
+    struct mark mark = rows_begin();
     long settled = load_drain(batch, 0, NULL);
     snprintf(name, sizeof name, "drain, %zu at a time, %s", batch,
              address ? "each with a mail row" : "nobody to tell");
-    end(&mark, name, settled);
+    rows_end(&mark, name, settled);
     if (settled != jobs)
         printf("%ld of %ld jobs were settled\n", settled, jobs);
-}
-
-/* ---- submit to start ---------------------------------------------------------------------------
- */
-
-static atomic_llong submitted_us;
-static int64_t waits_us[WAKES];
-static atomic_int waits;
-
-static void *idle_worker(void *data)
-{
-    (void)data;
-    struct redis *redis = load_connect();
-    while (waits < WAKES) {
-        struct queue_claim claim = load_wait(redis, "w-bench");
-        if (claim.count)
-            waits_us[atomic_fetch_add(&waits, 1)] = clock_us() - submitted_us;
-        queue_claim_fini(&claim);
-    }
-    redis_destroy(&redis);
-    return NULL;
-}
-
-static void pause_us(long us)
-{
-    nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
-}
-
-static void measure_wake(const char *when)
-{
-    pthread_t thread;
-    struct redis *redis = load_connect();
-    waits = 0;
-    pthread_create(&thread, NULL, idle_worker, NULL);
-    for (int i = 0; i < WAKES; i++) {
-        struct load_job store;
-        struct queue_submitted submitted;
-        struct queue_submit job = load_job(0, 1, NULL, &store);
-        pause_us(2000);
-        submitted_us = clock_us();
-        load_must(queue_submit(&load_queue, redis, &job, LOAD_CALL_MS, &submitted, &load_err));
-        while (waits <= i)
-            pause_us(500);
-    }
-    pthread_join(thread, NULL);
-    redis_destroy(&redis);
-    qsort(waits_us, WAKES, sizeof waits_us[0], load_by_value);
-    printf("submit to claimed by an idle worker, %s: p50 %.3f ms, p99 %.3f ms\n", when,
-           (double)waits_us[WAKES / 2] / 1000, (double)waits_us[WAKES * 99 / 100] / 1000);
-    fflush(stdout);
 }
 
 /* ---- acknowledging beside many that run --------------------------------------------------------
@@ -217,52 +122,6 @@ static void measure_acks(long many)
     fflush(stdout);
 }
 
-/* ---- ten million
- * --------------------------------------------------------------------------------- */
-
-static void print_slow(void)
-{
-    struct redis_reply *reply = NULL;
-    load_command((const char *[]){"SLOWLOG", "GET", "8", NULL}, &reply);
-    size_t count = redis_reply_count(reply);
-    printf("calls over 5 ms: %zu%s\n", count, count == 8 ? " or more" : "");
-    for (size_t i = 0; i < count; i++) {
-        const struct redis_reply *words = redis_reply_at(redis_reply_at(reply, i), 3);
-        printf("  %lld us: %s %s\n",
-               (long long)redis_reply_int(redis_reply_at(redis_reply_at(reply, i), 2)),
-               redis_reply_text(redis_reply_at(words, 0)),
-               redis_reply_text(redis_reply_at(words, 1)));
-    }
-    redis_reply_free(&reply);
-}
-
-static void measure_large(long jobs)
-{
-    char name[64];
-    load_flush();
-    load_queue.max_queued = 2 * jobs;
-    measure_wake("nothing queued");
-    load_command((const char *[]){"CONFIG", "SET", "slowlog-log-slower-than", "5000", NULL}, NULL);
-    load_command((const char *[]){"SLOWLOG", "RESET", NULL}, NULL);
-    struct mark mark = begin();
-    load_submit(&(struct load_submit){.jobs = jobs, .flows = 10 * wanted.flows});
-    snprintf(name, sizeof name, "bulk submit, %ld jobs", jobs);
-    end(&mark, name, jobs);
-    printf("used memory: %.2f GB, %.0f bytes a job; resident %.2f GB\n",
-           load_info("memory", "used_memory:") / 1e9,
-           (load_info("memory", "used_memory:") - mark.bytes) / (double)jobs,
-           load_info("memory", "used_memory_rss:") / 1e9);
-    print_slow();
-    load_model = "other";
-    measure_wake("all these queued for another model");
-    load_model = "bench";
-    load_command((const char *[]){"SLOWLOG", "RESET", NULL}, NULL);
-    mark = begin();
-    long settled = load_drain(wanted.batch, 200000, NULL);
-    end(&mark, "drain of the first 200,000", settled);
-    print_slow();
-}
-
 /* ---- which rows
  * ---------------------------------------------------------------------------------- */
 
@@ -284,11 +143,13 @@ static void run_row(const char *row)
     else if (!strcmp(row, "single"))
         measure_drain(some / 10, 1, NULL);
     else if (!strcmp(row, "wake"))
-        load_flush(), measure_wake("nothing queued");
+        load_flush(), rows_wake("nothing queued");
     else if (!strcmp(row, "ack"))
         measure_acks(few);
     else if (!strcmp(row, "large"))
-        measure_large(wanted.jobs ? wanted.jobs : 10000000);
+        rows_large(wanted.jobs ? wanted.jobs : 10000000, 10 * wanted.flows, wanted.batch);
+    else if (!strcmp(row, "bare"))
+        rows_bare(wanted.jobs ? wanted.jobs : 10000000);
     else
         fprintf(stderr, "queue_bench: no row %s\n", row);
 }
@@ -312,7 +173,7 @@ int main(int argc, char **argv)
         else if (option == 'a')
             aof = optarg;
         else if (option == 's')
-            wanted.stats = true;
+            rows_stats = true;
         else
             return 2;
     }

@@ -26,9 +26,9 @@ int __wrap_model_prepare(struct model *model, int batch, struct err *err);
 int __wrap_model_run(struct model *model, int batch, const float *input, float *output,
                      struct err *err);
 
-/* As tests/bench/yield/measure.py reads them. */
+/* As tests/bench/yield/run.py reads them. */
 struct counters {
-    atomic_llong runs, rows, busy_us;
+    atomic_llong runs, rows, busy_us, ended_us; /* the last: when the last run ended, clock_us() */
 };
 
 static struct counters *open_counters(void)
@@ -88,7 +88,9 @@ int __wrap_model_run(struct model *model, int batch, const float *input, float *
         counters = open_counters();
     answer(model_info(model), batch, input, output);
     sleep_until_us(began_us + run_us(batch));
-    atomic_fetch_add(&counters->busy_us, clock_us() - began_us);
+    int64_t ended_us = clock_us();
+    atomic_store(&counters->ended_us, ended_us);
+    atomic_fetch_add(&counters->busy_us, ended_us - began_us);
     atomic_fetch_add(&counters->rows, batch);
     atomic_fetch_add(&counters->runs, 1);
     return 0;

@@ -30,7 +30,7 @@ from darkroom import BUILD, ROOT, Lab, wait_until  # noqa: E402
 
 WORKER = BUILD / "tests" / "bench" / "yield" / "yield-worker"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-COUNTERS = struct.Struct("qqq")  # runs, rows, busy_us: tests/bench/yield/device.c
+COUNTERS = struct.Struct("qqqq")  # runs, rows, busy_us, ended_us: tests/bench/yield/device.c
 WARM_S = 1.5
 MODEL = "yield"
 
@@ -52,9 +52,9 @@ class Device:
 
 
 DEVICES = (
-    Device("pictures", "8 pictures of 256² in 400 ms", "portrait-drawing", 8, 80000, 40000, (1, 2, 4, 8, 16)),
+    Device("pictures", "8 pictures of 256² in 400 ms", "portrait-drawing", 8, 80000, 40000, (1, 2, 4, 8, 16, 24)),
     Device("fast", "8 pictures of 256² in 80 ms", "portrait-drawing", 8, 16000, 8000, (1, 2, 4)),
-    Device("numbers", "8 numbers in 160 ms, no picture", "digits", 8, 32000, 16000, (1, 2, 4, 8, 16, 32, 64)),
+    Device("numbers", "8 numbers in 160 ms, no picture", "digits", 8, 32000, 16000, (1, 2, 4, 8, 16, 24, 32)),
 )
 
 
@@ -124,11 +124,20 @@ class Snapshot:
             "loopback": loopback_bytes(),
         }
         self.figures.update(zip(("work", "idle", "stolen"), machine_seconds()))
-        self.figures.update(zip(("runs", "rows", "busy_us"), map(sum, zip(*(
-            COUNTERS.unpack_from(memory) for memory in counters)))))
+        self.devices = [COUNTERS.unpack_from(memory) for memory in counters]
 
     def since(self, earlier):
-        return {name: value - earlier.figures[name] for name, value in self.figures.items()}
+        """Differences. Of each device from the end of one run to that of another, or a part of a run would count as
+        none or a whole."""
+        figures = {name: value - earlier.figures[name] for name, value in self.figures.items()}
+        figures.update(runs=0, rows=0, rate=0.0, busy=0.0)
+        for now, before in zip(self.devices, earlier.devices):
+            runs, rows, busy_us, took_us = (a - b for a, b in zip(now, before))
+            figures["runs"] += runs
+            figures["rows"] += rows
+            figures["rate"] += rows * 1e6 / took_us if took_us else 0
+            figures["busy"] += busy_us / took_us if took_us else 0
+        return figures
 
 
 def start_workers(lab, device, count, options):
@@ -147,6 +156,16 @@ def start_workers(lab, device, count, options):
     return workers, counters
 
 
+def stop_workers(lab, workers):
+    """All at once: the Lab would end them one by one."""
+    for worker in workers:
+        worker.process.terminate()
+    for worker in workers:
+        worker.process.wait(60)
+        worker.log_file.close()
+        del lab.programs[worker.name]
+
+
 def measure(device, count, seconds, options):
     with Lab(models={MODEL: manifest(device)}, dispatcher=False) as lab:
         shutil.copy(ROOT / "models" / f"{device.weights}.safetensors", lab.models)
@@ -162,18 +181,17 @@ def measure(device, count, seconds, options):
         time.sleep(seconds)
         figures = Snapshot(lab, workers, counters).since(before)
         assert queued(lab) > 0, "the queue ran dry"
-        lab.redis_cli("set", f"{{q:00}}pause:{MODEL}", 1)  # or each would finish what it could claim
+        stop_workers(lab, workers)
     return figures
 
 
 # ---- what is said ----
 
 def describe(device, count, figures, single):
-    took, jobs = figures["time"], max(figures["settled"], 1)
-    rate = figures["rows"] / took
+    took, jobs, rate = figures["time"], max(figures["settled"], 1), figures["rate"]
     row = {"device": device.name, "workers": count, "rate": rate, "of_device": rate / device.most / count,
            "of_single": rate / count / (single or rate / count), "load": os.getloadavg()[0]}
-    row["busy"] = figures["busy_us"] / 1e6 / took / count
+    row["busy"] = figures["busy"] / count
     row["fill"] = figures["rows"] / max(figures["runs"], 1) / device.batch
     for name in ("workers", "dispatcher", "redis"):
         row[f"{name}_cpu"] = figures[name] / took

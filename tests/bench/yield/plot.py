@@ -3,7 +3,7 @@
 
     plot.write("yield.svg", [("8 pictures in 400 ms", rows), …])
 
-Rows are those of run.py: workers, of_device, machine."""
+Rows are those of run.py: workers, of_device, used."""
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 860, 330, 60, 40, 46
 COLOURS = ("#c0392b", "#2c6fbb", "#3a9d5d", "#8e44ad")
@@ -30,11 +30,11 @@ def write(path, series):
     for count in counts:
         out.append(f"<text x='{across(count):.1f}' y='{HEIGHT - 24}' text-anchor='middle'>{count}</text>")
     out.append(f"<text x='{WIDTH / 2:.0f}' y='{HEIGHT - 8}' text-anchor='middle'>workers; unbroken: of what the devices could do; "
-               "dashed: of the machine's processors</text>")
+               "dashed: of the processors, by all these programs</text>")
     for i, (name, rows) in enumerate(series):
         colour = COLOURS[i % len(COLOURS)]
         out.append(f"<text x='{LEFT + 10 + 265 * i}' y='{TOP - 16}' fill='{colour}'>{name}</text>")
-        for member, dashes in (("of_device", ""), ("machine", " stroke-dasharray='5 4'")):
+        for member, dashes in (("of_device", ""), ("used", " stroke-dasharray='5 4'")):
             points = " ".join(f"{across(row['workers']):.1f},{down(row[member]):.1f}" for row in rows)
             out.append(f"<polyline fill='none' stroke='{colour}' stroke-width='1.7'{dashes} points='{points}'/>")
         out += [f"<circle cx='{across(row['workers']):.1f}' cy='{down(row['of_device']):.1f}' r='3' fill='{colour}'/>"

@@ -196,6 +196,7 @@ def describe(device, count, figures, single):
     for name in ("workers", "dispatcher", "redis"):
         row[f"{name}_cpu"] = figures[name] / took
         row[f"{name}_us"] = figures[name] * 1e6 / jobs
+    row["used"] = (row["workers_cpu"] + row["dispatcher_cpu"] + row["redis_cpu"]) / os.cpu_count()
     row["machine"] = 1 - figures["idle"] / (figures["work"] + figures["idle"] + figures["stolen"])
     row["stolen"] = figures["stolen"] / (figures["work"] + figures["idle"] + figures["stolen"])
     row["scripts"] = figures["scripts"] / jobs

@@ -12,7 +12,7 @@ if not string.find(text, '^WRONGTYPE') then
   return redis.error_reply(text)
 end
 local KINDS = {
-  string = {'protocol', 'tick', 'evid', 'j', 'clock', 'nonce', 'w', 'pause', 'view', 'sent', 'idem', 'shards'},
+  string = {'protocol', 'tick', 'evid', 'j', 'clock', 'nonce', 'w', 'pause', 'view', 'sent', 'idem', 'shards', 'hold'},
   list = {'r', 'h', 'wake', 'push', 'byflow', 'byaddr', 'kids', 'kin', 'bj', 'pace'},
   set = {'models', 'held', 'nj', 'parents', 'heirs'},
   zset = {'lease', 'delay', 'deadline', 'done', 'dlq', 'corrupt', 'due', 'unsent', 'trash', 'purge', 'workers', 'hooks',

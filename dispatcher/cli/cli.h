@@ -11,6 +11,7 @@
  *     cli_redis.c   the connection of those commands that go to Redis itself
  *     cli_submit.c, cli_jobs.c  the commands of whoever hands in jobs
  *     cli_provenance.c  what a result says of itself
+ *     cli_objects.c  the store's objects in a folder and back, for a backup
  *     cli_operate.c, cli_keys.c, cli_fsck.c, erase.c, health.c, replay.c  those of operators
  *
  * Functions return 0 or a code of err.h with one line for a person; main() turns that into an exit
@@ -155,6 +156,13 @@ int cli_read_from(struct cli *cli, const char *server, const char *file, char **
 /* Says on standard error whether the file that was made is the one that it was made from. */
 void cli_compare(const char *from, const char *made);
 
+/* ---- cli_objects.c -------------------------------------------------------------------------- */
+
+struct store;
+
+/* By --store and its company; owned by the caller. */
+int cli_open_store(const struct cli *cli, struct store **out_store, struct err *err);
+
 /* ---- the commands --------------------------------------------------------------------------- */
 
 int cli_submit(struct cli *cli, const char *unused, struct err *err);
@@ -167,6 +175,8 @@ int cli_list(struct cli *cli, const char *unused, struct err *err);
 int cli_models(struct cli *cli, const char *unused, struct err *err);
 int cli_health(struct cli *cli, const char *url, struct err *err);
 int cli_fsck(struct cli *cli, const char *unused, struct err *err);
+int cli_objects_save(struct cli *cli, const char *folder, struct err *err);
+int cli_objects_load(struct cli *cli, const char *folder, struct err *err);
 int cli_keys_create(struct cli *cli, const char *unused, struct err *err);
 int cli_keys_limit(struct cli *cli, const char *account, struct err *err);
 int cli_keys_list(struct cli *cli, const char *unused, struct err *err);

@@ -7,7 +7,6 @@
 #include "common/mail_ledger.h"
 #include "common/queue_fsck.h"
 #include "common/redis.h"
-#include "common/secret.h"
 #include "common/store.h"
 #include "dispatcher/cli/cli.h"
 
@@ -143,23 +142,6 @@ static int mend_orphans(struct fsck *fsck, struct err *err)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static int open_store(struct fsck *fsck, struct err *err)
-{
-    const struct cli_settings *settings = &fsck->cli->settings;
-    struct secret secret = {0};
-    bool has_secret = settings->secret_file != NULL;
-    if (!settings->store.url)
-        return 0;
-    struct store_options store = store_options_at(&settings->store);
-    store.public_url = "http://localhost";
-    store.secret = has_secret ? &secret : NULL;
-    int rc = has_secret ? secret_load(settings->secret_file, &secret, err) : 0;
-    if (rc == 0)
-        rc = store_open(&store, &fsck->store, err);
-    secret_wipe(&secret);
-    return rc;
-}
-
 static int check_queues(struct fsck *fsck, struct err *err)
 {
     const struct queue_fsck_options options = {.mend = fsck->cli->settings.mend,
@@ -221,7 +203,9 @@ int cli_fsck(struct cli *cli, const char *unused, struct err *err)
     struct fsck fsck = {.cli = cli, .shards = (unsigned)cli->settings.shards};
     fsck.findings = json_array();
     fsck.orphans = json_array();
-    int rc = fsck.findings && fsck.orphans ? open_store(&fsck, err) : ERR_NOMEM;
+    int rc = fsck.findings && fsck.orphans ? 0 : ERR_NOMEM;
+    if (rc == 0 && cli->settings.store.url)
+        rc = cli_open_store(cli, &fsck.store, err);
     if (rc == 0)
         rc = cli_open_redis(cli, &fsck.redis, err);
     if (rc == 0)

@@ -186,6 +186,11 @@ static const struct config_option scale_options[] = {
     SERVER,
 };
 static const struct config_option secrets_options[] = {AWS_ENDPOINT, AWS_METADATA_OPTION};
+static const struct config_option objects_options[] = {
+    STORE_OPTIONS(AT(store), NULL, "local:FOLDER or s3://BUCKET"),
+    {"secret-file", CONFIG_TEXT, AT(secret_file), NULL, .help = "a local store wants it",
+     .traits = CONFIG_SECRET},
+};
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -214,6 +219,10 @@ static const struct command {
     {"health", "URL", "does a program answer at its /healthz or /readyz?", 1, cli_health, NULL, 0},
     {"fsck", "[--mend] [--store STORE]", "does the queue hold together, and the store with it?", 0,
      cli_fsck, fsck_options, COUNT(fsck_options)},
+    {"objects save", "FOLDER --store STORE", "the store's objects into a folder; prints their sums",
+     1, cli_objects_save, objects_options, COUNT(objects_options)},
+    {"objects load", "FOLDER --store STORE", "a folder's objects into the store", 1,
+     cli_objects_load, objects_options, COUNT(objects_options)},
     {"keys create", "[OPTIONS]", "make an API key; it is shown once", 0, cli_keys_create,
      keys_create_options, COUNT(keys_create_options)},
     {"keys list", "[OPTIONS]", "the API keys, without the keys themselves", 0, cli_keys_list,
@@ -258,7 +267,7 @@ static void print_usage(FILE *out)
           "refused\n"
           "by the server, 66 no such file or job, 69 server away, 74 cannot read or write, 75 not "
           "now,\n"
-          "77 not allowed, 78 wrong configuration, 130 interrupted.\n",
+          "76 data of another version, 77 not allowed, 78 wrong configuration, 130 interrupted.\n",
           out);
 }
 

@@ -32,6 +32,7 @@ def expected():
               "share/darkroom/redis/sentinel.conf", "share/darkroom/redis/users.acl",
               "share/darkroom/redis/users.sh",
               "share/doc/darkroom/LICENSE", "share/doc/darkroom/README.md"}
+    names |= {f"share/darkroom/backup/{name}.sh" for name in ("backup", "restore", "redis_url")}
     names |= {"share/darkroom/nginx/darkroom.conf", "share/darkroom/nginx/upstream.conf"}
     names |= {f"share/darkroom/prometheus/{name}" for name in ("alerts.yml", "alerts_test.yml", "prometheus.yml")}
     names |= {f"share/darkroom/grafana/{name}" for name in (

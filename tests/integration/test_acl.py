@@ -13,7 +13,7 @@ from darkroom import BUILD, ROOT, Lab, main, png, wait_until  # noqa: E402
 from redis_fleet import Fleet, Node  # noqa: E402
 from workbench import DEVICE, Workbench  # noqa: E402
 
-ROLES = ("worker", "dispatcher", "notifier", "operator")
+ROLES = ("worker", "dispatcher", "notifier", "operator", "backup")
 WORKER_SCRIPTS = ("hello", "bye", "claim", "heartbeat", "complete", "fail", "release")
 LUA = ROOT / "common" / "lua"
 
@@ -128,6 +128,16 @@ class Acl(unittest.TestCase):
             for words in (("flushall",), ("config", "get", "*"), ("keys", "*"), ("shutdown",), ("acl", "list"),
                           ("get", "other"), ("script", "flush")):
                 self.assertRegex(self.server.cli_as(role, *words), "NOPERM|permission", (role, words))
+
+    def test_a_backup_reads_all_and_administrates_nothing(self):
+        copy = pathlib.Path(self.folder.name) / "copy.rdb"
+        self.server.cli_as("backup", "--rdb", copy)
+        self.assertEqual(copy.read_bytes()[:5], b"REDIS")
+        for words in (("set", "{q:00}hold", "1", "px", "1000"), ("del", "{q:00}hold"), ("get", "{q:00}shards")):
+            self.assertNotRegex(self.server.cli_as("backup", *words), "NOPERM|permission", words)
+        for words in (("flushall",), ("config", "get", "*"), ("keys", "*"), ("shutdown",), ("acl", "list"),
+                      ("set", "{k}key:0", "1"), ("eval", "return 1", "0"), ("replicaof", "no", "one")):
+            self.assertRegex(self.server.cli_as("backup", *words), "NOPERM|permission", words)
 
     def test_the_worker_s_list_is_what_its_scripts_call(self):
         called, files = set(), [LUA / f"{name}.lua" for name in WORKER_SCRIPTS]

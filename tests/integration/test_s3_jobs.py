@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The whole road with a bucket as the object store; runs below `s3_server.sh run`."""
+import hashlib
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -115,6 +117,31 @@ class Bucket(unittest.TestCase):
             hand.fail(hand.claim(job))
             self.assertEqual(lab.wait_for_state(job, "failed", "succeeded")["state"], "failed")
             self.assertEqual(keys("inputs/"), [f"inputs/{job['id']}"])
+            self.erase(lab, job)
+
+    def test_a_bucket_is_saved_into_a_folder_and_filled_from_one(self):
+        """As deploy/backup does it. An object that has changed its size stands for one that was lost."""
+        folder = self.bench.path / "saved"
+        store = ["--store", f"s3://{os.environ['S3_BUCKET']}", "--s3-endpoint", os.environ["S3_ENDPOINT"],
+                 "--s3-region", os.environ["S3_REGION"], "--s3-credentials-file", os.environ["S3_CREDENTIALS_FILE"]]
+
+        def objects(verb):
+            return subprocess.run([BUILD / "dispatcher" / "darkroom", "objects", verb, folder, *store], check=True,
+                                  capture_output=True, text=True)
+        with self.lab() as lab:
+            picture = noise_png(16, 16, 9)
+            job = self.submit(lab, picture)
+            key = f"inputs/{job['id']}"
+            objects("save")
+            self.assertEqual((folder / key).read_bytes(), picture)
+            (folder / key).write_bytes(b"another picture")
+            objects("load")
+            shutil.rmtree(folder)
+            saved = objects("save")
+            self.assertEqual((folder / key).read_bytes(), b"another picture")
+            self.assertIn(f"{hashlib.sha256(b'another picture').hexdigest()}  objects/{key}", saved.stdout.splitlines())
+            self.assertEqual({line.split("  objects/")[1] for line in saved.stdout.splitlines()},
+                             set(keys("inputs/")) | set(keys("results/")))
             self.erase(lab, job)
 
 

@@ -99,4 +99,7 @@ class Collector:
             spans = self.of(trace)
             have = [span.name for span in spans]
             return spans if all(have.count(name) >= names.count(name) for name in names) else None
-        return wait_until(found, f"{names} of {trace} among {[span.name for span in self.of(trace)]}")
+        try:
+            return wait_until(found)
+        except AssertionError:
+            raise AssertionError(f"of {trace} came {[span.name for span in self.of(trace)]}, not {names}") from None

@@ -2,18 +2,20 @@
 #include "common/log.h"
 
 #include "common/clock.h"
+#include "common/err.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 static const char *program_name = "darkroom";
-static enum log_level least_level = LOG_INFO;
+static atomic_int least_level = LOG_INFO;
 
 /* What log_gather() holds back. */
 static struct {
@@ -26,7 +28,23 @@ static struct {
 void log_init(const char *program, enum log_level level)
 {
     program_name = program;
-    least_level = level;
+    log_set_level(level);
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store(&least_level, (int)level);
+}
+
+int log_level_parse(const char *name, enum log_level *out_level, struct err *err)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(names[i], name) == 0) {
+            *out_level = (enum log_level)i;
+            return 0;
+        }
+    return err_set(err, ERR_INVALID, "log", "--log must be debug, info, warn or error");
 }
 
 /* A line is cut rather than split: 2 KiB holds every event that we write. */
@@ -138,7 +156,7 @@ void log_flush(void)
 void log_event(enum log_level level, const char *event, ...)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
-    if (level < least_level)
+    if ((int)level < atomic_load(&least_level))
         return;
 
     struct line line;

@@ -15,6 +15,8 @@
 
 #include <stdint.h>
 
+struct err;
+
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* The type tag in front of each value. */
@@ -27,6 +29,10 @@ enum log_type {
 /* Names the program in every line and drops lines below `level`. Call once, before threads.
  * `program` is borrowed for the life of the process. */
 void log_init(const char *program, enum log_level level);
+/* Another level from now on. Any thread. */
+void log_set_level(enum log_level level);
+/* "debug", "info", "warn" or "error"; else ERR_INVALID with the field "log". */
+int log_level_parse(const char *name, enum log_level *out_level, struct err *err);
 
 /* From now on lines below a warning wait for log_flush(), for a warning or for a full buffer: a
  * loop that handles many requests in a turn writes once. A crash loses the lines of one turn. */

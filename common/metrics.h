@@ -63,7 +63,7 @@ int metrics_write_value(struct buf *out, const struct metric *metric, const char
 /* A gauge without labels, with its head. */
 int metrics_write_gauge(struct buf *out, const char *name, const char *help, double value);
 /* Memory, CPU time, open files and start of this process, by the names that Prometheus' own
- * libraries use. */
+ * libraries use; and what reload.h tells. */
 int metrics_write_process(struct buf *out);
 
 #endif

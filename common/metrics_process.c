@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/metrics.h"
 
+#include "common/reload.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,5 +86,5 @@ int metrics_write_process(struct buf *out)
     if (rc == 0)
         rc = metrics_write_gauge(out, "process_start_time_seconds",
                                  "Start of the process, since 1970.", start_seconds());
-    return rc;
+    return rc == 0 ? reload_write_metrics(out) : rc;
 }

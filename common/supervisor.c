@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/supervisor.h"
 
+#include "common/clock.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -92,6 +94,22 @@ void supervisor_ready(void)
     atomic_store(&ready, true);
     ready_owed = true;
     next_ms = 0;
+}
+
+void supervisor_reloading(void)
+{
+    char text[64];
+    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_us());
+    if (fd >= 0)
+        tell(text);
+}
+
+void supervisor_reloaded(void)
+{
+    /* Who was not ready yet says so in its own time. */
+    ready_owed = atomic_load(&ready);
+    if (ready_owed)
+        next_ms = 0;
 }
 
 void supervisor_stopping(void)

@@ -29,6 +29,10 @@ void supervisor_init(void);
 /* The service does its work from now on; said with the next beat, which is due at once. */
 void supervisor_ready(void);
 
+/* The configuration is read again; then the service goes on as before, whatever came of it. */
+void supervisor_reloading(void);
+void supervisor_reloaded(void);
+
 /* It goes, and has begun to; beats go on until it is gone. */
 void supervisor_stopping(void);
 

@@ -112,7 +112,9 @@ bool call_admit_body(struct call *call, size_t max_bytes)
 bool call_reserve(struct call *call, size_t bytes)
 {
     struct dispatcher *dispatcher = call->dispatcher;
-    if (bytes > (size_t)dispatcher->settings->max_buffered_bytes - dispatcher->buffered_bytes) {
+    size_t most = (size_t)dispatcher->settings->max_buffered_bytes;
+    /* A reload may have made it less than what is in use. */
+    if (dispatcher->buffered_bytes >= most || bytes > most - dispatcher->buffered_bytes) {
         call_refuse(call, PROBLEM_UNAVAILABLE, "too many uploads at once");
         return false;
     }

@@ -25,6 +25,7 @@
 struct client_key;
 struct dialect;
 struct dispatcher;
+struct edition;
 struct err;
 struct exchange;
 struct manifest;
@@ -33,6 +34,7 @@ struct page_form;
 struct call {
     struct dispatcher *dispatcher; /* borrowed */
     struct exchange *exchange;     /* borrowed */
+    struct edition *edition;       /* held: the models that it began with */
     struct router_match match;
     struct identity identity;
     struct identity_wait identity_wait;

@@ -7,6 +7,7 @@
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/reload.h"
 #include "common/secret.h"
 #include "common/stop.h"
 #include "common/supervisor.h"
@@ -15,7 +16,7 @@
 #include "dispatcher/access/keyring.h"
 #include "dispatcher/access/limits.h"
 #include "dispatcher/access/throttle.h"
-#include "dispatcher/compat/selfie2anime.h"
+#include "dispatcher/edition.h"
 #include "dispatcher/events/events.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/jobs/disowned.h"
@@ -25,7 +26,6 @@
 #include "dispatcher/operate/measures.h"
 #include "dispatcher/operate/samples.h"
 #include "dispatcher/operate/stats.h"
-#include "dispatcher/pages/pages.h"
 #include "dispatcher/routes.h"
 #include "dispatcher/traces.h"
 #include "dispatcher/upkeep/gate.h"
@@ -60,7 +60,7 @@
 #define TRIM_CONNECTIONS 256
 
 /* What an event of the loop is about: their addresses are the tags. */
-static char redis_tag, events_tag, streams_tag, http_tag, clients_tag, offload_tag, stop_tag;
+static char redis_tag, events_tag, streams_tag, http_tag, clients_tag, offload_tag, stop_tag, reload_tag;
 
 /* ---- start ---- */
 
@@ -165,19 +165,6 @@ static int open_http(struct dispatcher *dispatcher, struct err *err)
                : rc;
 }
 
-/* The scheme and host of S3, from where the pages show results; NULL with the local store. */
-static const char *image_origin(const struct settings *settings, char out[300])
-{
-    const char *url = settings->store.endpoint;
-    const char *host = url ? strstr(url, "://") : NULL;
-    if (strncmp(settings->store.url, "s3:", 3) != 0)
-        return NULL;
-    if (!host)
-        return "https:";
-    snprintf(out, 300, "%.*s", (int)(host + 3 - url + (int)strcspn(host + 3, "/?# ;,")), url);
-    return out;
-}
-
 /* A server that is away may come; one that evicts keys is refused at once. */
 static int check_redis(const struct dispatcher *dispatcher, bool *out_present, struct err *err)
 {
@@ -242,7 +229,7 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
 static int open_rest(struct dispatcher *dispatcher, struct err *err)
 {
     const struct settings *settings = dispatcher->settings;
-    char origin[300];
+    struct edition *edition = NULL;
     int rc = client_proxies_parse(settings->trusted_proxies, &dispatcher->proxies, err);
     if (rc == 0)
         rc = network_set_parse(settings->webhook_allow, "webhook-allow", &dispatcher->webhook_allow,
@@ -252,22 +239,11 @@ static int open_rest(struct dispatcher *dispatcher, struct err *err)
     if (rc == 0)
         rc = keyring_create(dispatcher, &dispatcher->keyring);
     if (rc == 0)
-        rc =
-            err_blame(manifest_set_load(settings->models, &dispatcher->models, err), "models", err);
+        rc = edition_open(settings, settings->models, dispatcher->public_url, &edition, err);
     if (rc == 0)
-        rc = pages_open(&(struct pages_options){.folder = settings->web,
-                                                .models = &dispatcher->models,
-                                                .image_origin = image_origin(settings, origin),
-                                                .public_url = dispatcher->public_url,
-                                                .compat = settings->compat ? "selfie2anime" : NULL},
-                        &dispatcher->pages, err);
-    if (rc == 0 && settings->compat && !settings->web)
-        rc = err_set(err, ERR_INVALID, "compat", "--compat answers with pages: it needs --web");
+        edition_publish(dispatcher, &edition);
     if (rc == 0)
-        rc = selfie2anime_open(settings->compat, &dispatcher->models, &dispatcher->selfie2anime,
-                               err);
-    if (rc == 0)
-        rc = forecast_create(dispatcher, &dispatcher->forecast);
+        rc = forecast_create(dispatcher, dispatcher->models.count, &dispatcher->forecast);
     if (rc == 0)
         rc = throttle_create(dispatcher, &dispatcher->limits);
     if (rc == 0)
@@ -323,6 +299,11 @@ static int64_t tell_supervisor(const struct dispatcher *dispatcher, int64_t now_
 static int64_t tick(struct dispatcher *dispatcher, int64_t now_ms)
 {
     trim_memory(dispatcher, now_ms);
+    /* Questions count the models that there were when they were asked: a moment, no more. */
+    if (dispatcher->reload_due && dispatcher->fanouts == 0) {
+        dispatcher->reload_due = false;
+        dispatcher_reload(dispatcher);
+    }
     int64_t next_ms = gate_tick(dispatcher->gate, now_ms);
     next_ms = earlier(next_ms, tell_supervisor(dispatcher, now_ms));
     next_ms = earlier(next_ms, housekeeping_tick(dispatcher->housekeeping, now_ms));
@@ -353,6 +334,8 @@ static void handle(struct dispatcher *dispatcher, const struct epoll_event *even
         http_server_clients_handle(dispatcher->server);
     else if (event->data.ptr == &offload_tag)
         offload_finish(dispatcher->offload);
+    else if (event->data.ptr == &reload_tag)
+        dispatcher->reload_due |= reload_take();
     /* HTTP is run in every turn, and the stop is looked at there, too. */
 }
 
@@ -410,10 +393,11 @@ static void stop(struct dispatcher *dispatcher)
               (int64_t)dispatcher->calls, NULL);
 }
 
-int dispatcher_open(const struct settings *settings, struct dispatcher *dispatcher, struct err *err)
+int dispatcher_open(struct settings *settings, int argc, char **argv, struct dispatcher *dispatcher,
+                    struct err *err)
 {
     bool present = false;
-    *dispatcher = (struct dispatcher){.settings = settings};
+    *dispatcher = (struct dispatcher){.settings = settings, .argc = argc, .argv = argv};
     dispatcher->epoll_fd = -1;
     if (!settings->secret_file || !settings->worker_token_file)
         return err_set(err, ERR_INVALID,
@@ -423,6 +407,8 @@ int dispatcher_open(const struct settings *settings, struct dispatcher *dispatch
     if (dispatcher->epoll_fd < 0)
         return err_set_errno(err, NULL, "epoll");
     int rc = watch(dispatcher, stop_fd(), &stop_tag, err);
+    if (rc == 0)
+        rc = watch(dispatcher, reload_fd(), &reload_tag, err);
     if (rc == 0)
         rc = open_http(dispatcher, err);
     if (rc == 0)
@@ -492,9 +478,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     stats_destroy(&dispatcher->stats);
     keyring_destroy(&dispatcher->keyring);
     limits_destroy(&dispatcher->limits);
-    selfie2anime_close(&dispatcher->selfie2anime);
-    pages_close(&dispatcher->pages);
-    manifest_set_fini(&dispatcher->models);
+    editions_close(dispatcher);
     store_close(&dispatcher->store);
     crypto_mac_destroy(&dispatcher->flow_mac);
     unsubscribe_keys_destroy(&dispatcher->unsubscribe);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the parts of the dispatcher share: one value, made by dispatcher_open(), that belongs to the
- * loop's thread. Threads of the offload see `store`, `models` and the keys, which do not change.
+ * loop's thread. Threads of the offload see `store` and the keys, which do not change, and the
+ * manifests of their call's edition.
  *
  *     rc = dispatcher_open(&settings, &dispatcher, &err);
  *     rc = dispatcher_run(&dispatcher);      // until a stop is asked for
@@ -30,6 +31,7 @@ struct call;
 struct conversion;
 struct crypto_mac;
 struct disowned;
+struct edition;
 struct enqueue;
 struct err;
 struct events;
@@ -59,7 +61,9 @@ struct conversions {
 };
 
 struct dispatcher {
-    const struct settings *settings; /* borrowed */
+    struct settings *settings; /* borrowed; a reload alone changes them */
+    int argc;                  /* where they come from, */
+    char **argv;               /* borrowed */
     int epoll_fd;
     char public_url[512]; /* without a slash at its end */
     char worker_token[DISPATCHER_WORKER_TOKEN_SIZE];
@@ -84,8 +88,6 @@ struct dispatcher {
     struct metrics *metrics;
     struct tracer *tracer; /* NULL: nobody collects traces */
     struct samples *samples;
-    struct pages *pages;
-    struct selfie2anime *selfie2anime; /* NULL: its routes are not served */
     struct stats *stats;
     struct disowned *disowned;
     struct enqueue *enqueue;
@@ -94,7 +96,13 @@ struct dispatcher {
     struct gate *gate;
 
     struct redis_target redis_target;
+    struct edition *edition; /* owned: the one in force, and behind it those still in use */
+    /* Of it, borrowed; for the loop's thread. */
     struct manifest_set models;
+    struct pages *pages;
+    struct selfie2anime *selfie2anime; /* NULL: its routes are not served */
+    unsigned fanouts;                  /* questions to all shards that are under way */
+    bool reload_due;
     struct client_proxies proxies;
     struct network_set webhook_allow;
     struct queue queues[QUEUE_SHARDS_MAX]; /* see dispatcher_queue() */
@@ -112,7 +120,7 @@ struct dispatcher {
     struct conversions conversions;
 };
 
-int dispatcher_open(const struct settings *settings, struct dispatcher *dispatcher,
+int dispatcher_open(struct settings *settings, int argc, char **argv, struct dispatcher *dispatcher,
                     struct err *err);
 int dispatcher_run(struct dispatcher *dispatcher);
 void dispatcher_close(struct dispatcher *dispatcher);
@@ -120,6 +128,12 @@ void dispatcher_close(struct dispatcher *dispatcher);
 /* Part of dispatcher_open(): the queues as the settings want them. The limit of all jobs together
  * is kept shard by shard, each with its part. */
 void dispatcher_init_queues(struct dispatcher *dispatcher);
+
+/* Their limits, again. */
+void dispatcher_limit_queues(struct dispatcher *dispatcher);
+
+/* Reads the configuration again; no question of fanout.h may be under way. */
+void dispatcher_reload(struct dispatcher *dispatcher);
 
 /* True while commands can be sent. */
 bool dispatcher_redis_usable(const struct dispatcher *dispatcher);

@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/reload.h"
 #include "common/stop.h"
 #include "common/supervisor.h"
 #include "dispatcher/dispatcher.h"
@@ -38,17 +39,6 @@ static void raise_file_limit(void)
     }
 }
 
-static int read_level(const char *name, enum log_level *out, struct err *err)
-{
-    static const char *const names[] = {"debug", "info", "warn", "error"};
-    for (int i = 0; i < 4; i++)
-        if (strcmp(names[i], name) == 0) {
-            *out = (enum log_level)i;
-            return 0;
-        }
-    return err_set(err, ERR_INVALID, "log", "--log must be debug, info, warn or error");
-}
-
 static int announce(const struct dispatcher *dispatcher, const struct settings *settings,
                     struct err *err)
 {
@@ -66,12 +56,12 @@ static int announce(const struct dispatcher *dispatcher, const struct settings *
     return rc;
 }
 
-static int serve(const struct settings *settings, struct err *err)
+static int serve(struct settings *settings, int argc, char **argv, struct err *err)
 {
     struct dispatcher *dispatcher = malloc(sizeof *dispatcher);
     if (!dispatcher)
         return err_set(err, ERR_NOMEM, NULL, "no memory");
-    int rc = dispatcher_open(settings, dispatcher, err);
+    int rc = dispatcher_open(settings, argc, argv, dispatcher, err);
     if (rc == 0) {
         rc = announce(dispatcher, settings, err);
         if (rc == 0)
@@ -100,13 +90,14 @@ int main(int argc, char **argv)
     }
     tame_memory();
     raise_file_limit();
-    rc = read_level(settings.log, &level, &err);
+    rc = log_level_parse(settings.log, &level, &err);
     if (rc == 0) {
         log_init("dispatcher", level);
         log_gather();
         stop_init();
+        reload_init();
         supervisor_init();
-        rc = serve(&settings, &err);
+        rc = serve(&settings, argc, argv, &err);
     }
     if (rc < 0)
         log_event(LOG_ERROR, "dispatcher.failed", "code", LOG_S, err_name(rc), "option", LOG_S,

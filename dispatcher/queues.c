@@ -15,6 +15,15 @@ void dispatcher_init_queues(struct dispatcher *dispatcher)
         struct queue *queue = &dispatcher->queues[shard];
         queue_init(queue, shard, settings->lease_ms);
         queue->shards = dispatcher->shards;
+    }
+    dispatcher_limit_queues(dispatcher);
+}
+
+void dispatcher_limit_queues(struct dispatcher *dispatcher)
+{
+    const struct settings *settings = dispatcher->settings;
+    for (unsigned shard = 0; shard < dispatcher->shards; shard++) {
+        struct queue *queue = &dispatcher->queues[shard];
         queue->retain_ms = settings->retain_ms;
         queue->max_queued = (settings->max_queued + settings->shards - 1) / settings->shards;
         queue->max_flow_queued = settings->max_flow_queued;

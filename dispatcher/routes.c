@@ -8,6 +8,7 @@
 #include "dispatcher/call.h"
 #include "dispatcher/compat/selfie2anime.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/edition.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/operate/measures.h"
 #include "dispatcher/pages/pages.h"
@@ -104,7 +105,9 @@ static struct call *attach(struct dispatcher *dispatcher, struct exchange *excha
 {
     struct call *call = calloc(1, sizeof *call);
     if (call)
-        *call = (struct call){.dispatcher = dispatcher, .exchange = exchange};
+        *call = (struct call){.dispatcher = dispatcher,
+                              .exchange = exchange,
+                              .edition = edition_hold(dispatcher)};
     if (call && dispatcher->tracer)
         call->trace.begin_us = clock_us();
     dispatcher->calls += call != NULL;
@@ -202,6 +205,7 @@ static void on_done(void *context, struct exchange *exchange, unsigned status, i
     page_form_destroy(&call->page);
     buf_fini(&call->body);
     dispatcher->buffered_bytes -= call->reserved;
+    edition_release(dispatcher, call->edition);
     dispatcher->calls--;
     free(call);
 }

@@ -285,6 +285,29 @@ static int open_feeds(struct events *events, void *epoll_tag, struct err *err)
     return rc;
 }
 
+int events_reserve(struct events *events, size_t models)
+{
+    struct model_mark *marks = calloc(models + 1, sizeof *marks);
+    if (!marks)
+        return ERR_NOMEM;
+    free(events->next_marks);
+    events->next_marks = marks;
+    return 0;
+}
+
+/* All have moved, as far as we know. */
+void events_adopt(struct events *events)
+{
+    free(events->marks);
+    events->marks = events->next_marks;
+    events->next_marks = NULL;
+    for (size_t i = 0; i < events->dispatcher->models.count; i++) {
+        snprintf(events->marks[i].name, sizeof events->marks[i].name, "%s",
+                 events->dispatcher->models.items[i].name);
+        events->marks[i].moved = events->marks[i].asked = true;
+    }
+}
+
 static void on_gone(void *owner)
 {
     struct stream *stream = owner;
@@ -296,11 +319,12 @@ int events_create(struct dispatcher *dispatcher, void *epoll_tag, unsigned max_s
                   struct events **out, struct err *err)
 {
     struct events *events = calloc(1, sizeof *events);
-    if (!events || !(events->marks = calloc(dispatcher->models.count + 1, sizeof *events->marks))) {
+    if (events)
+        events->dispatcher = dispatcher;
+    if (!events || events_reserve(events, dispatcher->models.count) < 0) {
         free(events);
         return err_set(err, ERR_NOMEM, NULL, "no memory for events");
     }
-    events->dispatcher = dispatcher;
     events->watches.dispatcher = dispatcher;
     events->position_bucket = WATCH_BUCKETS;
     /* The others are for those who are answered at once. */
@@ -309,9 +333,7 @@ int events_create(struct dispatcher *dispatcher, void *epoll_tag, unsigned max_s
     for (unsigned shard = 0; shard < dispatcher->shards; shard++)
         window_init(&events->windows[shard], WINDOW_CHANGES / dispatcher->shards);
     redis_command_init(&events->command, 32768);
-    for (size_t i = 0; i < dispatcher->models.count; i++)
-        snprintf(events->marks[i].name, sizeof events->marks[i].name, "%s",
-                 dispatcher->models.items[i].name);
+    events_adopt(events);
     int rc = sse_create(max_streams, on_gone, &events->sse, err);
     if (rc == 0)
         rc = open_feeds(events, epoll_tag, err);
@@ -344,6 +366,7 @@ void events_destroy(struct events **slot)
     while (watches_take_dirty(&events->watches))
         ;
     redis_command_fini(&events->command);
+    free(events->next_marks);
     free(events->marks);
     free(events);
 }

@@ -17,11 +17,17 @@
 #ifndef DARKROOM_DISPATCHER_EVENTS_EVENTS_H
 #define DARKROOM_DISPATCHER_EVENTS_EVENTS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct dispatcher;
 struct err;
 struct events;
+
+/* Room for the marks of so many models, or ERR_NOMEM; then events_adopt() takes those that the
+ * dispatcher has now. */
+int events_reserve(struct events *events, size_t models);
+void events_adopt(struct events *events);
 
 int events_create(struct dispatcher *dispatcher, void *epoll_tag, unsigned max_streams,
                   struct events **out, struct err *err);

@@ -45,7 +45,8 @@ struct events {
     char last_ids[QUEUE_SHARDS_MAX][QUEUE_EVENT_ID_SIZE];
     struct visit *returning; /* of clients who wait for the window to reach their job */
     bool ended;
-    struct model_mark *marks; /* owned; one for each model */
+    struct model_mark *marks;      /* owned; one for each model */
+    struct model_mark *next_marks; /* owned; of a reload under way, or NULL */
     int64_t positions_ms;     /* when they are due */
     size_t position_bucket;   /* where the round goes on; WATCH_BUCKETS: it is over */
     int position_batches;     /* under way */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 struct fanout {
+    struct dispatcher *dispatcher; /* borrowed */
     const struct fanout_verbs *verbs;
     void *data;
     unsigned waiting; /* answers that are still to come */
@@ -27,6 +28,7 @@ static void on_reply(int rc, const struct redis_reply *reply, void *data)
         fanout->rc = rc;
     if (--fanout->waiting > 0)
         return;
+    fanout->dispatcher->fanouts--;
     fanout->verbs->done(fanout->rc, fanout->data);
     free(fanout);
 }
@@ -37,7 +39,7 @@ int fanout_ask(struct dispatcher *dispatcher, const struct fanout_verbs *verbs, 
         calloc(1, sizeof *fanout + dispatcher->shards * sizeof fanout->questions[0]);
     if (!fanout)
         return ERR_NOMEM;
-    *fanout = (struct fanout){.verbs = verbs, .data = data};
+    *fanout = (struct fanout){.dispatcher = dispatcher, .verbs = verbs, .data = data};
     for (unsigned shard = 0; shard < dispatcher->shards; shard++) {
         struct question *question = &fanout->questions[shard];
         *question = (struct question){fanout, dispatcher_queue(dispatcher, shard)};
@@ -49,6 +51,7 @@ int fanout_ask(struct dispatcher *dispatcher, const struct fanout_verbs *verbs, 
             fanout->rc = rc;
     }
     int rc = fanout->rc;
+    dispatcher->fanouts += fanout->waiting > 0;
     if (fanout->waiting > 0)
         return 0; /* the answers bring the failure of one that was not sent */
     free(fanout);

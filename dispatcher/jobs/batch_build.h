@@ -32,7 +32,8 @@ struct batch_item {
 
 struct batch_build {
     /* The caller's. */
-    const struct dispatcher *dispatcher; /* borrowed: models, store and keys, which do not change */
+    const struct dispatcher *dispatcher; /* borrowed: store and keys, which do not change */
+    const struct manifest_set *models;   /* borrowed */
     const struct identity *identity;     /* borrowed: of an account */
     const char *language;                /* borrowed: of mails, where a job names none */
     char batch_id[ID_PUBLIC_SIZE];

@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/edition.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/jobs/accept.h"
 #include "dispatcher/jobs/batch_build.h"
@@ -87,6 +88,7 @@ static void open_body(struct call *call)
     }
     batch->call = call;
     batch->build.dispatcher = dispatcher;
+    batch->build.models = &call->edition->models;
     batch->build.identity = &call->identity;
     batch->build.language = page_language(dispatcher, call->exchange)->tag;
     buf_init(&batch->build.body, max_bytes);

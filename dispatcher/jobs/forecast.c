@@ -20,9 +20,8 @@ struct forecast_board {
     struct forecast forecasts[]; /* of each manifest */
 };
 
-int forecast_create(struct dispatcher *dispatcher, struct forecast_board **out)
+int forecast_create(struct dispatcher *dispatcher, size_t count, struct forecast_board **out)
 {
-    size_t count = dispatcher->models.count;
     struct forecast_board *board = calloc(1, sizeof *board + count * sizeof board->forecasts[0]);
     if (!board)
         return ERR_NOMEM;
@@ -119,9 +118,13 @@ void forecast_ask(struct forecast_board *board, struct forecast_wait *wait)
         on_tally(rc, NULL, board);
 }
 
-const struct forecast *forecast_last(const struct forecast_board *board)
+const struct forecast *forecast_last_of(const struct forecast_board *board,
+                                        const struct manifest *model)
 {
-    return board->forecasts;
+    static const struct forecast unknown = {.state = FORECAST_UNKNOWN};
+    const struct manifest_set *models = &board->dispatcher->models;
+    const struct manifest *now = manifest_set_find(models, model->name);
+    return now ? &board->forecasts[now - models->items] : &unknown;
 }
 
 json_t *forecast_view(const struct forecast *forecast)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct dispatcher;
+struct manifest;
 struct forecast_board;
 
 enum forecast_state {
@@ -40,15 +41,17 @@ struct forecast_wait {
     void (*done)(struct forecast_wait *wait, const struct forecast *forecasts);
 };
 
-int forecast_create(struct dispatcher *dispatcher, struct forecast_board **out);
+/* For `count` models. */
+int forecast_create(struct dispatcher *dispatcher, size_t count, struct forecast_board **out);
 /* Nobody may wait any more: after the connection to Redis has ended. */
 void forecast_destroy(struct forecast_board **board);
 
 /* `done` is called exactly once, from within where the figures are fresh or cannot be had. */
 void forecast_ask(struct forecast_board *board, struct forecast_wait *wait);
 
-/* What was last seen, however old; before that, unknown. Borrowed. */
-const struct forecast *forecast_last(const struct forecast_board *board);
+/* What was found last of a model, without asking; static storage or borrowed. */
+const struct forecast *forecast_last_of(const struct forecast_board *board,
+                                        const struct manifest *model);
 
 /* {"state": "open", "queued": 3, "running": 1, "workers": 2, "wait_seconds": 4}; NULL for want of
  * memory. Figures that are not known are null. Owned by the caller. */

@@ -26,6 +26,7 @@
 #include "common/webhook_endpoint.h"
 #include "dispatcher/call.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/edition.h"
 #include "dispatcher/http/server.h"
 #include "dispatcher/jobs/accept.h"
 #include "dispatcher/jobs/again.h"
@@ -170,7 +171,7 @@ static void release(const struct submission *submission)
 
 static void check(struct submission *submission)
 {
-    submission->rc = intake_check(&submission->call->dispatcher->models, submission->form,
+    submission->rc = intake_check(&submission->call->edition->models, submission->form,
                                   submission->public_id, &submission->intake, &submission->refusal);
     form_destroy(&submission->form);
     if (submission->rc < 0)

@@ -46,6 +46,23 @@ int samples_create(struct dispatcher *dispatcher, struct samples **out)
     return 0;
 }
 
+int samples_adopt(struct samples *samples, const struct manifest_set *before,
+                  const struct manifest_set *after)
+{
+    struct cell *cells = calloc(SAMPLES_KEPT * (after->count + 1), sizeof *cells);
+    if (!cells)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < after->count; i++) {
+        const struct manifest *same = manifest_set_find(before, after->items[i].name);
+        for (size_t step = 0; same && step < SAMPLES_KEPT; step++)
+            cells[step * after->count + i] =
+                samples->cells[step * before->count + (size_t)(same - before->items)];
+    }
+    free(samples->cells);
+    samples->cells = cells;
+    return 0;
+}
+
 void samples_destroy(struct samples **slot)
 {
     struct samples *samples = *slot;

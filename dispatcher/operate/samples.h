@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 struct dispatcher;
+struct manifest_set;
 struct queue_counters;
 struct samples;
 
@@ -27,6 +28,11 @@ struct samples;
 #define SAMPLES_KEPT 181 /* a quarter of an hour, both ends counted */
 
 /* `dispatcher` is borrowed and has its models; *out is owned by the caller. */
+/* The models are others from now on: those of the same name keep what was seen. ERR_NOMEM, and then
+ * nothing has changed. */
+int samples_adopt(struct samples *samples, const struct manifest_set *before,
+                  const struct manifest_set *after);
+
 int samples_create(struct dispatcher *dispatcher, struct samples **out);
 void samples_destroy(struct samples **samples);
 

@@ -140,11 +140,10 @@ static json_t *said_of(const struct again *again, const struct manifest *model)
 
 static void send_filled(struct call *call, const struct manifest *model, const json_t *params)
 {
-    const struct forecast *forecasts = forecast_last(call->dispatcher->forecast);
     json_t *typed = submit_fields_typed(params);
     struct submit_page page = {.call = call,
                                .model = model,
-                               .forecast = &forecasts[model - call->dispatcher->models.items],
+                               .forecast = forecast_last_of(call->dispatcher->forecast, model),
                                .params = typed};
     page_send(call, 200, "submit.html", submit_page_data(&page));
     json_decref(typed);

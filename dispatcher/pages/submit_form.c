@@ -161,10 +161,9 @@ struct answer *page_form_again(struct call *call, const struct problem *problem)
 {
     struct dispatcher *dispatcher = call->dispatcher;
     const struct page_form *page = call->page;
-    const struct forecast *forecasts = forecast_last(dispatcher->forecast);
     struct submit_page about = {.call = call,
                                 .model = page->model,
-                                .forecast = &forecasts[page->model - dispatcher->models.items],
+                                .forecast = forecast_last_of(dispatcher->forecast, page->model),
                                 .params = page->params,
                                 .email = page->email,
                                 .consent = page->consent,

@@ -56,6 +56,14 @@ int housekeeping_create(struct dispatcher *dispatcher, struct housekeeping **out
     return 0;
 }
 
+void housekeeping_tell_again(struct housekeeping *housekeeping)
+{
+    for (unsigned shard = 0; shard < housekeeping->dispatcher->shards; shard++) {
+        housekeeping->tickers[shard].tell = 0;
+        housekeeping->tickers[shard].told = false;
+    }
+}
+
 void housekeeping_destroy(struct housekeeping **housekeeping)
 {
     free(*housekeeping);

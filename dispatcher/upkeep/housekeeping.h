@@ -17,6 +17,9 @@ struct dispatcher;
 struct housekeeping;
 
 int housekeeping_create(struct dispatcher *dispatcher, struct housekeeping **out);
+/* Limits and models are others from now on: the queues are told all of them. */
+void housekeeping_tell_again(struct housekeeping *housekeeping);
+
 void housekeeping_destroy(struct housekeeping **housekeeping);
 
 int64_t housekeeping_tick(struct housekeeping *housekeeping, int64_t now_ms);

@@ -57,8 +57,8 @@ void reload_tell(int rc, const char *fixed, const struct err *err)
         log_event(LOG_ERROR, "config.refused", "code", LOG_S, err_name(rc), "option", LOG_S,
                   err->field, "detail", LOG_S, err->text, NULL);
     else
-        log_event(*fixed ? LOG_WARN : LOG_INFO, "config.reloaded",
-                  *fixed ? "want_restart" : NULL, LOG_S, fixed, NULL);
+        log_event(*fixed ? LOG_WARN : LOG_INFO, "config.reloaded", *fixed ? "want_restart" : NULL,
+                  LOG_S, fixed, NULL);
     atomic_store(&successful, rc == 0);
     if (rc == 0)
         atomic_store(&success_ms, clock_wall_ms());

@@ -60,7 +60,8 @@
 #define TRIM_CONNECTIONS 256
 
 /* What an event of the loop is about: their addresses are the tags. */
-static char redis_tag, events_tag, streams_tag, http_tag, clients_tag, offload_tag, stop_tag, reload_tag;
+static char redis_tag, events_tag, streams_tag, http_tag, clients_tag, offload_tag, stop_tag,
+    reload_tag;
 
 /* ---- start ---- */
 

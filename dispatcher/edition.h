@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The models and what is made of them: the list, the pages, the names of another service. A reload
- * brings a new edition; requests go on with the one that they began with, threads among them, and an
- * old one goes with its last request.
+ * brings a new edition; requests go on with the one that they began with, threads among them, and
+ * an old one goes with its last request.
  *
  *     rc = edition_open(settings, models, public_url, &edition, &err);
  *     edition_publish(dispatcher, &edition);                // from now on

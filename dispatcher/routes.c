@@ -105,9 +105,8 @@ static struct call *attach(struct dispatcher *dispatcher, struct exchange *excha
 {
     struct call *call = calloc(1, sizeof *call);
     if (call)
-        *call = (struct call){.dispatcher = dispatcher,
-                              .exchange = exchange,
-                              .edition = edition_hold(dispatcher)};
+        *call = (struct call){
+            .dispatcher = dispatcher, .exchange = exchange, .edition = edition_hold(dispatcher)};
     if (call && dispatcher->tracer)
         call->trace.begin_us = clock_us();
     dispatcher->calls += call != NULL;

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/metrics_server.h"
+#include "common/reload.h"
 #include "common/stop.h"
 #include "common/supervisor.h"
 #include "worker/crash.h"
@@ -26,7 +27,7 @@
 #define TRACES_MS 1000         /* for the spans that are left */
 
 /* What epoll hands back. Only their addresses matter. */
-static char tag_stop, tag_spot, tag_change, tag_done, tag_commands, tag_wake, tag_push;
+static char tag_stop, tag_reload, tag_spot, tag_change, tag_done, tag_commands, tag_wake, tag_push;
 
 void loop_fail(struct loop *loop, int rc, const struct err *err)
 {
@@ -259,6 +260,9 @@ static void handle(struct loop *loop, const struct epoll_event *event)
         handle_sleepers(loop, loop->pushers, event->events);
     } else if (tag == &tag_stop) {
         begin_drain(loop);
+    } else if (tag == &tag_reload) {
+        if (reload_take())
+            loop_reload(loop);
     } else if (tag == &tag_spot) {
         on_spot(loop);
     } else if (tag == &tag_done) {
@@ -387,6 +391,8 @@ static int build(struct loop *loop, struct err *err)
     if (rc == 0)
         rc = watch(loop, stop_fd(), &tag_stop, err);
     if (rc == 0)
+        rc = watch(loop, reload_fd(), &tag_reload, err);
+    if (rc == 0)
         rc = watch(loop, roster_change_fd(loop->pipeline->roster), &tag_change, err);
     if (rc == 0)
         rc = watch(loop, pipeline_done_fd(loop->pipeline), &tag_done, err);
@@ -429,13 +435,15 @@ static void destroy(struct loop *loop)
     free(loop);
 }
 
-int loop_run(const struct settings *settings, bool *out_abandoned, struct err *err)
+int loop_run(struct settings *settings, int argc, char **argv, bool *out_abandoned, struct err *err)
 {
     *out_abandoned = false;
     struct loop *loop = calloc(1, sizeof *loop);
     if (!loop)
         return ERR_NOMEM;
-    loop->settings = settings;
+    loop->settings = loop->own = settings;
+    loop->argc = argc;
+    loop->argv = argv;
     loop->epoll_fd = -1;
     id_worker_create(loop->worker_id);
     crash_arm(loop->worker_id);

@@ -29,7 +29,8 @@
 /* Until a signal and the drain after it: 0. ERR_UNSUPPORTED (a Redis that may not be used),
  * ERR_DEVICE (broken: end with its exit status), or what opening the models gave. With
  * *out_abandoned threads are still running: the caller must end with _exit(). */
-int loop_run(const struct settings *settings, bool *out_abandoned, struct err *err);
+int loop_run(struct settings *settings, int argc, char **argv, bool *out_abandoned,
+             struct err *err);
 
 /* A connection that sleeps on keys of some shards: of all, or in a cluster of one. */
 struct sleeper {
@@ -78,6 +79,9 @@ struct tracer;
 
 struct loop {
     const struct settings *settings; /* borrowed */
+    struct settings *own;            /* the same; a reload alone changes them */
+    int argc;                        /* where they come from, */
+    char **argv;                     /* borrowed */
     struct queue queues[QUEUE_SHARDS_MAX];
     struct shard *shards; /* owned */
     unsigned shard_count;
@@ -150,6 +154,10 @@ void claims_stop(struct loop *loop);
 
 /* Something hangs: its jobs go back as they are, and the process ends around it. */
 void loop_give_up(struct loop *loop);
+
+/* SIGHUP came; reload.c. The second: weights of models that came with it. */
+void loop_reload(struct loop *loop);
+void loop_supply(struct loop *loop);
 
 /* Ends the loop with an error; the first one stays. */
 void loop_fail(struct loop *loop, int rc, const struct err *err);

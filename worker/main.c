@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/reload.h"
 #include "common/stop.h"
 #include "common/supervisor.h"
 #include "worker/bench.h"
@@ -40,10 +41,11 @@ static int serve(int argc, char **argv)
     }
     log_init("worker", settings.texts.debug ? LOG_DEBUG : LOG_INFO);
     stop_init();
+    reload_init();
     supervisor_init();
     crash_init(argc, argv);
     bool abandoned;
-    rc = loop_run(&settings, &abandoned, &err);
+    rc = loop_run(&settings, argc, argv, &abandoned, &err);
     report(rc, &err);
     int status = settings_exit_status(argc, argv, rc, &err);
     if (abandoned)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "worker/residency.h"
+#include "worker/residency_parts.h"
 
 #include "common/err.h"
 #include "common/log.h"
@@ -12,23 +12,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct residency {
-    const struct settings *settings; /* borrowed */
-    struct manifest_set manifests;   /* owned */
-    struct resident *items;          /* owned */
-    size_t count;
-    int batch_max;
-    uint64_t budget; /* the loader's */
-
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* for the loader: a wish, a task that left, the end */
-    bool closed;
-    struct resident *loading; /* what the loader is at, for somebody who waits */
-    size_t parked;
-    uint64_t clock; /* counts wishes and uses */
-    unsigned changes;
-};
 
 /* A share of what there is: the rest is for pictures, and for whoever else lives here. */
 #define HOST_SHARE 0.5
@@ -54,86 +37,6 @@ static size_t cost(const struct residency *residency, struct model_bytes bytes)
     return residency->settings->device == MODEL_CUDA ? bytes.device : bytes.host;
 }
 
-/* ---- making it ------------------------------------------------------------------------------ */
-
-static bool is_wanted(const struct config_list *names, const char *name)
-{
-    bool found = names->count == 0;
-    for (size_t i = 0; i < names->count; i++)
-        found |= !strcmp(names->items[i], name);
-    return found;
-}
-
-static int check_names(const struct manifest_set *manifests, const struct settings *settings,
-                       struct err *err)
-{
-    const struct config_list *names = &settings->texts.model;
-    for (size_t i = 0; i < names->count; i++)
-        if (!manifest_set_find(manifests, names->items[i]))
-            return err_set(err, ERR_NOT_FOUND, "model", "no manifest %s/%.64s.json",
-                           settings->texts.models, names->items[i]);
-    if (manifests->count == 0)
-        return err_set(err, ERR_NOT_FOUND, "models", "no manifest in %s", settings->texts.models);
-    return 0;
-}
-
-static int add_residents(struct residency *residency, struct err *err)
-{
-    const struct settings *settings = residency->settings;
-    const struct manifest_set *manifests = &residency->manifests;
-    residency->items = calloc(manifests->count, sizeof *residency->items);
-    if (!residency->items)
-        return err_set(err, ERR_NOMEM, NULL, "no memory for the models");
-    for (size_t i = 0; i < manifests->count; i++) {
-        if (!is_wanted(&settings->texts.model, manifests->items[i].name))
-            continue;
-        struct resident *resident = &residency->items[residency->count++];
-        resident_init(resident, settings, &manifests->items[i]);
-        if (weights_cache_is_for(resident->manifest))
-            resident->state = RESIDENT_ABSENT;
-        if (resident->batch_max > residency->batch_max)
-            residency->batch_max = resident->batch_max;
-    }
-    return 0;
-}
-
-int residency_create(const struct settings *settings, struct residency **out_residency,
-                     struct err *err)
-{
-    struct residency *residency = calloc(1, sizeof *residency);
-    if (!residency)
-        return err_set(err, ERR_NOMEM, NULL, "no memory for the models");
-    residency->settings = settings;
-    pthread_mutex_init(&residency->lock, NULL);
-    pthread_cond_init(&residency->changed, NULL);
-    int rc = err_blame(manifest_set_load(settings->texts.models, &residency->manifests, err),
-                       "models", err);
-    if (rc == 0)
-        rc = check_names(&residency->manifests, settings, err);
-    if (rc == 0)
-        rc = add_residents(residency, err);
-    if (rc < 0)
-        residency_destroy(&residency);
-    else
-        *out_residency = residency;
-    return rc;
-}
-
-void residency_destroy(struct residency **residency)
-{
-    struct residency *r = *residency;
-    if (!r)
-        return;
-    for (size_t i = 0; i < r->count; i++)
-        resident_fini(&r->items[i]);
-    free(r->items);
-    manifest_set_fini(&r->manifests);
-    pthread_cond_destroy(&r->changed);
-    pthread_mutex_destroy(&r->lock);
-    free(r);
-    *residency = NULL;
-}
-
 size_t residency_count(const struct residency *residency)
 {
     return residency->count;
@@ -148,7 +51,7 @@ int residency_batch_max(const struct residency *residency)
 
 static bool is_served(const struct resident *resident)
 {
-    return resident->fit;
+    return resident->fit && !resident->retired;
 }
 
 static bool lets_in(const struct resident *resident)
@@ -298,7 +201,7 @@ void residency_supply(struct residency *residency, struct resident *resident, ch
 {
     pthread_mutex_lock(&residency->lock);
     resident->fetched = path;
-    resident->state = path ? RESIDENT_UNKNOWN : RESIDENT_BAD;
+    resident->state = path && !resident->retired ? RESIDENT_UNKNOWN : RESIDENT_BAD;
     residency->changes++;
     pthread_cond_broadcast(&residency->changed);
     pthread_mutex_unlock(&residency->lock);
@@ -327,14 +230,30 @@ static struct resident *choose(const struct residency *residency, enum residency
     return unknown;
 }
 
+static void close_resident(struct residency *residency, struct resident *victim);
+
+/* Lock held, and given up in between. What a reload has replaced goes with its last task. */
+static void close_retired(struct residency *residency)
+{
+    for (size_t i = 0; i < residency->count; i++) {
+        struct resident *resident = &residency->items[i];
+        if (resident->retired && resident->state == RESIDENT_READY && resident->in_hand == 0)
+            close_resident(residency, resident);
+    }
+}
+
 int residency_next(struct residency *residency, struct resident **out_resident,
                    enum residency_work *out_work)
 {
     struct resident *resident;
     pthread_mutex_lock(&residency->lock);
-    while (!(resident = choose(residency, out_work)) &&
-           !(residency->closed && residency->parked == 0))
+    for (;;) {
+        close_retired(residency);
+        resident = choose(residency, out_work);
+        if (resident || (residency->closed && residency->parked == 0))
+            break;
         pthread_cond_wait(&residency->changed, &residency->lock);
+    }
     if (resident && *out_work == RESIDENCY_LOAD) {
         resident->state = RESIDENT_LOADING;
         residency->loading = resident;
@@ -520,7 +439,7 @@ bool residency_has_any(struct residency *residency)
     bool any = false;
     pthread_mutex_lock(&residency->lock);
     for (size_t i = 0; i < residency->count; i++)
-        any |= residency->items[i].state != RESIDENT_BAD;
+        any |= residency->items[i].state != RESIDENT_BAD && !residency->items[i].retired;
     pthread_mutex_unlock(&residency->lock);
     return any;
 }

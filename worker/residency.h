@@ -21,8 +21,8 @@
  * comes back for those who wait for it. Tasks wait for their model beside the road: nobody who
  * needs another one stands behind them. A model whose weights are still being fetched is not served
  * yet, and holds up nobody. A model whose weights cannot be served is left out until
- * the worker ends, and so is one that does not fit when it is alone. Any thread, but for the
- * loader's part. */
+ * the worker ends or a reload finds it changed, and so is one that does not fit when it is alone.
+ * Any thread, but for the loader's part. */
 #ifndef DARKROOM_WORKER_RESIDENCY_H
 #define DARKROOM_WORKER_RESIDENCY_H
 
@@ -43,6 +43,11 @@ int residency_create(const struct settings *settings, struct residency **out_res
                      struct err *err);
 /* After the threads have ended. Harmless on NULL. */
 void residency_destroy(struct residency **residency);
+
+/* The folder again (another one, perhaps): models that are gone take no new job, changed ones are
+ * served by what is there now, and what their jobs have in hand is finished with what it began
+ * with. The loop's. On failure nothing changes. */
+int residency_renew(struct residency *residency, const char *folder, struct err *err);
 
 size_t residency_count(const struct residency *residency);
 int residency_batch_max(const struct residency *residency); /* the greatest of all */

@@ -93,6 +93,13 @@ static void look_at(const char *path, struct stat *out_file)
         *out_file = (struct stat){0}; /* who opens it says what is wrong */
 }
 
+bool resident_has_its_file(const struct resident *resident)
+{
+    struct stat file;
+    look_at(weights_of(resident), &file);
+    return same_file(&file, &resident->file);
+}
+
 /* Who fetched them compared them with the manifest. */
 static int hash(const struct resident *resident, char out_sha256[PICTURE_HASH_SIZE],
                 struct err *err)
@@ -113,7 +120,7 @@ static int identify(struct resident *resident, struct err *err)
         return same_file(&file, &resident->file)
                    ? 0
                    : err_set(err, ERR_CONFLICT, "weights",
-                             "%s was replaced while the worker ran: start it again",
+                             "%s was replaced while the worker ran: reload it (SIGHUP)",
                              weights_of(resident));
     resident->file = file;
     return hash(resident, resident->weights_sha256, err);

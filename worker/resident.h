@@ -54,6 +54,7 @@ struct resident {
     size_t bytes;                      /* that it takes of the budget, while ready */
     size_t in_hand;                    /* tasks that it stays for */
     bool fit;                          /* it was ready once, or could have been */
+    bool retired;                      /* a reload has replaced it: no new tasks */
     bool leaving;                      /* its room is needed: it stays for no new task */
     uint64_t wanted;                   /* when a job of it came first; 0: nobody waits */
     uint64_t used;                     /* when a task came for it or left it last */
@@ -74,6 +75,9 @@ int resident_check(const struct manifest *manifest, const struct model_info *inf
  * manifest_check_weights(). *out_model is owned by the caller. */
 int resident_open(struct resident *resident, const struct settings *settings,
                   struct model **out_model, struct err *err);
+
+/* Whether its weights are still the file that they were when they were looked at. */
+bool resident_has_its_file(const struct resident *resident);
 
 /* Plans for every batch size that is going to come, so that no job pays for one. */
 int resident_prepare(const struct resident *resident, struct model *model, struct err *err);

@@ -23,7 +23,8 @@ static const struct config_option options[] = {
      .help = "one line of at least 32 characters, shared with dispatchers",
      .traits = CONFIG_SECRET},
     {"models", CONFIG_TEXT, FIELD(texts.models), "models",
-     .help = "folder of manifests; else the installed one", .installed = "models"},
+     .help = "folder of manifests; else the installed one", .installed = "models",
+     .traits = CONFIG_RELOADS},
     WEIGHTS_CACHE_OPTIONS(FIELD(cache)),
     {"model", CONFIG_LIST, FIELD(texts.model), NULL, 0, 32, NULL,
      "serve this model only; may be repeated"},
@@ -75,7 +76,8 @@ static const struct config_option options[] = {
     {"metrics", CONFIG_TEXT, FIELD(texts.metrics), NULL,
      .help = "HOST:PORT where Prometheus fetches /metrics; off unless given"},
     TRACING_OPTIONS(FIELD(texts.tracing)),
-    {"debug", CONFIG_BOOL, FIELD(texts.debug), "false", .help = "log more"},
+    {"debug", CONFIG_BOOL, FIELD(texts.debug), "false", .help = "log more",
+     .traits = CONFIG_RELOADS},
 };
 
 static const struct config_spec spec = {
@@ -194,6 +196,13 @@ int settings_load(int argc, char **argv, struct settings *out_settings, enum con
 int settings_exit_status(int argc, char **argv, int rc, const struct err *err)
 {
     return config_exit_status(&spec, argc, argv, rc, err);
+}
+
+void settings_take_over(struct settings *current, struct settings *fresh, char *out_fixed,
+                        size_t size)
+{
+    config_fixed_changes(&spec, current, fresh, out_fixed, size);
+    config_take_over(&spec, current, fresh);
 }
 
 void settings_fini(struct settings *settings)

@@ -66,6 +66,10 @@ struct settings {
 int settings_load(int argc, char **argv, struct settings *out_settings, enum config_next *out_next,
                   struct err *err);
 int settings_exit_status(int argc, char **argv, int rc, const struct err *err);
+/* Of a reload: what may change changes places; the names of what has changed and may not, between
+ * commas. What is made of the texts (below) stays. */
+void settings_take_over(struct settings *current, struct settings *fresh, char *out_fixed,
+                        size_t size);
 void settings_fini(struct settings *settings);
 
 #endif

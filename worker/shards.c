@@ -114,6 +114,7 @@ void shards_look_at_models(struct loop *loop)
     loop->view = residency_look(loop->residency, loop->models, QUEUE_MODELS_MAX);
     if (loop->view.changes == before)
         return;
+    loop_supply(loop);
     claims_stop_waiting(loop);
     for (unsigned i = 0; i < loop->shard_count; i++)
         if (loop->shards[i].checked && loop->shards[i].down_ms == 0 && loop->view.served > 0)

@@ -11,7 +11,7 @@
 struct supply {
     struct pipeline *pipeline; /* borrowed */
     struct weights_cache cache;
-    atomic_bool stop;
+    atomic_bool stop, done;
     pthread_t thread;
 };
 
@@ -40,6 +40,7 @@ static void *run(void *argument)
         for (struct resident *next = residency_absent(residency, NULL);
              next && !atomic_load(&supply->stop); next = residency_absent(residency, next))
             take(supply, next, sources[i]);
+    atomic_store(&supply->done, true);
     return NULL;
 }
 
@@ -63,6 +64,11 @@ int supply_start(struct pipeline *pipeline, struct supply **out_supply, struct e
     pthread_setname_np(supply->thread, "dk-weights");
     *out_supply = supply;
     return 0;
+}
+
+bool supply_is_done(const struct supply *supply)
+{
+    return !supply || atomic_load(&supply->done);
 }
 
 void supply_quiet(struct supply *supply)

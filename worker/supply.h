@@ -12,12 +12,17 @@
 #ifndef DARKROOM_WORKER_SUPPLY_H
 #define DARKROOM_WORKER_SUPPLY_H
 
+#include <stdbool.h>
+
 struct err;
 struct pipeline;
 struct supply;
 
 /* `pipeline` is borrowed until supply_end(). ERR_NOMEM, ERR_IO (no thread). */
 int supply_start(struct pipeline *pipeline, struct supply **out_supply, struct err *err);
+
+/* True where nothing is being fetched, or NULL. */
+bool supply_is_done(const struct supply *supply);
 
 /* Both are harmless on NULL, and twice. */
 void supply_quiet(struct supply *supply);

@@ -47,9 +47,9 @@ struct events {
     bool ended;
     struct model_mark *marks;      /* owned; one for each model */
     struct model_mark *next_marks; /* owned; of a reload under way, or NULL */
-    int64_t positions_ms;     /* when they are due */
-    size_t position_bucket;   /* where the round goes on; WATCH_BUCKETS: it is over */
-    int position_batches;     /* under way */
+    int64_t positions_ms;          /* when they are due */
+    size_t position_bucket;        /* where the round goes on; WATCH_BUCKETS: it is over */
+    int position_batches;          /* under way */
     struct redis_command command;
 };
 

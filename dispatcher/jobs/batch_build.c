@@ -40,8 +40,7 @@ static int check_item(struct batch_build *build, const json_t *defaults, json_t 
     json_t *members = defaults ? json_copy((json_t *)defaults) : json_object();
     int rc = members && json_object_update(members, given) == 0 ? 0 : ERR_NOMEM;
     if (rc == 0)
-        rc = intake_check_members(build->models, members, item->public_id, &item->intake,
-                                  refusal);
+        rc = intake_check_members(build->models, members, item->public_id, &item->intake, refusal);
     json_decref(members);
     if (rc < 0)
         return rc;

@@ -18,6 +18,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,8 @@ struct delivery {
 
 struct hook_sender {
     struct hook_sender_options options;
+    atomic_int per_target; /* these two as hook_sender_limit() last said */
+    atomic_llong retry_ms;
     struct http_pool *pool;          /* owned */
     struct delivery *done, **at_end; /* owned: what waits to be settled, oldest first */
     struct delivery *sent;           /* owned by the pool's callbacks: what is under way */
@@ -71,6 +74,7 @@ int hook_sender_create(const struct hook_sender_options *options, struct hook_se
     if (!sender)
         return ERR_NOMEM;
     sender->options = *options;
+    hook_sender_limit(sender, options->per_target, options->retry_ms);
     sender->at_end = &sender->done;
     const struct http_client_options http = {.connect_timeout_ms = options->timeout_ms,
                                              .total_timeout_ms = options->timeout_ms,
@@ -113,7 +117,7 @@ static void finish(struct delivery *delivery, enum queue_notify_outcome outcome,
 
 static int64_t pause_of(const struct delivery *delivery, int64_t retry_after_s)
 {
-    struct backoff backoff = {.base_ms = delivery->sender->options.retry_ms,
+    struct backoff backoff = {.base_ms = atomic_load(&delivery->sender->retry_ms),
                               .max_ms = MAX_RETRY_MS,
                               .attempt = delivery->attempts};
     int64_t pause_ms = backoff_next_ms(&backoff);
@@ -460,8 +464,8 @@ static int claim_from(struct hook_sender *sender, const struct queue *queue, int
         size_t room = http_pool_free_slots(sender->pool);
         if (room == 0)
             return 0;
-        rc = queue_hook_claim(queue, options->redis, room, options->per_target, options->lease_ms,
-                              CALL_MS, &sender->rows, err);
+        rc = queue_hook_claim(queue, options->redis, room, atomic_load(&sender->per_target),
+                              options->lease_ms, CALL_MS, &sender->rows, err);
         if (rc < 0)
             return rc;
         size_t count = sender->rows.count;
@@ -523,4 +527,10 @@ void hook_sender_destroy(struct hook_sender **slot)
         sender->done = next;
     }
     free(sender);
+}
+
+void hook_sender_limit(struct hook_sender *sender, int per_target, int64_t retry_ms)
+{
+    atomic_store(&sender->per_target, per_target);
+    atomic_store(&sender->retry_ms, retry_ms);
 }

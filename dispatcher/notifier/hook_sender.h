@@ -59,4 +59,7 @@ void hook_sender_wait(struct hook_sender *sender, int64_t wait_ms);
 /* Requests under way. */
 size_t hook_sender_busy(const struct hook_sender *sender);
 
+/* What a reload may change; any thread. */
+void hook_sender_limit(struct hook_sender *sender, int per_target, int64_t retry_ms);
+
 #endif

@@ -17,6 +17,7 @@
 #include "common/metrics_server.h"
 #include "common/network.h"
 #include "common/queue_outbox.h"
+#include "common/reload.h"
 #include "common/secret.h"
 #include "common/smtp.h"
 #include "common/stop.h"
@@ -28,6 +29,7 @@
 #include "dispatcher/notifier/measures.h"
 #include "dispatcher/notifier/notify.h"
 #include "dispatcher/notifier/outbox_watch.h"
+#include "dispatcher/notifier/reload.h"
 #include "dispatcher/notifier/settings.h"
 #include "dispatcher/notifier/spans.h"
 #include "dispatcher/notifier/thumbnail.h"
@@ -44,7 +46,6 @@
 #include <unistd.h>
 
 #define CALL_MS 2000
-#define MAX_PASSWORD 257
 /* The longest until another notifier's row is seen. */
 #define MAX_BLOCK_MS 1000
 #define DRAIN_MS 5000            /* what a stop leaves to requests under way */
@@ -56,6 +57,8 @@
 
 /* What main() holds together. */
 struct program {
+    int argc; /* where the settings come from */
+    char **argv;
     struct notifier_settings settings;
     struct secret secret;
     struct mail_sender sender;
@@ -98,21 +101,7 @@ static int open_courier(struct program *program, struct err *err)
         program->courier = courier_folder(settings->outbox);
         return 0;
     }
-    char password[MAX_PASSWORD] = "";
-    int rc = 0;
-    if (settings->smtp_password_file)
-        rc = err_blame(
-            secret_read_line(settings->smtp_password_file, 1, password, sizeof password, err),
-            "smtp-password-file", err);
-    if (rc == 0)
-        rc = smtp_create(&(struct smtp_options){.url = settings->smtp,
-                                                .user = settings->smtp_user,
-                                                .password = password,
-                                                .ca_file = settings->smtp_ca_file,
-                                                .allow_plain = settings->smtp_allow_plain,
-                                                .timeout_ms = settings->smtp_timeout_ms},
-                         &program->smtp, err);
-    crypto_wipe(password, sizeof password);
+    int rc = notifier_open_smtp(settings, &program->smtp, err);
     if (rc == 0)
         program->courier = courier_smtp(program->smtp);
     return rc;
@@ -191,7 +180,7 @@ static int open_mails(struct program *program, struct err *err)
         .tokens = program->tokens,
         .unsubscribe = program->unsubscribe,
         .catalogue = program->catalogue,
-        .models = settings->models ? &program->models : NULL,
+        .models = &program->models,
         .sender = &program->sender,
         .courier = &program->courier,
         .thumbnailer = program->thumbnailer,
@@ -371,10 +360,11 @@ static void wait_for_news(const struct program *program, int64_t ms)
 {
     struct pollfd fds[] = {
         {.fd = stop_fd(), .events = POLLIN},
+        {.fd = reload_fd(), .events = POLLIN},
         {.fd = program->mail_wake, .events = POLLIN},
         {.fd = program->thumbnailer ? thumbnailer_fd(program->thumbnailer) : -1, .events = POLLIN}};
     uint64_t news;
-    poll(fds, 3, (int)ms);
+    poll(fds, sizeof fds / sizeof fds[0], (int)ms);
     (void)!read(program->mail_wake, &news, sizeof news); /* not blocking */
 }
 
@@ -387,6 +377,19 @@ static void tell_supervisor(struct program *program, bool redis_is_away)
                         redis_is_away ? "; Redis is away" : "");
 }
 
+static void read_settings_again(struct program *program)
+{
+    notifier_reload(&(struct notifier_running){.argc = program->argc,
+                                               .argv = program->argv,
+                                               .settings = &program->settings,
+                                               .sender = &program->sender,
+                                               .models = &program->models,
+                                               .smtp = &program->smtp,
+                                               .courier = &program->courier,
+                                               .notify = program->notify,
+                                               .hooks = program->hooks});
+}
+
 static void send_mails(struct program *program)
 {
     struct outage redis_away = {"redis.away", {.base_ms = 50, .max_ms = 2000}, false};
@@ -397,6 +400,8 @@ static void send_mails(struct program *program)
         struct notify_report report;
         struct err err = {0};
         tell_supervisor(program, redis_away.told);
+        if (reload_take())
+            read_settings_again(program);
         int rc = notify_tick(program->notify, &program->queues[turn % shards], &report, &err);
         if (rc == ERR_PROTOCOL) { /* of all shards, or soon */
             program->unfit = err;
@@ -480,7 +485,10 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     log_init("notifier", LOG_INFO);
     stop_init();
+    reload_init();
     supervisor_init();
+    program.argc = argc;
+    program.argv = argv;
     struct outage redis_away = {"redis.away", {.base_ms = 50, .max_ms = 2000}, false};
     if (rc == 0)
         rc = open_all(&program, &err);

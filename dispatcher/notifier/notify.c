@@ -464,3 +464,13 @@ void notify_destroy(struct notify **slot)
     }
     free(notify);
 }
+
+void notify_limit(struct notify *notify, const struct notify_limits *limits)
+{
+    struct notify_options *options = &notify->options;
+    options->per_address_hour = limits->per_address_hour;
+    options->quota_hour = limits->quota_hour;
+    options->quota_day = limits->quota_day;
+    options->hold_ms = limits->hold_ms;
+    options->retry_ms = limits->retry_ms;
+}

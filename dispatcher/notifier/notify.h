@@ -96,4 +96,10 @@ void notify_destroy(struct notify **notify);
 int notify_tick(struct notify *notify, const struct queue *queue, struct notify_report *out_report,
                 struct err *err);
 
+/* What a reload may change. */
+struct notify_limits {
+    int64_t per_address_hour, quota_hour, quota_day, hold_ms, retry_ms; /* as in the options */
+};
+void notify_limit(struct notify *notify, const struct notify_limits *limits);
+
 #endif

@@ -224,10 +224,13 @@ static int get(const struct weights_cache *cache, const struct manifest *manifes
     int rc = make_paths(wish, err);
     if (rc == 0)
         rc = find_or_fetch(wish, may_fetch, err);
-    if (rc == 0 && !(path = strdup(wish->path)))
-        rc = err_set(err, ERR_NOMEM, NULL, "no memory for a path");
-    if (rc == 0)
-        *out_path = path;
+    if (rc == 0) {
+        path = strdup(wish->path);
+        if (path)
+            *out_path = path;
+        else
+            rc = err_set(err, ERR_NOMEM, NULL, "no memory for a path");
+    }
     free(wish);
     return rc;
 }

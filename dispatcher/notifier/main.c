@@ -6,7 +6,6 @@
  *
  * Mail and webhooks have a thread each, so that neither waits for the other: the main thread hands
  * over one mail at a time, the other has many requests under way. outbox_watch.h wakes both. */
-#include "common/backoff.h"
 #include "common/catalogue.h"
 #include "common/clock.h"
 #include "common/config.h"
@@ -25,6 +24,7 @@
 #include "common/token.h"
 #include "common/unsubscribe.h"
 #include "common/webhook.h"
+#include "dispatcher/notifier/absence.h"
 #include "dispatcher/notifier/hook_sender.h"
 #include "dispatcher/notifier/measures.h"
 #include "dispatcher/notifier/notify.h"
@@ -287,36 +287,6 @@ static void pause_ms(int64_t ms)
     poll(&stop, 1, (int)ms);
 }
 
-/* Says once that something is away, and once that it is back. */
-struct outage {
-    const char *event;
-    struct backoff backoff;
-    bool told;
-};
-
-/* Returns how long to pause. */
-static int64_t outage_note(struct outage *outage, const struct err *err)
-{
-    if (!outage->told)
-        log_event(LOG_WARN, outage->event, "error", LOG_S, err_name(err->code), "reason", LOG_S,
-                  err->text, NULL);
-    outage->told = true;
-    return backoff_next_ms(&outage->backoff);
-}
-
-static void outage_begin(struct outage *outage, const struct err *err)
-{
-    pause_ms(outage_note(outage, err));
-}
-
-static void outage_end(struct outage *outage)
-{
-    if (outage->told)
-        log_event(LOG_INFO, outage->event, "error", LOG_S, "ok", NULL);
-    outage->told = false;
-    backoff_reset(&outage->backoff);
-}
-
 static void log_report(const struct notify_report *report)
 {
     static const char *const events[] = {
@@ -336,7 +306,7 @@ static void log_report(const struct notify_report *report)
 }
 
 /* Redis may be away when we start; one that evicts, is too old or refuses us is an error. */
-static int wait_for_redis(struct program *program, struct outage *redis_away, struct err *err)
+static int wait_for_redis(struct program *program, struct absence *redis_away, struct err *err)
 {
     while (!stop_requested()) {
         struct err cause = {0};
@@ -344,13 +314,13 @@ static int wait_for_redis(struct program *program, struct outage *redis_away, st
         for (unsigned i = 0; rc == 0 && i < program->settings.shards; i++)
             rc = queue_check(&program->queues[i], program->mail_redis, CALL_MS, &cause);
         if (rc == 0) {
-            outage_end(redis_away);
+            absence_end(redis_away);
             return 0;
         }
         if (rc == ERR_DENIED || err_action(rc) != ACTION_RETRY)
             return err_set(err, rc, cause.field, "%s", cause.text);
         supervisor_beat(clock_ms(), "waiting for Redis: %s", cause.text);
-        outage_begin(redis_away, &cause);
+        pause_ms(absence_note(redis_away, &cause));
     }
     return 0;
 }
@@ -392,8 +362,8 @@ static void read_settings_again(struct program *program)
 
 static void send_mails(struct program *program)
 {
-    struct outage redis_away = {"redis.away", {.base_ms = 50, .max_ms = 2000}, false};
-    struct outage mail_away = {"mail.away", {.base_ms = 200, .max_ms = 30000}, false};
+    struct absence redis_away = {"redis.away", {.base_ms = 50, .max_ms = 2000}, false};
+    struct absence mail_away = {"mail.away", {.base_ms = 200, .max_ms = 30000}, false};
     unsigned shards = (unsigned)program->settings.shards, idle = 0;
     int64_t wait_ms = MAX_BLOCK_MS;
     for (unsigned turn = 0; !stop_requested(); turn++) {
@@ -409,16 +379,16 @@ static void send_mails(struct program *program)
             return;
         }
         if (rc < 0) {
-            outage_begin(&redis_away, &err);
+            pause_ms(absence_note(&redis_away, &err));
             continue;
         }
-        outage_end(&redis_away);
+        absence_end(&redis_away);
         log_report(&report);
         program->mails_sent += report.result == NOTIFY_SENT;
         if (report.everyone)
-            outage_begin(&mail_away, &report.reason);
+            pause_ms(absence_note(&mail_away, &report.reason));
         else if (report.result == NOTIFY_SENT)
-            outage_end(&mail_away);
+            absence_end(&mail_away);
         idle = report.result == NOTIFY_IDLE ? idle + 1 : 0;
         if (idle == 0)
             wait_ms = MAX_BLOCK_MS;
@@ -435,14 +405,14 @@ static void send_mails(struct program *program)
 static void *send_hooks(void *argument)
 {
     struct program *program = argument;
-    struct outage redis_away = {"webhook.redis_away", {.base_ms = 50, .max_ms = 2000}, false};
+    struct absence redis_away = {"webhook.redis_away", {.base_ms = 50, .max_ms = 2000}, false};
     while (!stop_requested()) {
         struct err err = {0};
         atomic_store(&program->hooks_seen_ms, clock_ms());
         if (hook_sender_tick(program->hooks, MAX_BLOCK_MS, &err) < 0)
-            hook_sender_wait(program->hooks, outage_note(&redis_away, &err));
+            hook_sender_wait(program->hooks, absence_note(&redis_away, &err));
         else
-            outage_end(&redis_away);
+            absence_end(&redis_away);
     }
     int64_t end_ms = clock_ms() + DRAIN_MS;
     while (hook_sender_busy(program->hooks) > 0 && clock_ms() < end_ms)
@@ -489,7 +459,7 @@ int main(int argc, char **argv)
     supervisor_init();
     program.argc = argc;
     program.argv = argv;
-    struct outage redis_away = {"redis.away", {.base_ms = 50, .max_ms = 2000}, false};
+    struct absence redis_away = {"redis.away", {.base_ms = 50, .max_ms = 2000}, false};
     if (rc == 0)
         rc = open_all(&program, &err);
     if (rc == 0)

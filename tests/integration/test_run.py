@@ -15,7 +15,7 @@ from darkroom import ROOT, main  # noqa: E402
 from workbench import PICTURES, WORKER, Workbench, noise_png, read_npy, read_png, rgb_png, weights  # noqa: E402
 
 # sysexits.h, as err_exit_status() maps them.
-USAGE, DATA, NO_INPUT, IO = 64, 65, 66, 74
+USAGE, DATA, NO_INPUT, IO, CHECKSUM = 64, 65, 66, 74, 81
 
 
 class Run(unittest.TestCase):
@@ -67,7 +67,7 @@ class Run(unittest.TestCase):
                 self.assertEqual(self.run_photo("hashed"), (0, ""))
                 self.out.unlink()
             else:
-                self.refused(DATA, ("quick.safetensors", "hashed", "sha256"), "hashed")
+                self.refused(CHECKSUM, ("quick.safetensors", "hashed", "sha256"), "hashed")
 
     def test_the_shipped_manifests_name_the_hash_of_their_weights(self):
         for path in (ROOT / "models").glob("*.json"):

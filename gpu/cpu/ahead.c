@@ -87,10 +87,10 @@ static const struct layer *source_of(const struct network *net, const struct lay
                                                                    : from;
 }
 
-/* The picture that comes in from outside is not in blocks. */
-static int channels_of(const struct layer *source)
+int ahead_channels(const struct layer *source)
 {
-    return source->kind == LAYER_INPUT ? (int)source->c : view_round_up(source->c);
+    return source->kind == LAYER_INPUT && source->c < VIEW_BLOCK ? (int)source->c
+                                                                 : view_round_up(source->c);
 }
 
 static void create(struct compiler *c, int i, const struct conv_spec *spec, struct folded *folded)
@@ -112,7 +112,7 @@ static void make_conv(struct compiler *c, int i)
     const struct layer *src = source_of(net, l);
     const bool shuffled = ahead_is_shuffled(net, i);
     struct fold fold = {
-        .inputs = channels_of(src),
+        .inputs = ahead_channels(src),
         .outputs = view_round_up(shuffled ? l->c / 4 : l->c),
         .doubled = folds_doubling(net, i),
         .shuffled = shuffled,

@@ -49,16 +49,15 @@ static void show_phases(const struct layer *shown, int apart, struct operand *at
     v->w = (int)shown->w;
 }
 
-/* The picture from outside, as convolution `i` wants it. */
+/* The picture from outside as convolution `i` wants it: channels-last, also for one that reads any
+ * layout and goes by the view. */
 static struct operand pack(struct compiler *c, int i)
 {
     const struct layer *source = &c->network->layers[c->network->layers[i].input];
-    const struct form form = ahead_form(c, i);
-    const int64_t around = form.padding.before + form.padding.after;
-    const int64_t values = (source->h + around) * (source->w + around) * source->c;
-    const int64_t bytes = values * (int64_t)tensor_type_size(form.type);
-    struct operand made = {.view = {.type = form.type, .pixel = source->c},
-                           .buffer = compiler_buffer(c, bytes + CONV_SLACK_BYTES)};
+    struct form form = ahead_form(c, i);
+    form.layout = VIEW_CHANNELS_LAST;
+    struct operand made = compiler_picture(c, ahead_channels(source), source->h, source->w, form);
+    made.origin = 0; /* the padding is written with the rest */
     compiler_emit(c, (struct step){.kind = STEP_PACK,
                                    .layer = source,
                                    .src = compiler_nothing,

@@ -55,7 +55,8 @@ float *compiler_widen(struct compiler *c, const struct tensor *tensor);
 void compiler_reserve_moments(struct compiler *c, const struct view *view);
 int compiler_buffer(struct compiler *c, int64_t bytes);
 void compiler_emit(struct compiler *c, struct step step);
-/* A new picture of `channels` (whole blocks) in this form; its view shows the inside. */
+/* A new picture of `channels` in this form, whole blocks unless they are last; its view shows the
+ * inside. */
 struct operand compiler_picture(struct compiler *c, int channels, int64_t h, int64_t w,
                                 struct form form);
 
@@ -95,6 +96,9 @@ bool ahead_only_relu(const struct network *net, int i);
 bool ahead_is_shuffled(const struct network *net, int i);
 /* The form that convolution `i`, transposed or not, wants its input in, once it is made. */
 struct form ahead_form(const struct compiler *c, int i);
+/* Channels of `source` as they lie in memory: whole blocks, but for a picture from outside that has
+ * less than one; its zeros would be most of the work. */
+int ahead_channels(const struct layer *source);
 /* Makes convolution `i`, transposed or not, weights and all. */
 void ahead_make_conv(struct compiler *c, int i);
 

@@ -6,6 +6,7 @@
 #include "gpu/cpu/sweep.h"
 #include "gpu/cpu/winograd_steps.h"
 
+#include <assert.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,6 +208,7 @@ static const struct conv_kind winograd_kind = {run, destroy, take_moments};
 int winograd_create(const struct conv_machine *machine, const struct conv_spec *spec,
                     const float *weights, const float *bias, struct conv **out_conv)
 {
+    assert(spec->inputs % VIEW_BLOCK == 0 && spec->outputs % VIEW_BLOCK == 0);
     struct winograd_conv *c = calloc(1, sizeof *c);
     if (!c)
         return ERR_NOMEM;

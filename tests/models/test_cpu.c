@@ -78,12 +78,54 @@ static void without_winograd_it_is_the_same_picture_in_less_memory(void)
     parity_fini(&p);
 }
 
+/* Two convolutions with a norm between them, of noise; the first reads the picture itself. `noise`
+ * is borrowed for as long as the network is used. */
+static void build_wide(struct network *network, const float *noise, int inputs, int outputs)
+{
+    struct network_builder b = {.network = network};
+    int x = network_input(&b, inputs, 9, 14);
+    for (int i = 0; i < 2; i++) {
+        const int64_t from = network->layers[x].c;
+        x = network_conv(&b, i ? "second" : "first", x,
+                         (struct network_conv){
+                             .channels = outputs, .kernel = 3, .stride = 1, .pad = 1, .zeros = i});
+        network->layers[x].weight =
+            (struct tensor){.rank = 4, .dim = {outputs, from, 3, 3}, .data = noise};
+        x = i ? x : network_relu(&b, network_instance_norm(&b, x, 1e-5f));
+    }
+    CHECK_INT(b.rc, 0);
+}
+
+static void a_picture_may_have_any_number_of_channels(void)
+{
+    enum { MOST = 48 };
+    static const int counts[] = {1, 3, 15, 16, 17, 31, 32, 33, MOST};
+    static const struct backend_options bf16 = {.precision = MODEL_BF16, .threads = 2};
+    static float noise[MOST * MOST * 9];
+    static struct network network;
+    unsigned state = 1;
+    for (size_t i = 0; i < sizeof noise / sizeof *noise; i++) {
+        state = state * 1664525u + 1013904223u;
+        noise[i] = (float)(state >> 8) / 8388608.0f - 1.0f;
+    }
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (int outputs = 3; outputs <= 32; outputs += 29) {
+            char name[48];
+            snprintf(name, sizeof name, "%d channels to %d", counts[i], outputs);
+            build_wide(&network, noise, counts[i], outputs);
+            CHECK(cut_distance(name, &network, noise, &usual) <= LIMIT);
+            CHECK(cut_distance(name, &network, noise, &direct) <= LIMIT);
+            CHECK(cut_distance(name, &network, noise, &bf16) <= 20 * LIMIT);
+        }
+}
+
 int main(void)
 {
     RUN(every_light_layer_equals_the_oracle);
     RUN(sizes_that_fill_no_vector_equal_the_oracle);
     RUN(every_full_layer_equals_the_oracle);
     RUN(layers_wide_enough_for_winograd_equal_the_oracle);
+    RUN(a_picture_may_have_any_number_of_channels);
     RUN(without_winograd_it_is_the_same_picture_in_less_memory);
     return check_report();
 }

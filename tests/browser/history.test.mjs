@@ -76,10 +76,14 @@ test("the_list_costs_one_call_and_follows_what_changes", async () => {
   const { page, close } = await visit(desk, "/history");
   await remember(page, [drawn, job]);
   const calls = [];
-  page.on("request", (r) => r.url().includes("/v1/") && !r.url().includes("/result") && calls.push(r.method() + new URL(r.url()).pathname));
+  page.on("request", (r) => r.url().includes("/v1/") && !r.url().includes("/result") &&
+    calls.push([r.method() + new URL(r.url()).pathname, r.postDataJSON()?.jobs.map(({ id }) => id)]));
   await page.reload();
   await showsIds(page, [drawn.id, job.id]);
-  assert.deepEqual(calls, ["POST/v1/jobs/states"]);
+  // A slow browser has asked again by then for what has not ended.
+  const [first, ...later] = calls;
+  assert.deepEqual(first, ["POST/v1/jobs/states", [drawn.id, job.id]]);
+  for (const call of later) assert.deepEqual(call, ["POST/v1/jobs/states", [job.id]]);
   await request("POST", `/v1/jobs/${job.id}/cancel`, { token: job.tokens.manage });
   await page.locator(`[data-id="${job.id}"][data-state=cancelled]`).waitFor();
   await close();

@@ -203,5 +203,5 @@ def promote_once(plant):
         return all(waiting.values())
     wait_until(all_claimed, "every worker at work", 30)
     old.start()
-    wait_until(lambda: "master_link_status:up" in old.cli("info", "replication"), "the old master follows", 30)
+    wait_until(old.follows, "the old master follows", 30)
     return list(waiting.values())

@@ -30,8 +30,7 @@ class RedisHosts(Fleet):
         try:
             for host in hosts:
                 self.servers[host].start()
-            wait_until(lambda: all("master_link_status:up" in self.servers[host].cli("info", "replication")
-                                   for host in hosts[1:]), "the replicas are in step")
+            wait_until(lambda: all(self.servers[host].follows() for host in hosts[1:]), "the replicas are in step")
             for host in hosts:
                 self.sentinels[host].start()
             wait_until(self.whole, "the sentinels know each other")
@@ -53,8 +52,7 @@ class RedisHosts(Fleet):
         """Every server is there and follows the master, every Sentinel knows all of them."""
         if not all(node.running() for node in self.nodes):
             return False
-        followers = sum("master_link_status:up" in node.cli("info", "replication", check=False)
-                        for node in self.servers.values())
+        followers = sum(node.follows() for node in self.servers.values())
         return followers == len(self.hosts) - 1 and all(
             f"status=ok,address={self.address_named(node)},slaves={len(self.hosts) - 1},sentinels={len(self.hosts)}"
             in node.cli("info", "sentinel", check=False) for node in self.sentinels.values())

@@ -64,6 +64,10 @@ class Node:
             raise AssertionError(f"{self.name}: {words}: {answer}{result.stderr}")
         return answer
 
+    def follows(self):
+        """Whether it is a replica with its master. A sentinel that makes it one cuts its connections."""
+        return "master_link_status:up" in self.cli("info", "replication", check=False)
+
     def running(self):
         return self.process is not None and self.process.poll() is None
 
@@ -129,8 +133,7 @@ class Cluster(Fleet):
                     "cluster", "replicate", master, check=False) == "OK", "a replica finds its master")
             wait_until(self.whole, "the cluster is whole")
             for i in range(masters, len(self.nodes)):
-                wait_until(lambda i=i: "master_link_status:up" in self.nodes[i].cli("info", "replication"),
-                           "a replica is in step")
+                wait_until(self.nodes[i].follows, "a replica is in step")
         except BaseException:
             self.close()
             raise
@@ -223,8 +226,7 @@ class Sentinels(Fleet):
             for i in range(replicas):
                 self.nodes.append(Node(self.path, f"server{i + 1}", *server, "--replicaof",
                                        f"127.0.0.1 {master.port}", tls=tls).start())
-            wait_until(lambda: all("master_link_status:up" in node.cli("info", "replication")
-                                   for node in self.nodes[1:]), "the replicas are in step")
+            wait_until(lambda: all(node.follows() for node in self.nodes[1:]), "the replicas are in step")
             for i in range(sentinels):
                 self.sentinels.append(Node(self.path, f"sentinel{i}", "--sentinel", config=(
                     f"sentinel monitor {name} 127.0.0.1 {master.port} {sentinels // 2 + 1}\n"

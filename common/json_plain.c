@@ -238,17 +238,29 @@ static int put_object(struct buf *buf, json_t *object, bool sorted)
     return rc == 0 ? buf_append_text(buf, *before == '{' ? "{}" : "}") : rc;
 }
 
+static int put_array(struct buf *buf, const json_t *array, bool sorted)
+{
+    int rc = buf_append(buf, "[", 1);
+    for (size_t i = 0; i < json_array_size(array) && rc == 0; i++) {
+        if (i > 0)
+            rc = buf_append(buf, ",", 1);
+        if (rc == 0)
+            rc = json_plain_append(buf, json_array_get(array, i), sorted);
+    }
+    return rc == 0 ? buf_append(buf, "]", 1) : rc;
+}
+
 int json_plain_append(struct buf *buf, json_t *value, bool sorted)
 {
     switch (json_typeof(value)) {
     case JSON_OBJECT: return put_object(buf, value, sorted);
+    case JSON_ARRAY: return put_array(buf, value, sorted);
     case JSON_STRING:
         return json_plain_append_text(buf, json_string_value(value), json_string_length(value));
     case JSON_INTEGER: return buf_append_int(buf, json_integer_value(value));
     case JSON_TRUE: return buf_append_text(buf, "true");
     case JSON_FALSE: return buf_append_text(buf, "false");
     case JSON_NULL: return buf_append_text(buf, "null");
-    case JSON_ARRAY:
     case JSON_REAL: break;
     }
     return ERR_UNSUPPORTED;

@@ -157,6 +157,11 @@ void exchange_go_on(struct exchange *exchange)
     wake(exchange);
 }
 
+void exchange_expect_wait(struct exchange *exchange)
+{
+    exchange->slow = true;
+}
+
 bool exchange_add_header(struct exchange *exchange, const char *name, const char *value)
 {
     unsigned count = exchange->header_count;

@@ -38,6 +38,7 @@ struct exchange {
     bool completed; /* complete() was called */
     bool suspended;
     unsigned awake; /* for so many runs more */
+    bool slow;      /* not even that */
     bool held;      /* it sleeps, or slept, in MHD's first call */
     unsigned holds; /* exchange_hold() without exchange_go_on() */
     bool queued;

@@ -149,6 +149,10 @@ static void complete(struct exchange *exchange)
         callbacks->complete(callbacks->context, exchange);
     if (exchange_answered(exchange))
         return;
+    if (exchange->slow) {
+        sleep_on(exchange);
+        return;
+    }
     exchange->awake = AWAKE_RUNS;
     exchange->server->awake++;
 }

@@ -137,6 +137,10 @@ void exchange_set_body(struct exchange *exchange, size_t max_bytes, exchange_sin
 void exchange_hold(struct exchange *exchange);
 void exchange_go_on(struct exchange *exchange);
 
+/* The answer takes longer than Redis does: a thread writes a file, say. The request sleeps at once
+ * instead of waiting awake. For `complete`, or before. */
+void exchange_expect_wait(struct exchange *exchange);
+
 /* ---- responses ---- */
 
 /* A header for whatever the answer will be, save for a shared one. `name` is borrowed for the life

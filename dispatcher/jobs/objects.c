@@ -210,6 +210,7 @@ static void on_written(void *task)
 void object_put(struct dispatcher *dispatcher, struct call *call)
 {
     struct transfer *transfer = call->state;
+    exchange_expect_wait(call->exchange);
     if (offload_submit(dispatcher->offload, write_object, on_written, transfer) < 0)
         call_refuse(call, PROBLEM_UNAVAILABLE, "too many transfers at once");
 }

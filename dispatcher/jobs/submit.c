@@ -249,6 +249,7 @@ static void on_stored(void *task)
 static void store(struct submission *submission)
 {
     submission->store_us = traces_now(submission->call);
+    exchange_expect_wait(submission->call->exchange);
     if (offload_submit(submission->call->dispatcher->offload, check_and_store, on_stored,
                        submission) == 0)
         return;

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -225,6 +226,21 @@ class Links(Shared):
         self.refused(answer, 411, "length-required")
         self.assertEqual(self.put(put, b"x" * 2000).status, 200)
         self.assertEqual(self.put(put, b"y" * 10).status, 200)
+
+    def test_uploads_follow_each_other_on_one_connection_and_may_lose_their_client(self):
+        target = self.grant["put"].removeprefix(self.lab.url)
+        upload = (f"PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
+                  "Content-Length: 3\r\n\r\nabc").encode()
+        for _ in range(8):
+            with socket.create_connection(("127.0.0.1", self.lab.port)) as gone:
+                gone.sendall(upload)
+        with socket.create_connection(("127.0.0.1", self.lab.port), timeout=20) as client:
+            client.sendall(5 * upload)
+            got = b""
+            while got.count(b"HTTP/1.1 200") < 5 and (piece := client.recv(4096)):
+                got += piece
+        self.assertEqual(got.count(b"HTTP/1.1 "), got.count(b"HTTP/1.1 200"), got)
+        self.assertEqual(got.count(b"HTTP/1.1 200"), 5)
 
     def test_paths_lead_nowhere(self):
         query = self.grant["get"].partition("?")[2]

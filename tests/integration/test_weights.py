@@ -19,7 +19,7 @@ import tensor_bundle  # noqa: E402
 from ugatit_scopes import variables  # noqa: E402
 
 # sysexits.h, as err_exit_status() maps them.
-USAGE, DATA, NO_INPUT, IO = 64, 65, 66, 74
+USAGE, DATA, NO_INPUT = 64, 65, 66
 
 
 class Weights(unittest.TestCase):
@@ -192,7 +192,7 @@ class Weights(unittest.TestCase):
         self.refused(DATA, ["DownBlock.5.weight", "8x4x3x5", "8x4x3x3"], wrong)
         pathlib.Path(f"{self.path}/gone.index").write_bytes(pathlib.Path(f"{self.bundle}.index").read_bytes())
         self.refused(NO_INPUT, ["gone.data-0000", "-of-00002", "No such file"], self.path / "gone")
-        self.refused(IO, ["cannot write"], self.light, "--convert", self.path / "none" / "out")
+        self.refused(NO_INPUT, ["cannot write"], self.light, "--convert", self.path / "none" / "out")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@
 #include "common/store_backend.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
+#define PAGE 8192      /* S3 gives 1000 at most; for each a local store reads the whole folder */
 #define MAX_SEGMENTS 8 /* bounds the depth of the local store's folders */
 
 static bool is_name_character(char c)
@@ -117,6 +119,23 @@ int store_list(struct store *store, const char *prefix, char cursor[STORE_CURSOR
 {
     assert(max_entries > 0);
     return store->backend->list(store, prefix, cursor, entries, max_entries, out_count, err);
+}
+
+int store_each(struct store *store, const char *prefix, store_visit *visit, void *data,
+               struct err *err)
+{
+    char cursor[STORE_CURSOR_SIZE] = "";
+    struct store_entry *entries = calloc(PAGE, sizeof *entries);
+    int rc = entries ? 0 : err_set(err, ERR_NOMEM, NULL, "no memory for a list of objects");
+    do {
+        size_t count = 0;
+        if (rc == 0)
+            rc = store_list(store, prefix, cursor, entries, PAGE, &count, err);
+        for (size_t i = 0; rc == 0 && i < count; i++)
+            rc = visit(&entries[i], data, err);
+    } while (rc == 0 && cursor[0]);
+    free(entries);
+    return rc;
 }
 
 int store_presign(const struct store *store, const struct store_link_request *request,

@@ -91,6 +91,12 @@ struct store_entry {
 int store_list(struct store *store, const char *prefix, char cursor[STORE_CURSOR_SIZE],
                struct store_entry *entries, size_t max_entries, size_t *out_count, struct err *err);
 
+/* All pages of them, one entry after the other; ends at the first `visit` that is not 0, with its
+ * code. `visit` may delete the entry. */
+typedef int store_visit(const struct store_entry *entry, void *data, struct err *err);
+int store_each(struct store *store, const char *prefix, store_visit *visit, void *data,
+               struct err *err);
+
 /* What a link permits. */
 struct store_link_request {
     enum store_method method;

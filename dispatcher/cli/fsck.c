@@ -16,7 +16,6 @@
 #include <string.h>
 
 #define TIMEOUT_MS 10000
-#define PAGE 1000 /* what S3 gives at most; a page of a local store reads the whole folder */
 #define MAX_ORPHANS 100000
 /* Younger ones may belong to a job that is about to be submitted or completed. */
 #define MIN_AGE_MS (3600 * 1000)
@@ -86,33 +85,18 @@ static int has_record(struct fsck *fsck, const char *public_id, bool *out_has, s
     return 0;
 }
 
-static int look_at_object(struct fsck *fsck, const struct store_entry *entry, struct err *err)
+static int look_at_object(const struct store_entry *entry, void *data, struct err *err)
 {
+    struct fsck *fsck = data;
     char public_id[ID_PUBLIC_SIZE];
     bool has = true;
+    fsck->objects++;
     if (entry->modified_ms > clock_wall_ms() - MIN_AGE_MS ||
         !job_key_public_id(entry->key, public_id) || id_public_shard(public_id) >= fsck->shards)
         return 0;
     int rc = has_record(fsck, public_id, &has, err);
     if (rc == 0 && !has && json_array_size(fsck->orphans) < MAX_ORPHANS)
         json_array_append_new(fsck->orphans, json_string(entry->key));
-    return rc;
-}
-
-static int find_orphans(struct fsck *fsck, const char *prefix, struct err *err)
-{
-    char cursor[STORE_CURSOR_SIZE] = "";
-    struct store_entry *entries = calloc(PAGE, sizeof *entries);
-    int rc = entries ? 0 : ERR_NOMEM;
-    do {
-        size_t count = 0;
-        if (rc == 0)
-            rc = store_list(fsck->store, prefix, cursor, entries, PAGE, &count, err);
-        for (size_t i = 0; rc == 0 && i < count; i++)
-            rc = look_at_object(fsck, &entries[i], err);
-        fsck->objects += rc == 0 ? (int64_t)count : 0;
-    } while (rc == 0 && cursor[0]);
-    free(entries);
     return rc;
 }
 
@@ -214,9 +198,9 @@ int cli_fsck(struct cli *cli, const char *unused, struct err *err)
         rc = mail_ledger_fsck(fsck.redis, cli->settings.mend, TIMEOUT_MS, on_mail_finding, &fsck,
                               err);
     if (rc == 0 && fsck.store)
-        rc = find_orphans(&fsck, "inputs/", err);
+        rc = store_each(fsck.store, "inputs/", look_at_object, &fsck, err);
     if (rc == 0 && fsck.store)
-        rc = find_orphans(&fsck, "results/", err);
+        rc = store_each(fsck.store, "results/", look_at_object, &fsck, err);
     if (rc == 0 && fsck.store)
         rc = mend_orphans(&fsck, err);
     if (rc == 0)

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE 8192 /* S3 gives 1000 */
 #define MAX_OBJECT_BYTES ((size_t)1 << 30)
 
 struct copy {
@@ -67,8 +66,9 @@ static int print_sum(const struct copy *copy, const char *key, struct err *err)
 }
 
 /* The object's bytes in copy->data. ERR_NOT_FOUND: it has been deleted since it was listed. */
-static int copy_object(struct copy *copy, const struct store_entry *entry, struct err *err)
+static int copy_object(const struct store_entry *entry, void *data, struct err *err)
 {
+    struct copy *copy = data;
     int64_t bytes = -1;
     struct err why = {0};
     const char *extension = strrchr(entry->key, '.');
@@ -77,6 +77,8 @@ static int copy_object(struct copy *copy, const struct store_entry *entry, struc
         extension && !strcmp(extension, ".png") ? "image/png" : "application/octet-stream";
     if (store_head(copy->to, entry->key, &bytes, NULL) < 0)
         bytes = -1;
+    copy->objects++;
+    copy->bytes += entry->bytes;
     bool there = bytes == entry->bytes;
     if (there && !copy->print) {
         copy->kept++;
@@ -97,8 +99,9 @@ static int copy_object(struct copy *copy, const struct store_entry *entry, struc
 }
 
 /* What the folder has beside what the store has: of an earlier copy. */
-static int remove_object(struct copy *copy, const struct store_entry *entry, struct err *err)
+static int remove_object(const struct store_entry *entry, void *data, struct err *err)
 {
+    struct copy *copy = data;
     int64_t bytes;
     struct err why = {0};
     int rc = store_head(copy->from, entry->key, &bytes, &why);
@@ -106,28 +109,6 @@ static int remove_object(struct copy *copy, const struct store_entry *entry, str
         return rc < 0 ? err_set(err, rc, why.field, "%s", why.text) : 0;
     copy->removed++;
     return store_delete(copy->to, entry->key, err);
-}
-
-typedef int each_object(struct copy *copy, const struct store_entry *entry, struct err *err);
-
-static int walk(struct copy *copy, struct store *store, const char *prefix, each_object *each,
-                struct err *err)
-{
-    char cursor[STORE_CURSOR_SIZE] = "";
-    struct store_entry *entries = calloc(PAGE, sizeof *entries);
-    int rc = entries ? 0 : ERR_NOMEM;
-    do {
-        size_t count = 0;
-        if (rc == 0)
-            rc = store_list(store, prefix, cursor, entries, PAGE, &count, err);
-        for (size_t i = 0; rc == 0 && i < count; i++) {
-            rc = each(copy, &entries[i], err);
-            copy->objects += each == copy_object;
-            copy->bytes += each == copy_object ? entries[i].bytes : 0;
-        }
-    } while (rc == 0 && cursor[0]);
-    free(entries);
-    return rc;
 }
 
 static const char *const prefixes[] = {"inputs/", "results/"};
@@ -143,9 +124,9 @@ static int copy_all(struct cli *cli, const char *folder, bool save, struct err *
     copy.from = save ? store : beside;
     copy.to = save ? beside : store;
     for (size_t i = 0; rc == 0 && i < 2; i++)
-        rc = walk(&copy, copy.from, prefixes[i], copy_object, err);
+        rc = store_each(copy.from, prefixes[i], copy_object, &copy, err);
     for (size_t i = 0; rc == 0 && save && i < 2; i++)
-        rc = walk(&copy, copy.to, prefixes[i], remove_object, err);
+        rc = store_each(copy.to, prefixes[i], remove_object, &copy, err);
     if (rc == 0 && save && fflush(stdout) != 0)
         rc = err_set_errno(err, NULL, "standard output");
     if (rc == 0)

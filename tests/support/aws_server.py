@@ -18,8 +18,9 @@ import hashlib
 import hmac
 import http.server
 import json
-import threading
 import urllib.parse
+
+from loopback import LoopbackServer
 
 REGION = "eu-west-1"
 
@@ -39,33 +40,19 @@ def signature(secret_key, method, target, headers, signed_names, payload_hash, s
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-class AwsServer:
+class AwsServer(LoopbackServer):
     def __init__(self, cloud, group="darkroom-workers", least=0, most=10):
         self.cloud, self.group, self.least, self.most = cloud, group, least, most
         self.protected, self.desired, self.secrets, self.objects = {}, [], {}, {}
         self.calls, self.refused = [], []
         self.fails = None           # the code of an error that every call gets
         self.held = None            # threading.Event: calls wait for it
-        handler = type("Handler", (Handler,), {"aws": self})
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+        super().__init__(Handler, aws=self)
 
     def close(self):
         if self.held:
             self.held.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server.server_port}"
+        super().close()
 
 
 class Refusal(Exception):

@@ -17,10 +17,12 @@ import threading
 import time
 import urllib.parse
 
+from loopback import LoopbackServer
+
 BROKEN = ("html", "error", "empty", "giant", "nonsense", "cut", "redirect", "hang")
 
 
-class MetadataServer:
+class MetadataServer(LoopbackServer):
     def __init__(self, name="this-machine_0"):
         self.name = name
         self.broken = None
@@ -42,27 +44,13 @@ class MetadataServer:
         self.changed = threading.Condition()
         self.closing = False
         self.hung = 0           # requests that were left hanging since breaks()
-        handler = type("Handler", (Handler,), {"cloud": self})
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+        super().__init__(Handler, cloud=self)
 
     def close(self):
         with self.changed:
             self.closing = True
             self.changed.notify_all()
-        self.server.shutdown()
-        self.server.server_close()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server.server_port}"
+        super().close()
 
     def breaks(self, kind):
         """One of BROKEN from now on, or None: as it should be."""

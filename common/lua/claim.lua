@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- @use base write record lane flow settle reap admit allow order
--- @usual count finish patch wake lane_close ring_keys any_waits reap_due
+-- @usual count counted finish patch wake lane_close ring_keys any_waits reap_due
 -- claim: lease up to `max` jobs of one model to a worker.
 --
 -- ARGV  worker, nonce, lease ms, retain ms, max, shard (+ 256 where it is one of several), models in the worker's
@@ -230,7 +230,7 @@ end
 
 -- What was served, the first `touched`, is written back: dry lanes close, the others move on in the ring.
 local function put_back(flows, touched, model, set, clock)
-  local tags, any_tombs = {}, (tonumber(call('HGET', P .. 'c:' .. model, 'tombs')) or 0) > 0
+  local tags, any_tombs = {}, counted(model, 'tombs') > 0
   for i = 1, touched do
     local flow, tombs = flows[i], 0
     if any_tombs and not flow.dry then

@@ -204,6 +204,12 @@ local function count(model, field, by)
   of_model[field] = (of_model[field] or 0) + by
 end
 
+-- A counter as it will stand behind this script: what `count` was told is written by `finish`.
+local function counted(model, field)
+  local of_model = counts[model]
+  return (tonumber(call('HGET', P .. 'c:' .. model, field)) or 0) + (of_model and of_model[field] or 0)
+end
+
 -- Gauges and totals of a state, `by` +1 on entering and -1 on leaving.
 local function count_state(r, by)
   if r.state == 'Q' then

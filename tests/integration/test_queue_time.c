@@ -71,6 +71,25 @@ static void a_claim_finds_the_deadline_with_no_dispatcher_alive(void)
     check_missed(id);
 }
 
+/* The claim's own look at the deadlines leaves a dead place behind the job that it takes. */
+static void a_claim_closes_a_lane_of_which_it_leaves_dead_places_only(void)
+{
+    char id[ID_PUBLIC_SIZE], missed[ID_PUBLIC_SIZE];
+    begin(30000);
+    submit_to("alice", id);
+    submit_due(missed, 20, 0);
+    wait_ms(200);
+    struct queue_claim claim = claim_up_to(WORKER, 1);
+    CHECK_INT(claim.count, 1);
+    CHECK_TEXT(claim.jobs[0].public_id, id);
+    CHECK_INT(claim.more, false);
+    queue_claim_fini(&claim);
+    check_missed(missed);
+    CHECK_INT(raw_int("EXISTS", "{q:00}r:m:1:alice"), 0);
+    CHECK_INT(raw_int("EXISTS", "{q:00}tomb:m:1:alice"), 0);
+    CHECK_INT(raw_int("EXISTS", "{q:00}ring:m:1"), 0);
+}
+
 static void a_running_job_past_its_deadline_is_lost_to_its_worker(void)
 {
     char id[ID_PUBLIC_SIZE];
@@ -300,6 +319,7 @@ int main(void)
     fixture_start(NULL);
     RUN(a_job_that_waits_past_its_deadline_fails);
     RUN(a_claim_finds_the_deadline_with_no_dispatcher_alive);
+    RUN(a_claim_closes_a_lane_of_which_it_leaves_dead_places_only);
     RUN(a_running_job_past_its_deadline_is_lost_to_its_worker);
     RUN(a_deadline_counts_from_when_the_job_may_start);
     RUN(a_job_that_ended_in_time_stays_as_it_is);

@@ -9,6 +9,7 @@ The second line of a script, `-- @use base record lane`, names the parts (NAME.l
 in front of it. Lua makes every function anew in every call of a script, so one that is called for each
 job has a third line, `-- @usual count finish`, with those functions of its parts that usual jobs need.
 All others are made together when the first of them is called: they become fields of a table, `rest`.
+What is written once as `local NAME = 12` or 'text' stands where the name does in what Redis gets.
 A script runs guarded: where it fails, explain.lua says what is wrong. Comments and indentation stay out
 of what Redis gets. Each script becomes a struct redis_script `queue_script_NAME` with its SHA-1, so that
 a call needs no SCRIPT LOAD. With --as they are those of a program of another version of the protocol, for
@@ -29,16 +30,34 @@ def strip(text):
 FUNCTION = r"(?ms)^(local function \w+\(.*?^end$)"
 
 
+CONSTANT = r"(?:-?\d+|'[^'\n]*')"
+CONSTANTS = rf"(?m)^local ([A-Z][A-Z0-9_]+(?:, [A-Z][A-Z0-9_]+)*) = ({CONSTANT}(?:, {CONSTANT})*)$"
+
+
+def inline(text):
+    """Puts the numbers and strings of `local NAME = …` where the names stand: each would be one more variable for
+    functions to capture."""
+    values = {}
+    for names, constants in re.findall(CONSTANTS, text):
+        for name, value in zip(names.split(", "), re.findall(CONSTANT, constants)):
+            if values.setdefault(name, f"({value})") != f"({value})":
+                sys.exit(f"{name} is a constant of two parts of one script")
+    text = re.sub(CONSTANTS, "", text)
+    return re.sub(r"'[^'\n]*'|(?<![\w.])[A-Z][A-Z0-9_]+\b", lambda word: values.get(word[0], word[0]), text)
+
+
 def nest(base, parts, script, explain):
     """Makes base, parts and script three functions, one in the other. Lua finds a local variable that a new
     function captures by walking a list of all that were captured before, while what lies one function further
     out is merely copied: in one flat script that walk costs more than all the rest of a short call."""
+    base, parts, script = inline("\0".join((base, parts, script))).split("\0")
     return (f"{base}\nlocal ok, reply = pcall(function()\n{parts}\nreturn (function()\n{script}\nend)()\nend)\n"
             f"if ok then\nreturn reply\nend\n{explain}\n")
 
 
 def fold(path, parts, script, usual):
-    """Moves the functions of the parts that are not usual into the table `rest`, which fills itself."""
+    """Moves the functions of the parts that are not usual into the table `rest`, which fills itself. What fills it stands
+    in the script, one function further in than what it captures."""
     blocks = re.split(FUNCTION, parts)
     named = {re.match(r"local function (\w+)", block).group(1): block for block in blocks[1::2]}
     for wrong in usual - set(named):
@@ -54,8 +73,8 @@ def fold(path, parts, script, usual):
     for name in folded:
         if re.search(rf"(?<![\w.'])({name})(?![\w'(])", strip(stays + made + script)) or f"function rest.{name}" in script:
             sys.exit(f"{path}: {name} is a function of a part; here it may only be called")
-    return ("local rest = {}\n" + stays + "\nsetmetatable(rest, {__index = function(_, name)\n" +
-            "setmetatable(rest, nil)\n" + made + "\nreturn rest[name]\nend})", script)
+    return ("local rest = {}\n" + stays, "setmetatable(rest, {__index = function(_, name)\n" +
+            "setmetatable(rest, nil)\n" + made + "\nreturn rest[name]\nend})\n" + script)
 
 
 def speak_as(base, version, oldest):

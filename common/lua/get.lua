@@ -15,7 +15,7 @@ if not r or public_id_of(r) ~= ARGV[1] then
 end
 local position, eta = -1, -1
 if r.state == 'Q' then
-  position, eta = position_of(r, 256)
+  position, eta = position_of(r, flow_of(r), 256)
 end
 local due = r.state == 'D' and call('ZSCORE', P .. 'delay', r.id) or '0'
 return {r.raw, position, eta, due, call('GET', P .. 'evid') or '0-0', r.id, tonumber(sub(P, 4, 5), 16)}

@@ -60,12 +60,13 @@ local function snapshot_of(model, set, limit)
   return snapshots[set]
 end
 
--- Both -1 unless the job waits in a lane; the ETA is -1 where no worker is alive or may claim.
-local function position_of(r, limit)
+-- Both -1 unless the job waits in a lane; the ETA is -1 where no worker is alive or may claim. Of the record it is
+-- enough to have state, model, priority, place, cost and charge.
+local function position_of(r, flow, limit)
   if r.state ~= 'Q' then
     return -1, -1
   end
-  local flow, set = flow_of(r), r.model .. ':' .. r.priority
+  local set = r.model .. ':' .. r.priority
   local about = model_counters(r.model)
   local lane = P .. 'r:' .. set .. ':' .. flow
   local tail = tonumber(call('HGET', P .. 'tail:' .. set, flow)) or r.place

@@ -9,7 +9,7 @@ for i = 1, #ARGV do
   local r = load(sub(ARGV[i], 3, 14))
   local position, eta = -1, -1
   if r and public_id_of(r) == ARGV[i] then
-    position, eta = position_of(r, 256)
+    position, eta = position_of(r, flow_of(r), 256)
   end
   reply[i] = {position, eta}
 end

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- @use base record lane index admit idem position
--- @usual count finish wake lane_open room_for_jobs idem_each idem_once idem_of idem_reply idem_finish index_names is_account
+-- @usual count finish wake lane_open room_for_jobs idem_each idem_once idem_of idem_reply idem_finish index_names is_account position_of model_counters snapshot_of lane_length tag_of
 -- submit: admit jobs, write their records, put them into their lanes.
 --
 -- ARGV  max queued of the shard, max queued of a flow and model (behind it ` <flow>=<max>` of those that
@@ -27,7 +27,7 @@ local JOBS = P .. 'j:'
 local COST_AT = 32 -- of a packed record, from 1
 local submitted = {}
 -- Lanes that got a job of this call, by key. The first one goes in by itself; what follows it waits in `more`
--- and goes in with one command. `place` and `length` count it in.
+-- and goes in with one command. `place` and `length` count it in. For position_of() one stands for its last job.
 local lanes = {}
 local lane_at, ordinal_at = {}, {} -- of the jobs whose positions are told at the end
 
@@ -49,7 +49,7 @@ end
 local function reply_to(status, r)
   local position, eta = -1, -1
   if want_position then
-    position, eta = position_of(r, 16)
+    position, eta = position_of(r, flow_of(r), 16)
   end
   return {status, r.state, r.created, position, eta}
 end
@@ -145,7 +145,8 @@ local function enqueue(id, set, flow, packed)
     local cost, charge = struct.unpack('>I3I3', packed, COST_AT)
     lane_open(set.name, flow, cost, charge, false)
   end
-  lanes[lane] = {key = lane, tails = tails, flow = flow, place = place, length = length, more = {}, count = 0}
+  lanes[lane] = {key = lane, tails = tails, flow = flow, place = place, length = length, more = {}, count = 0,
+    state = 'Q', model = set.model, priority = set.priority}
   return 0
 end
 
@@ -178,9 +179,9 @@ local function add_rare(id, run_at)
   save_whole(r)
 end
 
-local function note_lane(lane, id, index)
+local function note_lane(lane, packed, index)
   lane.count = lane.count + 1
-  lane.id = id
+  lane.packed = packed
   lane_at[index] = lane
   ordinal_at[index] = lane.count
 end
@@ -225,14 +226,15 @@ local function submit(i)
     return {0, 'D', now, -1, -1}
   end
   if want_position then
-    note_lane(lanes[set.lanes .. ARGV[i + 2]], id, (i + 1) / 6)
+    note_lane(lanes[set.lanes .. ARGV[i + 2]], packed, (i + 1) / 6)
   end
   return now
 end
 
 local function tell_positions(replies)
   for _, lane in pairs(lanes) do
-    local position, eta = position_of(load(lane.id), 16)
+    lane.cost, lane.charge = struct.unpack('>I3I3', lane.packed, COST_AT)
+    local position, eta = position_of(lane, lane.flow, 16)
     lane.first = position - lane.count
     lane.text = format('%d %%d %.0f', now, eta)
   end

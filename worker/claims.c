@@ -88,7 +88,7 @@ static void take_jobs(struct shard *shard, const struct queue_claim *claim)
 /* A suspect goes in once nothing else is under way, and nothing follows until it is out. */
 static void feed_held(struct loop *loop)
 {
-    if (roster_count(loop->pipeline->roster) > loop->held_count)
+    if (pipeline_under_way(loop->pipeline) > loop->held_count)
         return;
     loop->alone = loop->held_count > 0;
     if (loop->alone)
@@ -150,7 +150,7 @@ static void on_claim(int rc, const struct redis_reply *reply, void *data)
     shard->claim_due = claim.more && claim.count > 0;
     if (claim.drain)
         shard_set_paused(shard, true);
-    bool others = loop->shard_count > 1 && roster_count(loop->pipeline->roster) > 0;
+    bool others = loop->shard_count > 1 && pipeline_under_way(loop->pipeline) > 0;
     shard->claim_at_ms = clock_ms() + (others ? GLANCE_MS : LOOK_MS);
     if (claim.next_due_ms >= 0 && clock_ms() + claim.next_due_ms < shard->claim_at_ms)
         shard->claim_at_ms = clock_ms() + claim.next_due_ms;
@@ -274,11 +274,11 @@ static bool may_claim(const struct loop *loop)
            loop->view.claimable > 0;
 }
 
-/* Jobs that wait for their model leave their place to those of others. */
+/* Jobs that wait for their model or their shard leave their place to those of others. */
 static size_t room_now(const struct loop *loop)
 {
     size_t most = pipeline_capacity(loop->settings, loop->residency);
-    size_t count = roster_count(loop->pipeline->roster);
+    size_t count = pipeline_under_way(loop->pipeline);
     size_t under_way = count > loop->view.parked ? count - loop->view.parked : 0;
     size_t room = most > under_way ? most - under_way : 0;
     size_t places = roster_room(loop->pipeline->roster);
@@ -297,7 +297,6 @@ static size_t room_wanted(const struct loop *loop)
 
 int64_t claims_tick(struct loop *loop, int64_t now_ms)
 {
-    struct roster *roster = loop->pipeline->roster;
     int64_t no_grants_ms = atomic_load(&loop->pipeline->no_grants_ms);
     int64_t no_store_ms = atomic_load(&loop->pipeline->no_store_ms);
     int64_t pause_ms = no_grants_ms > no_store_ms ? no_grants_ms : no_store_ms;
@@ -320,7 +319,7 @@ int64_t claims_tick(struct loop *loop, int64_t now_ms)
         return loop->shard_count == 1 ? INT64_MAX : now_ms + SLOW_MS;
     }
     /* Until the loader is done a sleep would be for the wrong models. */
-    if (roster_count(roster) == 0 && !loop->view.busy)
+    if (pipeline_under_way(loop->pipeline) == 0 && !loop->view.busy)
         wait_for_jobs(loop, room, now_ms);
     return next_ms;
 }

@@ -153,7 +153,7 @@ static int64_t drain_tick(struct loop *loop, int64_t now_ms)
         loop->finished |= now_ms >= loop->leave_by_ms;
         return loop->leave_by_ms;
     }
-    if (loop->retiring && !shards_claiming(loop) && roster_count(loop->pipeline->roster) == 0)
+    if (loop->retiring && !shards_claiming(loop) && pipeline_under_way(loop->pipeline) == 0)
         begin_drain(loop);
     if (!loop->draining)
         return INT64_MAX;

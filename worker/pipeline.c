@@ -130,7 +130,8 @@ static struct pipeline *create(const struct settings *settings, struct residency
     pipeline->inputs.name = "store-get";
     pipeline->results.name = "store-put";
     pipeline->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    bool whole = pipeline->done_fd >= 0 && (pipeline->roster = roster_create(capacity));
+    bool whole = pipeline->done_fd >= 0 && (pipeline->roster = roster_create(capacity)) &&
+                 (pipeline->away = away_create());
     for (int stage = 0; stage < STAGE_COUNT && whole; stage++)
         whole = stage == STAGE_LOAD || (pipeline->rings[stage] = ring_create(capacity)) != NULL;
     if (!whole)
@@ -176,8 +177,29 @@ void pipeline_pass(struct pipeline *pipeline, enum stage next, struct task *task
     }
 }
 
+static void pass_all(struct pipeline *pipeline, struct task *task)
+{
+    while (task) {
+        struct task *next = task->next;
+        pipeline_pass(pipeline, STAGE_DELIVER, task);
+        task = next;
+    }
+}
+
+void pipeline_shard_away(struct pipeline *pipeline, unsigned shard, bool is_away)
+{
+    pass_all(pipeline, away_set(pipeline->away, shard, is_away));
+}
+
+size_t pipeline_under_way(struct pipeline *pipeline)
+{
+    size_t waiting = away_count(pipeline->away), count = roster_count(pipeline->roster);
+    return count > waiting ? count - waiting : 0;
+}
+
 void pipeline_drain(struct pipeline *pipeline)
 {
+    pass_all(pipeline, away_end(pipeline->away));
     ring_close(pipeline->rings[STAGE_GRANT]);
 }
 
@@ -230,6 +252,7 @@ void pipeline_destroy(struct pipeline **pipeline)
     for (int stage = 0; stage < STAGE_COUNT; stage++)
         ring_destroy(&(*pipeline)->rings[stage]);
     outputs_spare_fini(&(*pipeline)->spare);
+    away_destroy(&(*pipeline)->away);
     roster_destroy(&(*pipeline)->roster);
     if ((*pipeline)->done_fd >= 0)
         close((*pipeline)->done_fd);

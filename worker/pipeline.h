@@ -22,6 +22,7 @@
 
 #include "common/err.h"
 #include "common/queue_worker.h"
+#include "worker/away.h"
 #include "worker/outage.h"
 #include "worker/residency.h"
 #include "worker/ring.h"
@@ -59,6 +60,7 @@ struct pipeline {
     struct tracer *tracer;       /* borrowed; NULL: nobody collects traces. As above */
 
     struct roster *roster;           /* owned */
+    struct away *away;               /* owned */
     struct ring *rings[STAGE_COUNT]; /* owned: what waits for each stage; not of STAGE_LOAD */
     struct stage_thread *threads;    /* owned */
     size_t thread_count;
@@ -83,6 +85,13 @@ struct pipeline {
 int pipeline_start(const struct settings *settings, struct residency *residency,
                    const struct queue *queues, const char *worker_id,
                    struct pipeline **out_pipeline, struct err *err);
+
+/* Whether a shard is out of reach, where there are several: what can only be settled there waits
+ * until it is not. */
+void pipeline_shard_away(struct pipeline *pipeline, unsigned shard, bool is_away);
+
+/* Jobs that something is still to be done with: those that wait for a shard are not counted. */
+size_t pipeline_under_way(struct pipeline *pipeline);
 
 /* No task may enter afterwards. Harmless twice. */
 void pipeline_drain(struct pipeline *pipeline);

@@ -92,10 +92,11 @@ static int send_once(struct pipeline *pipeline, struct redis *redis, const struc
     return 0;
 }
 
-/* Until Redis has answered, whatever it says. Repeating is safe: a verb that was done already
- * answers the same. */
-static int send(struct pipeline *pipeline, struct redis *redis, const struct task *task,
-                enum ending ending, struct answer *out_answer, struct err *err)
+/* Until Redis has answered, whatever it says, or the drain's time is over. Repeating is safe: a
+ * verb that was done already answers the same. With *out_kept the task is no longer the caller's.
+ */
+static int send(struct pipeline *pipeline, struct redis *redis, struct task *task,
+                enum ending ending, struct answer *out_answer, bool *out_kept, struct err *err)
 {
     struct backoff backoff = {.base_ms = 50, .max_ms = 1000};
     for (;;) {
@@ -105,6 +106,9 @@ static int send(struct pipeline *pipeline, struct redis *redis, const struct tas
             *err = cause;
             return rc;
         }
+        *out_kept = away_keep(pipeline->away, task);
+        if (*out_kept)
+            return rc;
         roster_sleep(pipeline->roster, NULL, backoff_next_ms(&backoff));
     }
 }
@@ -154,7 +158,7 @@ static void note_ending(const struct pipeline *pipeline, struct task *task, enum
     }
 }
 
-void settle(struct pipeline *pipeline, struct redis *redis, struct task *task)
+bool settle(struct pipeline *pipeline, struct redis *redis, struct task *task)
 {
     struct answer answer = {.verdict = QUEUE_OK};
     struct err err = {0};
@@ -164,7 +168,10 @@ void settle(struct pipeline *pipeline, struct redis *redis, struct task *task)
         err_set(&task->err, ERR_TIMEOUT, NULL, SETTLE_TIMED_OUT);
     }
     enum ending ending = choose(task);
-    int rc = send(pipeline, redis, task, ending, &answer, &err);
+    bool kept = false;
+    int rc = send(pipeline, redis, task, ending, &answer, &kept, &err);
+    if (kept)
+        return false;
     task_mark(task, STEP_COMPLETE);
     if (rc < 0) {
         /* Nothing more can be done here: the lease brings the job back. */
@@ -174,9 +181,10 @@ void settle(struct pipeline *pipeline, struct redis *redis, struct task *task)
                   err_name(rc), "error", LOG_S, err.text, trace[0] ? "trace_id" : NULL, LOG_S,
                   trace, NULL);
         tell(pipeline, task, "unsettled");
-        return;
+        return true;
     }
     note_ending(pipeline, task, ending, &answer);
     if (ending == END_COMPLETE && (answer.verdict == QUEUE_OK || answer.verdict == QUEUE_AGAIN))
         atomic_fetch_add(&pipeline->jobs, 1);
+    return true;
 }

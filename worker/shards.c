@@ -46,6 +46,8 @@ static void on_hello(int rc, const struct redis_reply *reply, void *data)
         loop_fail(loop, rc, &err);
         return;
     }
+    /* Not before: a server that hangs lets in whoever connects. */
+    pipeline_shard_away(loop->pipeline, shard->queue->shard, false);
     if (!loop->ready)
         supervisor_ready();
     if (!loop->ready)
@@ -174,6 +176,8 @@ static int64_t tick_shard(struct shard *shard, int64_t now_ms)
     } else if (!up && shard->down_ms == 0) {
         shard->down_ms = now_ms;
         shard->greeted = false;
+        if (loop->shard_count > 1)
+            pipeline_shard_away(loop->pipeline, shard->queue->shard, true);
     }
     if (up && shard->greet_ms > 0 && now_ms >= shard->greet_ms)
         greet(shard);

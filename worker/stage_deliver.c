@@ -160,9 +160,12 @@ void stage_deliver_run(struct pipeline *pipeline)
     void *item;
     while (rc == 0 && ring_pop(pipeline->rings[STAGE_DELIVER], &item) == 0) {
         struct task *task = item;
-        if (!task_is_over(task))
+        if (!task_is_over(task) && !task->uploaded)
             encode_and_upload(pipeline, client, task);
-        settle(pipeline, redis, task);
+        if (!settle(pipeline, redis, task)) {
+            roster_nudge(pipeline->roster); /* there is room for jobs of other shards */
+            continue;
+        }
         roster_remove(pipeline->roster, task);
         task_destroy(&task);
     }

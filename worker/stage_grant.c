@@ -84,7 +84,7 @@ static int request(struct pipeline *pipeline, struct http_client *client, struct
 }
 
 /* Asks until there is an answer or patience ends. Any failure is the dispatcher's or the way's to
- * it, never the job's. */
+ * it, never the job's. A shard that is away is not waited for: others' jobs stand behind. */
 static int get_grants(struct pipeline *pipeline, struct http_client *client, struct task **tasks,
                       size_t count, bool *out_lost)
 {
@@ -96,7 +96,8 @@ static int get_grants(struct pipeline *pipeline, struct http_client *client, str
         if (rc != ERR_CANCELLED)
             outage_note(&pipeline->dispatcher, rc < 0 ? ERR_UNAVAILABLE : 0, &err);
         struct task *wanted = find_wanted(tasks, count);
-        if (rc == 0 || !wanted || clock_ms() >= give_up_ms)
+        if (rc == 0 || !wanted || clock_ms() >= give_up_ms ||
+            away_is(pipeline->away, tasks[0]->shard))
             return rc;
         roster_sleep(pipeline->roster, wanted, backoff_next_ms(&backoff));
     }
@@ -107,7 +108,7 @@ static void grant_batch(struct pipeline *pipeline, struct http_client *client, s
 {
     bool lost[QUEUE_GRANTS_MAX] = {false};
     int rc = get_grants(pipeline, client, tasks, count, lost);
-    if (rc < 0 && rc != ERR_CANCELLED)
+    if (rc < 0 && rc != ERR_CANCELLED && !away_is(pipeline->away, tasks[0]->shard))
         atomic_store(&pipeline->no_grants_ms, (long long)(clock_ms() + PAUSE_MS));
     for (size_t i = 0; i < count; i++) {
         tasks[i]->release = rc < 0;

@@ -101,7 +101,7 @@ struct task {
 
     /* The residency's. */
     bool admitted;     /* its model stays loaded for it */
-    struct task *next; /* while it is parked */
+    struct task *next; /* while it is parked, or its shard is away */
 
     atomic_int verdict;         /* enum task_verdict; changed by the roster only */
     atomic_llong in_network_ms; /* clock_ms() when the network began with it; 0: not in there */

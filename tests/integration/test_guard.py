@@ -20,7 +20,9 @@ from darkroom import DEADLINE_S, Lab, main, wait_until  # noqa: E402
 from metadata_server import MetadataServer  # noqa: E402
 from workbench import WORKER, Workbench, noise_png  # noqa: E402
 
-MODEL = ("--model", "quick", "--device", "ref", "--guard-idle-s", "0")
+ALWAYS = ("--device", "ref", "--guard-idle-s", "0")
+QUICK = ("--model", "quick", *ALWAYS)
+MODEL = ("--model", "slow", *ALWAYS)  # with less, a worker may be idle again before the guard has said that it is busy
 MACHINE = "i-0123456789abcdef0"
 COST = "controller.kubernetes.io/pod-deletion-cost"
 
@@ -103,8 +105,8 @@ class Guard(unittest.TestCase):
         for name in [name for name in self.lab.programs if name.startswith("worker")]:
             self.assertEqual(self.lab.stop(name), 0)
 
-    def job(self, seed=1):
-        answer = self.lab.submit(noise_png(20, 20, seed), "quick")
+    def job(self, seed=1, model="slow"):
+        answer = self.lab.submit(noise_png(20, 20, seed), model)
         self.assertEqual(answer.status, 202, answer)
         self.lab.wait_for_state(answer.json, "succeeded")
 
@@ -238,14 +240,13 @@ class Aws(Guard):
         self.told("false")
 
     def test_workers_of_one_machine_are_protected_while_any_is_busy(self):
-        slow = ("--model", "slow", "--device", "ref", "--guard-idle-s", "0")
-        self.worker(name="worker-1")
+        self.worker(name="worker-1", model=QUICK)
         self.told("false")
-        self.worker(name="worker-2", model=slow)
+        self.worker(name="worker-2")
         self.told("false")
         long = self.lab.submit(noise_png(20, 20, 5), "slow").json
         wait_until(lambda: self.aws.protected[MACHINE], "protection")
-        self.job(6)
+        self.job(6, "quick")
         self.assertTrue(self.aws.protected[MACHINE] or self.lab.job(long)["state"] == "succeeded")
         self.lab.wait_for_state(long, "succeeded")
         wait_until(lambda: not self.aws.protected[MACHINE], "the end of the protection")
@@ -254,8 +255,7 @@ class Aws(Guard):
         self.assertEqual(self.aws.refused, [])
 
     def test_a_worker_that_dies_busy_leaves_no_protection_for_ever(self):
-        slow = ("--model", "slow", "--device", "ref", "--guard-idle-s", "0", "--lease-ms", "1000")
-        self.worker(model=slow)
+        self.worker(model=(*MODEL, "--lease-ms", "1000"))
         self.told("false")
         job = self.lab.submit(noise_png(20, 20, 7), "slow").json
         self.told("true")

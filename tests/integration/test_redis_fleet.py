@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Dispatcher and worker on a Redis Cluster and behind Sentinels: redirections and promotions under load."""
+import itertools
 import pathlib
+import signal
 import socket
 import sys
 import tempfile
@@ -156,6 +158,34 @@ class OnACluster(Fleet):
             load.stop()
             # What the dead master had said yes to, its replica may not have heard.
             self.all_succeed(lab, [job for job in load.accepted if not lost[shard_of(job)]])
+
+    def test_what_hangs_with_one_shard_holds_up_no_other_and_ends_when_that_is_back(self):
+        with Cluster(masters=3) as cluster, Lab(redis=cluster, models=self.bench.models, dispatcher_options=(
+                *SPREAD, "--trusted-proxies", "127.0.0.1")) as lab:
+            lab.worker_start(*SPREAD, "--model", "slow", "--device", "ref", "--uploaders", "2")
+            visitors = itertools.count()
+
+            def submit():
+                return lab.request("POST", "/v1/jobs", {"model": "slow", "input": data_url(png())},
+                                   {"X-Forwarded-For": f"2001:db8:{next(visitors):x}::1"})
+            node = cluster.node_of("{q:00}")
+            theirs = {number for number in range(SHARDS) if cluster.node_of(f"{{q:{number:02x}}}") is node}
+            self.assertNotEqual(theirs, set(range(SHARDS)))
+            hung = []
+            while len(hung) < 12:  # two seconds' work, of which most is in the worker's hands by then
+                job = submit().json
+                hung += [job] if shard_of(job) in theirs else []
+            node.signal(signal.SIGSTOP)
+            try:
+                others = []
+                wait_until(lambda: (lambda answer: answer.status == 202 and shard_of(answer.json) not in theirs and
+                                    others.append(answer.json) or len(others) >= 2)(submit()), "others are accepted")
+                for job in others:
+                    lab.wait_for_state(job, "succeeded")
+            finally:
+                node.signal(signal.SIGCONT)
+            for job in hung:
+                lab.wait_for_state(job, "succeeded")
 
     def test_shards_live_on_several_masters_and_jobs_run_on_each(self):
         with self.lab(self.cluster) as lab, Load(lab) as load:

@@ -140,6 +140,14 @@ int64_t redis_async_tick(struct redis_async *redis, int64_t now_ms)
     return link_ms < next_ms ? link_ms : next_ms;
 }
 
+void redis_async_flush(struct redis_async *redis)
+{
+    if (redis->cluster)
+        redis_cluster_flush(redis->cluster);
+    else if (redis->link)
+        redis_link_flush(redis->link);
+}
+
 bool redis_async_connected(const struct redis_async *redis)
 {
     if (redis->cluster)

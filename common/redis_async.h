@@ -18,7 +18,7 @@
  * sending the script's text; the callback sees only the outcome. In a cluster MOVED, ASK, TRYAGAIN
  * and CLUSTERDOWN are followed or waited out for up to two seconds; after that, too, the callback
  * gets ERR_UNAVAILABLE and NULL. Commands keep their order as long as none of that happens to them.
- * Callbacks run inside tick, handle and destroy, never inside send. One thread. */
+ * Callbacks run inside tick, flush, handle and destroy, never inside send. One thread. */
 #ifndef DARKROOM_COMMON_REDIS_ASYNC_H
 #define DARKROOM_COMMON_REDIS_ASYNC_H
 
@@ -60,6 +60,10 @@ void redis_async_handle(struct redis_async *redis, uint32_t events);
 /* Writes what was queued, and reconnects when it is time. Returns when it wants to be called next
  * (clock_ms() time; INT64_MAX: only after new commands or events). Never sleeps. */
 int64_t redis_async_tick(struct redis_async *redis, int64_t now_ms);
+
+/* Writes what was queued before the next tick does. Not from within a callback: where writing
+ * fails, callbacks run. */
+void redis_async_flush(struct redis_async *redis);
 
 /* True while there is somebody to send to. */
 bool redis_async_connected(const struct redis_async *redis);

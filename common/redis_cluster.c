@@ -420,6 +420,12 @@ int64_t redis_cluster_tick(struct redis_cluster *cluster, int64_t now_ms)
                                                                          : next_ms;
 }
 
+void redis_cluster_flush(struct redis_cluster *cluster)
+{
+    for (struct node *node = cluster->nodes; node; node = node->next)
+        redis_link_flush(node->link);
+}
+
 bool redis_cluster_connected(const struct redis_cluster *cluster)
 {
     for (const struct node *node = cluster->nodes; node; node = node->next)

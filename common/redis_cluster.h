@@ -23,6 +23,7 @@ void redis_cluster_set_timeout(struct redis_cluster *cluster, int64_t timeout_ms
 int redis_cluster_send(struct redis_cluster *cluster, const struct redis_command *command,
                        redis_async_done *done, void *data);
 int64_t redis_cluster_tick(struct redis_cluster *cluster, int64_t now_ms);
+void redis_cluster_flush(struct redis_cluster *cluster);
 bool redis_cluster_connected(const struct redis_cluster *cluster);
 size_t redis_cluster_pending(const struct redis_cluster *cluster);
 const char *redis_cluster_reason(const struct redis_cluster *cluster);

@@ -361,7 +361,7 @@ int redis_link_send(struct redis_link *link, const struct redis_command *command
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-static void flush(struct redis_link *link)
+void redis_link_flush(struct redis_link *link)
 {
     redis_tls_forget(link->session);
     if (link->context && link->want_write && !(link->armed & EPOLLOUT))
@@ -401,7 +401,7 @@ int64_t redis_link_tick(struct redis_link *link, int64_t now_ms)
         drop(link, "no answer in time");
     if (!link->context && now_ms >= link->reconnect_ms)
         connect_now(link, now_ms);
-    flush(link);
+    redis_link_flush(link);
     if (!link->context)
         return link->reconnect_ms;
     if (!link->ready)

@@ -28,6 +28,7 @@ int redis_link_send(struct redis_link *link, const struct redis_command *command
                     redis_async_done *done, void *data);
 void redis_link_handle(struct redis_link *link, uint32_t events);
 int64_t redis_link_tick(struct redis_link *link, int64_t now_ms);
+void redis_link_flush(struct redis_link *link);
 
 bool redis_link_ready(const struct redis_link *link);
 size_t redis_link_pending(const struct redis_link *link);

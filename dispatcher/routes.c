@@ -10,6 +10,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/edition.h"
 #include "dispatcher/http/server.h"
+#include "dispatcher/jobs/enqueue.h"
 #include "dispatcher/operate/measures.h"
 #include "dispatcher/pages/pages.h"
 #include "dispatcher/pages/submit_form.h"
@@ -170,6 +171,7 @@ static void on_complete(void *context, struct exchange *exchange)
 {
     struct dispatcher *dispatcher = context;
     struct call *call = exchange_user(exchange);
+    enqueue_ahead(dispatcher->enqueue);
     call->match.route->complete(dispatcher, call);
 }
 

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatcher/jobs/enqueue.h"
 
+#include "common/redis_async.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/upkeep/gate.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-/* Calls under way: while Redis works on one, the next is on its way. With more, calls would only
+/* Calls under way: while Redis works on one, the next are on their way. With more, calls would only
  * get smaller. */
-#define MAX_CALLS 2
+#define MAX_CALLS 4
+/* So many leave before the rest of those that came at once have been read. */
+#define AHEAD 16
 /* Of one call, lest Redis be held up by parsing it. */
 #define MAX_CALL_BYTES (512 * 1024)
 
@@ -21,13 +24,15 @@ struct list {
 struct lane {
     struct enqueue *enqueue; /* borrowed */
     struct list waiting;
+    size_t waiting_count;
     int calls;
 };
 
 struct enqueue {
     struct dispatcher *dispatcher; /* borrowed */
     struct lane lanes[QUEUE_SHARDS_MAX];
-    size_t waiting_count;
+    size_t waiting_count;                       /* in all lanes */
+    bool ahead;                                 /* some lane may send already */
     struct queue_submit jobs[QUEUE_SUBMIT_MAX]; /* of the call that is being built */
 };
 
@@ -87,8 +92,11 @@ int enqueue_add(struct enqueue *enqueue, struct enqueue_item *item, struct err *
         return err_set(err, ERR_UNAVAILABLE, NULL, "the queue's memory is nearly full");
     if (enqueue->waiting_count >= ENQUEUE_MAX_WAITING)
         return err_set(err, ERR_LIMIT, NULL, "too many jobs are on their way into the queue");
-    list_put(&enqueue->lanes[queue->shard].waiting, item);
+    struct lane *lane = &enqueue->lanes[queue->shard];
+    list_put(&lane->waiting, item);
+    lane->waiting_count++;
     enqueue->waiting_count++;
+    enqueue->ahead |= lane->waiting_count >= AHEAD;
     return 0;
 }
 
@@ -211,6 +219,7 @@ static size_t fill(struct lane *lane, struct batch *batch)
         enqueue->jobs[count++] = *job;
         list_put(&batch->items, list_take(&lane->waiting));
     }
+    lane->waiting_count -= count;
     enqueue->waiting_count -= count;
     return count;
 }
@@ -238,15 +247,31 @@ static void send(struct lane *lane)
     }
 }
 
+void enqueue_ahead(struct enqueue *enqueue)
+{
+    if (!enqueue->ahead)
+        return;
+    enqueue->ahead = false;
+    for (unsigned shard = 0; shard < enqueue->dispatcher->shards; shard++) {
+        struct lane *lane = &enqueue->lanes[shard];
+        if (lane->waiting_count >= AHEAD && lane->calls < MAX_CALLS)
+            send(lane);
+    }
+    redis_async_flush(enqueue->dispatcher->redis);
+}
+
 int64_t enqueue_tick(struct enqueue *enqueue, int64_t now_ms)
 {
     bool failed = enqueue->waiting_count > 0 && !dispatcher_redis_usable(enqueue->dispatcher);
+    enqueue->ahead = false;
     if (failed)
         enqueue->waiting_count = 0;
     for (unsigned shard = 0; shard < enqueue->dispatcher->shards; shard++) {
         struct lane *lane = &enqueue->lanes[shard];
-        if (failed)
+        if (failed) {
+            lane->waiting_count = 0;
             fail_all(&lane->waiting, false);
+        }
         while (lane->waiting.first && lane->calls < MAX_CALLS)
             send(lane);
     }

@@ -10,8 +10,9 @@
  *
  * What is added while calls are under way leaves together, as soon as one of them is back: the
  * busier Redis is, the larger the calls, and an idle one gets a job at once. There is no timer.
- * Order is kept. Each job is admitted or refused on its own, and each has its own `done`. Items are
- * links of a list and belong to the caller, so adding never needs memory. Loop's thread only. */
+ * Where many requests came at once the first of them leave while the others are read. Order is
+ * kept. Each job is admitted or refused on its own, and each has its own `done`. Items are links of
+ * a list and belong to the caller, so adding never needs memory. Loop's thread only. */
 #ifndef DARKROOM_DISPATCHER_JOBS_ENQUEUE_H
 #define DARKROOM_DISPATCHER_JOBS_ENQUEUE_H
 
@@ -52,6 +53,10 @@ void enqueue_destroy(struct enqueue **enqueue);
  * borrowed until then. Otherwise the job has certainly not been sent: ERR_UNAVAILABLE, Redis is
  * away; ERR_LIMIT, too many wait here; ERR_INVALID as of queue_submit_check(). */
 int enqueue_add(struct enqueue *enqueue, struct enqueue_item *item, struct err *err);
+
+/* Of the loop, between two requests that are being read: what has gathered by then leaves already,
+ * so that Redis works meanwhile. Not from within Redis' callbacks. */
+void enqueue_ahead(struct enqueue *enqueue);
 
 /* Sends what waits. Returns when it wants to be called next; INT64_MAX: after an answer. */
 int64_t enqueue_tick(struct enqueue *enqueue, int64_t now_ms);

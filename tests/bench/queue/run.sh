@@ -3,8 +3,7 @@
 # run.sh [--large | --ours] [BUILD]: the queue's figures (docs/benchmarks.md), on redis-servers of its own.
 #   (nothing)  our yardsticks, then ours beside BullMQ, Sidekiq, Celery and RQ: about five minutes
 #   --ours     our yardsticks alone: about a minute
-#   --large    ten million jobs queued, and before it ten million bare keys with and without the allocator's settings of
-#              docs/operations.md: 6 GB of memory and about five minutes
+#   --large    ten million jobs queued, and before it ten million bare keys: 6 GB of memory and about three minutes
 # The peers come from npm (pinned in tests/bench/peers) and Debian:
 #   (cd tests/bench/peers && npm install --no-save)
 #   apt-get install ruby-sidekiq python3-celery python3-rq python3-redis
@@ -25,11 +24,6 @@ BENCH=$BUILD/tests/bench/queue/queue_bench
 echo "$(uname -m), $(nproc) cores: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), load $(cut -d' ' -f1 /proc/loadavg)"
 redis-server --version | cut -d' ' -f1-3
 if [ "$what" = large ]; then
-    "$BENCH" bare
-    # What deploy/ tells Redis' jemalloc, under both names that it looks for.
-    export MALLOC_CONF=oversize_threshold:0,muzzy_decay_ms:-1
-    export JE_MALLOC_CONF=$MALLOC_CONF
-    echo "MALLOC_CONF=$MALLOC_CONF"
     "$BENCH" bare
     exec "$BENCH" large
 fi

@@ -32,6 +32,7 @@
 #include "dispatcher/upkeep/housekeeping.h"
 #include "dispatcher/upkeep/mail_watch.h"
 #include "dispatcher/upkeep/purge.h"
+#include "dispatcher/upkeep/store_watch.h"
 #include "dispatcher/upkeep/sweep.h"
 
 #include <malloc.h>
@@ -220,6 +221,8 @@ static int open_queue(struct dispatcher *dispatcher, bool *out_present, struct e
     if (rc == 0)
         rc = sweep_create(dispatcher, settings->sweep_ms, &dispatcher->sweep);
     if (rc == 0)
+        rc = store_watch_create(dispatcher, &dispatcher->store_watch);
+    if (rc == 0)
         rc = events_create(dispatcher, &events_tag, dispatcher->max_streams, &dispatcher->events,
                            err);
     if (rc == 0)
@@ -310,6 +313,7 @@ static int64_t tick(struct dispatcher *dispatcher, int64_t now_ms)
     next_ms = earlier(next_ms, housekeeping_tick(dispatcher->housekeeping, now_ms));
     next_ms = earlier(next_ms, purge_tick(dispatcher->purge, now_ms));
     next_ms = earlier(next_ms, sweep_tick(dispatcher->sweep, now_ms));
+    next_ms = earlier(next_ms, store_watch_tick(dispatcher->store_watch, now_ms));
     next_ms = earlier(next_ms, mail_watch_tick(dispatcher->mail_watch, now_ms));
     next_ms = earlier(next_ms, blocked_tick(dispatcher->blocked, now_ms));
     next_ms = earlier(next_ms, samples_tick(dispatcher->samples, now_ms));
@@ -467,6 +471,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
     forecast_destroy(&dispatcher->forecast);
     disowned_destroy(&dispatcher->disowned);
     sweep_destroy(&dispatcher->sweep);
+    store_watch_destroy(&dispatcher->store_watch);
     samples_destroy(&dispatcher->samples);
     mail_watch_destroy(&dispatcher->mail_watch);
     purge_destroy(&dispatcher->purge);

@@ -49,6 +49,7 @@ struct selfie2anime;
 struct samples;
 struct purge;
 struct stats;
+struct store_watch;
 struct sweep;
 struct tracer;
 
@@ -92,6 +93,7 @@ struct dispatcher {
     struct disowned *disowned;
     struct enqueue *enqueue;
     struct forecast_board *forecast;
+    struct store_watch *store_watch;
     struct sweep *sweep;
     struct gate *gate;
 

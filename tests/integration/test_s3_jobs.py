@@ -36,11 +36,11 @@ class Bucket(unittest.TestCase):
         self.gateway = Gateway(server.hostname, server.port)
         self.addCleanup(self.gateway.close_down)
 
-    def lab(self):
+    def lab(self, credentials=None):
         return Lab(models=self.bench.models, dispatcher_options=("--lease-ms", "1000"), store=[
             "--store", f"s3://{os.environ['S3_BUCKET']}", "--s3-region", os.environ["S3_REGION"],
             "--s3-endpoint", f"http://127.0.0.1:{self.gateway.port}",
-            "--s3-credentials-file", os.environ["S3_CREDENTIALS_FILE"]])
+            "--s3-credentials-file", credentials or os.environ["S3_CREDENTIALS_FILE"]])
 
     def submit(self, lab, picture):
         answer = lab.submit(picture, "quick")
@@ -97,6 +97,36 @@ class Bucket(unittest.TestCase):
                 self.assertEqual(lab.wait_for_state(job, "succeeded", "failed")["state"],
                                  "succeeded")
                 self.result(lab, job)
+
+    def test_keys_that_the_bucket_does_not_take_are_named(self):
+        right = pathlib.Path(os.environ["S3_CREDENTIALS_FILE"]).read_text()
+        mine = pathlib.Path(self.bench.models).parent / "credentials"
+        mine.touch(mode=0o600)
+        for wrong, words in ((right.replace("TESTSECRETKEY", "ANOTHERSECRET"), "the object store does not accept the secret key"),
+                             (right.replace("TESTACCESSKEY", "ANOTHERACCESS"), "the object store does not know the access key")):
+            self.assertNotEqual(wrong, right)
+            mine.write_text(wrong)
+            with self.subTest(words), self.lab(mine) as lab:
+                dispatcher = lab.programs["dispatcher"]
+                dispatcher.wait_for_log("store.down")
+                self.assertRegex(dispatcher.log, f'store.down code=denied detail="[^"]*{words}')
+                ready = lab.get("/readyz")
+                self.assertEqual(ready.status, 503)
+                self.assertIn(words, ready.body.decode())
+                refused = lab.submit(noise_png(40, 50, 6), "quick")
+                self.assertEqual((refused.status, refused.code), (503, "unavailable"))
+                self.assertNotIn("ANOTHERSECRET", dispatcher.log)
+
+    def test_a_start_without_the_bucket_says_so_and_waits_for_it(self):
+        self.gateway.close_down()
+        with self.lab() as lab:
+            dispatcher = lab.programs["dispatcher"]
+            dispatcher.wait_for_log("store.down code=unavailable")
+            self.assertEqual(lab.get("/readyz").status, 503)
+            self.gateway.open_up()
+            dispatcher.wait_for_log("store.up")
+            self.assertEqual(lab.get("/readyz").status, 200)
+            self.assertEqual(dispatcher.log.count("store."), 2)
 
     def test_a_bucket_to_which_there_is_no_way_costs_a_job_nothing(self):
         with self.lab() as lab:

@@ -7,6 +7,8 @@
 #include "dispatcher/http/uri.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,6 +20,10 @@
 #define CONNECTION_BYTES 12288
 #define MAX_TURNS 64
 #define MAX_LEFT 64 /* at a time */
+/* Of a handshake that has begun when the door is shut: the third packet's way. */
+#define DOOR_MS 20
+#define TCP_SYN 0x02
+#define TCP_ACK 0x10
 /* An answer that is owed is waited for awake for so many runs, since sleeping takes the socket out
  * of the epoll and back in. On a busy server Redis' answer is there by then; on an idle one these
  * runs take microseconds. */
@@ -377,14 +383,32 @@ void http_server_leave(struct http_server *server)
     server->leaving = true;
 }
 
+/* From now on the kernel drops who asks to be let in: it asks again, when nobody listens any more,
+ * and is refused. Without this whoever came between the last accept and the close would be let in
+ * and reset, with a request perhaps that nobody dares to repeat. */
+static void shut_door(int listen_fd)
+{
+    static struct sock_filter drop_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags in TCP's header */
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TCP_SYN | TCP_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+    };
+    static const struct sock_fprog program = {sizeof drop_syn / sizeof drop_syn[0], drop_syn};
+    setsockopt(listen_fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
 void http_server_quiesce(struct http_server *server)
 {
     server->leaving = true;
     int listen_fd = MHD_quiesce_daemon(server->daemon);
     if (listen_fd < 0)
         return;
-    /* Whom the kernel has let in already would see a reset, and may have sent a request. */
-    for (;;) {
+    shut_door(listen_fd);
+    /* Whom the kernel has let in already, or is about to. */
+    struct pollfd door = {.fd = listen_fd, .events = POLLIN};
+    while (poll(&door, 1, DOOR_MS) > 0) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
         int fd =

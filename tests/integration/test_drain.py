@@ -7,6 +7,7 @@ import pathlib
 import signal
 import socket
 import sys
+import threading
 import time
 import unittest
 
@@ -30,9 +31,9 @@ class Drain(unittest.TestCase):
 
     def refuses(self):
         try:
-            socket.create_connection(("127.0.0.1", self.lab.port), timeout=DEADLINE_S).close()
+            socket.create_connection(("127.0.0.1", self.lab.port), timeout=0.2).close()
             return False
-        except ConnectionError:  # refused, or reset where it came while the door was being shut
+        except (ConnectionRefusedError, TimeoutError):  # not heard at all while the door is being shut
             return True
 
     def ask_to_end(self):
@@ -96,6 +97,32 @@ class Drain(unittest.TestCase):
         self.program.process.send_signal(signal.SIGCONT)
         self.assertEqual([connection.getresponse().status for connection in waiting], [202] * 20)
         self.ended()
+
+    def test_whoever_is_let_in_is_served(self):
+        seen = []
+
+        def knock():
+            while True:
+                try:
+                    with socket.create_connection(("127.0.0.1", self.lab.port), timeout=DEADLINE_S) as connection:
+                        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                        seen.append(connection.recv(15))
+                except ConnectionRefusedError:
+                    return
+                except ConnectionError as error:
+                    seen.append(error)
+        for _ in range(10):
+            self.begin("--drain-delay-ms", "50")
+            threads = [threading.Thread(target=knock) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            wait_until(lambda: len(seen) >= 100, "they come in")
+            self.ask_to_end()
+            for thread in threads:
+                thread.join()
+            self.ended()
+            self.assertEqual(set(seen), {b"HTTP/1.1 200 OK"})
+            seen.clear()
 
     def test_an_upload_that_was_begun_is_taken(self):
         self.begin()

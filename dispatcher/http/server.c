@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +23,6 @@
 #define MAX_LEFT 64 /* at a time */
 /* Of a handshake that has begun when the door is shut: the third packet's way. */
 #define DOOR_MS 20
-#define TCP_SYN 0x02
-#define TCP_ACK 0x10
 /* An answer that is owed is waited for awake for so many runs, since sleeping takes the socket out
  * of the epoll and back in. On a busy server Redis' answer is there by then; on an idle one these
  * runs take microseconds. */
@@ -390,8 +389,8 @@ static void shut_door(int listen_fd)
 {
     static struct sock_filter drop_syn[] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags in TCP's header */
-        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TCP_SYN | TCP_ACK),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_SYN, 0, 1),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, 0),
         BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
     };

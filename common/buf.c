@@ -57,9 +57,10 @@ int buf_reserve(struct buf *buf, size_t extra)
     return 0;
 }
 
-int buf_append(struct buf *buf, const void *data, size_t size)
+/* For this file, that is without a call: most of what is written is a few bytes that fit. */
+static inline int append(struct buf *buf, const void *data, size_t size)
 {
-    int rc = buf_reserve(buf, size);
+    int rc = size < buf->capacity - buf->size ? 0 : buf_reserve(buf, size);
     if (rc < 0)
         return rc;
     if (size)
@@ -69,9 +70,14 @@ int buf_append(struct buf *buf, const void *data, size_t size)
     return 0;
 }
 
+int buf_append(struct buf *buf, const void *data, size_t size)
+{
+    return append(buf, data, size);
+}
+
 int buf_append_text(struct buf *buf, const char *text)
 {
-    return buf_append(buf, text, strlen(text));
+    return append(buf, text, strlen(text));
 }
 
 size_t buf_int_text(int64_t value, char out[BUF_INT_SIZE])
@@ -93,7 +99,7 @@ size_t buf_int_text(int64_t value, char out[BUF_INT_SIZE])
 int buf_append_int(struct buf *buf, int64_t value)
 {
     char text[BUF_INT_SIZE];
-    return buf_append(buf, text, buf_int_text(value, text));
+    return append(buf, text, buf_int_text(value, text));
 }
 
 int buf_join(struct buf *buf, const char *first, ...)
@@ -103,7 +109,7 @@ int buf_join(struct buf *buf, const char *first, ...)
     va_start(args, first);
     int rc = 0;
     for (const char *text = first; text && rc == 0; text = va_arg(args, const char *))
-        rc = buf_append(buf, text, strlen(text));
+        rc = append(buf, text, strlen(text));
     va_end(args);
     if (rc < 0)
         buf_truncate(buf, before);

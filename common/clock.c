@@ -41,11 +41,10 @@ static void put_digits(char *out, int digits, int value)
     }
 }
 
-void clock_iso(int64_t wall_ms, char out[CLOCK_ISO_SIZE])
+static void write_second(time_t second, char out[CLOCK_ISO_SIZE])
 {
-    time_t seconds = (time_t)(wall_ms / 1000);
     struct tm utc;
-    gmtime_r(&seconds, &utc);
+    gmtime_r(&second, &utc);
     memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_ISO_SIZE);
     put_digits(out, 4, utc.tm_year + 1900);
     put_digits(out + 5, 2, utc.tm_mon + 1);
@@ -53,6 +52,21 @@ void clock_iso(int64_t wall_ms, char out[CLOCK_ISO_SIZE])
     put_digits(out + 11, 2, utc.tm_hour);
     put_digits(out + 14, 2, utc.tm_min);
     put_digits(out + 17, 2, utc.tm_sec);
+}
+
+void clock_iso(int64_t wall_ms, char out[CLOCK_ISO_SIZE])
+{
+    /* Most are of the same second as the one before, and gmtime_r() takes a lock. */
+    static _Thread_local struct {
+        time_t second;
+        char text[CLOCK_ISO_SIZE]; /* "" at first */
+    } last;
+    time_t second = (time_t)(wall_ms / 1000);
+    if (second != last.second || !last.text[0]) {
+        write_second(second, last.text);
+        last.second = second;
+    }
+    memcpy(out, last.text, CLOCK_ISO_SIZE);
     put_digits(out + 20, 3, (int)(wall_ms % 1000));
 }
 

@@ -7,7 +7,14 @@
 static void a_time_is_read_as_it_was_written(void)
 {
     char text[CLOCK_ISO_SIZE];
-    const int64_t times[] = {0, 1, 951782399999, 1767607872345, 4102444800000};
+    const int64_t times[] = {0,
+                             1,
+                             951782399999,
+                             1767607872345,
+                             1767607872999,
+                             1767607873000,
+                             1767607872001,
+                             4102444800000};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         int64_t read = -1;
         clock_iso(times[i], text);

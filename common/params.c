@@ -25,13 +25,16 @@ bool params_has_type(const json_t *property, const char *type)
     return have && strcmp(have, type) == 0;
 }
 
-/* JSON Schema counts characters; in UTF-8 every byte but 10xxxxxx begins one. */
-static int64_t count_characters(const json_t *text)
+/* JSON Schema counts characters; in UTF-8 every byte but 10xxxxxx begins one. There are no more of
+ * them than bytes. */
+static bool is_longer(const json_t *text, int64_t max)
 {
     int64_t count = 0;
+    if ((int64_t)json_string_length(text) <= max)
+        return false;
     for (const char *c = json_string_value(text); *c; c++)
         count += ((unsigned char)*c & 0xc0) != 0x80;
-    return count;
+    return count > max;
 }
 
 static int check_number(const json_t *property, const char *field, const json_t *value,
@@ -75,7 +78,7 @@ static int check_string(const json_t *property, const char *field, const json_t 
     if (!json_text_is_clean(json_string_value(value), json_string_length(value)))
         return err_set(err, ERR_INVALID, field, "%s holds a control character", field);
     const json_t *max_length = json_object_get(property, "maxLength");
-    if (max_length && count_characters(value) > json_integer_value(max_length))
+    if (max_length && is_longer(value, json_integer_value(max_length)))
         return err_set(err, ERR_INVALID, field,
                        "%s is longer than %" JSON_INTEGER_FORMAT " characters", field,
                        json_integer_value(max_length));
@@ -274,23 +277,25 @@ static int check_known(const json_t *properties, const json_t *given, struct err
     return 0;
 }
 
-/* Everything is copied, so that no value is shared with the schema, which other threads read. */
+/* A default is copied, so that no value is shared with the schema, which other threads read. */
 static int apply_property(const json_t *schema, const char *name, const json_t *property,
                           const json_t *given, json_t *result, struct err *err)
 {
     char field[sizeof "params." + PARAMS_MAX_NAME] = "params.";
     memcpy(field + strlen(field), name, strlen(name) + 1); /* the schema's: checked */
-    const json_t *value = json_object_get(given, name);
+    json_t *value = json_object_get(given, name);
+    const json_t *standard = value ? NULL : json_object_get(property, "default");
     if (value) {
         int rc = check_value(property, field, value, err);
         if (rc < 0)
             return rc;
+        json_incref(value);
     } else if (params_is_required(schema, name)) {
         return err_set(err, ERR_INVALID, field, "%s is required", field);
-    } else {
-        value = json_object_get(property, "default");
+    } else if (standard) {
+        value = json_deep_copy(standard);
     }
-    if (value && json_object_set_new(result, name, json_deep_copy(value)) < 0)
+    if ((value || standard) && json_object_set_new_nocheck(result, name, value) < 0)
         return err_set(err, ERR_NOMEM, field, "no memory for a parameter");
     return 0;
 }

@@ -40,7 +40,8 @@ bool params_has_type(const json_t *property, const char *type);
 bool params_is_required(const json_t *schema, const char *name);
 
 /* Checks `given` (NULL or null: nothing given) and fills in defaults. *out_params is a new object,
- * owned by the caller. ERR_INVALID with the field "params.<name>" and the limit in the text. */
+ * owned by the caller, that holds the values of `given` themselves. ERR_INVALID with the field
+ * "params.<name>" and the limit in the text. */
 int params_apply_schema(const json_t *schema, const json_t *given, json_t **out_params,
                         struct err *err);
 

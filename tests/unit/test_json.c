@@ -233,6 +233,19 @@ static void appending_past_the_maximum_leaves_the_buffer_as_it_was(void)
     json_decref(root);
 }
 
+static void a_control_is_found_at_every_place_among_all_other_bytes(void)
+{
+    char text[20];
+    for (int byte = 0; byte < 256; byte++)
+        for (size_t place = 0; place < sizeof text; place++)
+            for (int others = 0; others < 2; others++) {
+                memset(text, others ? 0xff : ' ', sizeof text);
+                text[place] = (char)byte;
+                CHECK_INT(json_text_is_clean(text, sizeof text), byte >= 0x20 && byte != 0x7f);
+                CHECK_INT(json_text_is_clean(text, place), 1);
+            }
+}
+
 int main(void)
 {
     RUN(every_prefix_of_a_document_is_refused);
@@ -247,6 +260,7 @@ int main(void)
     RUN(a_bad_member_is_named_with_its_limit);
     RUN(an_optional_member_may_be_absent_or_null_but_not_wrong);
     RUN(unknown_members_are_refused_by_name);
+    RUN(a_control_is_found_at_every_place_among_all_other_bytes);
     RUN(appending_past_the_maximum_leaves_the_buffer_as_it_was);
     return check_report();
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 
+#include "common/buf.h"
 #include "common/clock.h"
 #include "common/err.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -180,7 +180,7 @@ void log_event(enum log_level level, const char *event, ...)
         switch ((enum log_type)va_arg(args, int)) {
         case LOG_S: line_put_value(&line, va_arg(args, const char *)); break;
         case LOG_I:
-            snprintf(scratch, sizeof scratch, "%" PRId64, va_arg(args, int64_t));
+            scratch[buf_int_text(va_arg(args, int64_t), scratch)] = 0;
             line_puts(&line, scratch);
             break;
         case LOG_F:

@@ -124,5 +124,7 @@ bool trace_below(const char *text, char out[TRACE_TEXT_SIZE])
 void trace_id_of(const char *text, char out[TRACE_ID_SIZE])
 {
     struct trace trace;
-    snprintf(out, TRACE_ID_SIZE, "%s", trace_parse(text, &trace) ? trace.id : "");
+    out[0] = 0;
+    if (trace_parse(text, &trace))
+        memcpy(out, trace.id, TRACE_ID_SIZE);
 }

@@ -65,7 +65,8 @@ static int send_accepted(struct call *call, const struct queue_job *job, bool re
         return page_form_accepted(call, job->public_id);
     char retry_after[BUF_INT_SIZE + 1], secret[WEBHOOK_SECRET_SIZE];
     bool ended = job_state_is_final(job->state) && wait_is_wanted(call);
-    struct buf body, location;
+    struct buf body;
+    char location[sizeof dispatcher->public_url + sizeof "/v1/jobs/" + ID_PUBLIC_SIZE];
     buf_init(&body, JOB_VIEW_MAX);
     bool hooked = job_hook_secret(dispatcher, job, secret);
     struct queue_job scratch;
@@ -79,20 +80,18 @@ static int send_accepted(struct call *call, const struct queue_job *job, bool re
     int64_t wait_s = job->eta_ms < 0 ? 5 : 1 + job->eta_ms / 1000;
     wait_s = wait_s < MAX_RETRY_AFTER_S ? wait_s : MAX_RETRY_AFTER_S;
     retry_after[buf_int_text(wait_s, retry_after)] = 0;
-    buf_init(&location, 1024);
-    buf_join(&location, dispatcher->public_url, "/v1/jobs/", job->public_id, NULL);
+    stpcpy(stpcpy(stpcpy(location, dispatcher->public_url), "/v1/jobs/"), job->public_id);
     size_t size;
     void *data = buf_steal(&body, &size);
     struct answer *answer = answer_take(data, size);
     answer_header(answer, "Content-Type", "application/json");
     answer_header(answer, "Cache-Control", "no-store");
     answer_header(answer, "X-Content-Type-Options", "nosniff");
-    answer_header(answer, "Location", buf_text(&location));
+    answer_header(answer, "Location", location);
     if (!ended)
         answer_header(answer, "Retry-After", retry_after);
     if (replayed)
         answer_header(answer, "Idempotency-Replayed", "true");
-    buf_fini(&location);
     exchange_respond(call->exchange, ended ? 201 : 202, answer);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatcher/operate/measures.h"
 
+#include "common/buf.h"
 #include "common/metrics.h"
 #include "common/queue.h"
 #include "common/tracing.h"
@@ -44,8 +45,8 @@ int measures_create(struct metrics **out)
 
 void measures_count_request(struct metrics *metrics, const char *route, unsigned status, int64_t ms)
 {
-    char code[12], class[] = "0xx";
-    snprintf(code, sizeof code, "%u", status);
+    char code[BUF_INT_SIZE + 1], class[] = "0xx";
+    code[buf_int_text(status, code)] = 0;
     class[0] = code[0];
     metrics_add(metrics, &requests, (const char *const[]){route, code}, 1);
     metrics_observe(metrics, &request_seconds,

@@ -83,6 +83,11 @@ struct answer *exchange_problem(struct exchange *exchange, const struct problem 
 
 int64_t exchange_body_size(const struct exchange *exchange)
 {
+    return exchange->body_size;
+}
+
+int64_t exchange_read_body_size(const struct exchange *exchange)
+{
     if (exchange_header(exchange, "Transfer-Encoding"))
         return -1;
     const char *text = exchange_header(exchange, "Content-Length");

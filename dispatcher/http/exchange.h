@@ -33,6 +33,7 @@ struct exchange {
     void *user;
     exchange_sink *sink;
     size_t max_body, body_seen;
+    int64_t body_size; /* announced; once opened */
     int64_t started_ms;
     bool opened;    /* headers() was called */
     bool completed; /* complete() was called */
@@ -57,6 +58,9 @@ struct exchange {
 
 /* Nobody has to be told any more that the client left; true where somebody had to be. */
 bool exchange_forget_client(struct exchange *exchange);
+
+/* What exchange_body_size() says from then on. */
+int64_t exchange_read_body_size(const struct exchange *exchange);
 
 /* Refuses a body that is too large; called once it is known how large it may be. */
 void exchange_check_size(struct exchange *exchange);

@@ -191,6 +191,7 @@ static enum MHD_Result on_access(void *context, struct MHD_Connection *connectio
         exchange->opened = true;
         exchange->method_name = method;
         exchange->method = method_of(method);
+        exchange->body_size = exchange_read_body_size(exchange);
         open_request(exchange);
         if (exchange->holds > 0) {
             sleep_on(exchange);

@@ -466,6 +466,7 @@ void dispatcher_close(struct dispatcher *dispatcher)
         settle_all(dispatcher);
     redis_async_destroy(&dispatcher->redis);
     http_server_close(&dispatcher->server);
+    submit_close(dispatcher);
     events_destroy(&dispatcher->events);
     enqueue_destroy(&dispatcher->enqueue);
     forecast_destroy(&dispatcher->forecast);

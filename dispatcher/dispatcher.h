@@ -50,6 +50,7 @@ struct samples;
 struct purge;
 struct stats;
 struct store_watch;
+struct submission;
 struct sweep;
 struct tracer;
 
@@ -59,6 +60,12 @@ struct tracer;
 struct conversions {
     int64_t running;
     struct conversion *first, *last; /* borrowed from their calls; `last` only where there is one */
+};
+
+/* What submissions that are done have left to the next ones (jobs/submit.c). */
+struct submit_spares {
+    struct submission *first; /* owned */
+    unsigned count;
 };
 
 struct dispatcher {
@@ -120,6 +127,7 @@ struct dispatcher {
     size_t buffered_bytes; /* of request bodies, see call_reserve() */
     int64_t previews;      /* being decoded */
     struct conversions conversions;
+    struct submit_spares spare_submissions;
 };
 
 int dispatcher_open(struct settings *settings, int argc, char **argv, struct dispatcher *dispatcher,

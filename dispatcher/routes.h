@@ -23,6 +23,7 @@ void routes_handlers(struct dispatcher *dispatcher, struct exchange_handlers *ou
 /* submit.c */
 void submit_headers(struct dispatcher *dispatcher, struct call *call);
 void submit(struct dispatcher *dispatcher, struct call *call);
+void submit_close(struct dispatcher *dispatcher); /* no request is left */
 
 /* model.c */
 void model_get(struct dispatcher *dispatcher, struct call *call);

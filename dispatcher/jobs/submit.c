@@ -43,6 +43,7 @@
 #include "dispatcher/routes.h"
 #include "dispatcher/upkeep/gate.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +52,12 @@
 /* A picture is stored meanwhile; who takes longer, or is dead, lets the next one try. */
 #define PREPARE_MS 30000
 
+/* With malloc(), 3 KB of another size than all the rest cost more than the checks of a body do. */
+#define MAX_SPARES 64
+
 struct submission {
     struct call *call; /* borrowed; valid until the answer */
+    struct submission *next_spare;
     struct form *form; /* owned */
     char public_id[ID_PUBLIC_SIZE];
     char input_key[JOB_KEY_SIZE];
@@ -71,14 +76,46 @@ struct submission {
     int rc;                       /* of the thread's work */
 };
 
+static struct submission *make_submission(struct call *call)
+{
+    struct submit_spares *spares = &call->dispatcher->spare_submissions;
+    struct submission *submission = spares->first;
+    if (!submission && !(submission = malloc(sizeof *submission)))
+        return NULL;
+    if (spares->first) {
+        spares->first = submission->next_spare;
+        spares->count--;
+    }
+    *submission = (struct submission){.call = call};
+    buf_init(&submission->extra, QUEUE_EXTRA_MAX);
+    return submission;
+}
+
 static void free_submission(void *state)
 {
     struct submission *submission = state;
+    struct submit_spares *spares = &submission->call->dispatcher->spare_submissions;
     form_destroy(&submission->form);
     if (submission->checked)
         intake_fini(&submission->intake);
     buf_fini(&submission->extra);
-    free(submission);
+    if (spares->count >= MAX_SPARES) {
+        free(submission);
+        return;
+    }
+    submission->next_spare = spares->first;
+    spares->first = submission;
+    spares->count++;
+}
+
+void submit_close(struct dispatcher *dispatcher)
+{
+    struct submit_spares *spares = &dispatcher->spare_submissions;
+    while (spares->first) {
+        struct submission *submission = spares->first;
+        spares->first = submission->next_spare;
+        free(submission);
+    }
 }
 
 /* ---- headers and body ---- */
@@ -110,13 +147,11 @@ static void open_body(struct call *call)
     struct err err = {0};
     if (!call_admit_body(call, max_bytes))
         return;
-    struct submission *submission = calloc(1, sizeof *submission);
+    struct submission *submission = make_submission(call);
     if (!submission) {
         call_refuse(call, PROBLEM_UNAVAILABLE, NULL);
         return;
     }
-    submission->call = call;
-    buf_init(&submission->extra, QUEUE_EXTRA_MAX);
     call->state = submission;
     call->free_state = free_submission;
     if (!accept_read_key(call, submission->idem.key))
@@ -343,7 +378,8 @@ static void accept(struct submission *submission, const struct queue_submitted *
                             .position = submitted->position,
                             .eta_ms = submitted->eta_ms};
     memcpy(job.public_id, submission->public_id, sizeof job.public_id);
-    snprintf(job.model, sizeof job.model, "%s", submission->intake.model->name);
+    static_assert(sizeof job.model == sizeof submission->intake.model->name, "one is copied");
+    memcpy(job.model, submission->intake.model->name, sizeof job.model);
     char text[AFTER_TEXT_SIZE];
     after_text(&submission->intake.after, text);
     int rc = text[0] ? buf_printf(&submission->extra, "p=%s\n", text) : 0;

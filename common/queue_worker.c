@@ -124,8 +124,8 @@ void queue_claim_fini(struct queue_claim *claim)
 static void add_seconds(struct redis_command *command, int64_t wait_ms)
 {
     char text[32];
-    /* 0 would mean for ever. */
-    snprintf(text, sizeof text, "%.3f", (double)(wait_ms > 0 ? wait_ms : 1) / 1000);
+    /* 0 would mean for ever, and Redis 6.2 reads 0.001 as less than a millisecond, which is 0. */
+    snprintf(text, sizeof text, "%.3f", (double)(wait_ms > 1 ? wait_ms : 2) / 1000);
     redis_command_text(command, text);
 }
 

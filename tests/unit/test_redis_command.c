@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/err.h"
+#include "common/queue.h"
 #include "common/queue_record.h"
+#include "common/queue_worker.h"
 #include "common/redis.h"
 #include "common/redis_tls.h"
 #include "common/redis_wire.h"
@@ -159,6 +161,23 @@ static void commands_are_binary_safe(void)
     CHECK(!memcmp(wire.data, expected, wire.size));
     redis_command_fini(&command);
     buf_fini(&wire);
+}
+
+/* 0 is for ever, and so is whatever a server rounds down to it. */
+static void no_wait_is_for_ever(void)
+{
+    struct queue queue;
+    struct redis_command command;
+    const char *models[] = {"model"};
+    queue_init(&queue, 0, 1000);
+    redis_command_init(&command, 4096);
+    for (int64_t wait_ms = -1; wait_ms <= 2; wait_ms++) {
+        queue_wait_command(&queue, 1, "worker", models, 1, wait_ms, &command);
+        CHECK(memmem(command.args.data, command.args.size, "0.002", 5));
+        queue_push_command(&queue, 1, "worker", wait_ms, &command);
+        CHECK(memmem(command.args.data, command.args.size, "0.002", 5));
+    }
+    redis_command_fini(&command);
 }
 
 static void a_script_can_be_sent_by_hash_or_in_full(void)
@@ -331,6 +350,7 @@ int main(void)
     RUN(a_password_in_the_url_is_refused_and_not_repeated);
     RUN(a_password_file_must_have_a_line);
     RUN(commands_are_binary_safe);
+    RUN(no_wait_is_for_ever);
     RUN(a_script_can_be_sent_by_hash_or_in_full);
     RUN(a_key_goes_by_its_hash_tag);
     RUN(a_command_goes_by_its_first_tagged_argument);

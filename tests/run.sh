@@ -5,6 +5,9 @@
 #
 #   --quick   only the plain build, without sanitizers, fuzzing and the browser
 #
+# With DARKROOM_REDIS_SERVER=/path/to/redis-server (or valkey-server) on that one instead of the installed one; its
+# redis-cli (valkey-cli) has to be beside it.
+#
 # Three builds, each in a folder of its own: build-test (gcc, as the README says), build-asan
 # (address and undefined-behaviour sanitizers), build-fuzz (clang, libFuzzer).
 set -euo pipefail

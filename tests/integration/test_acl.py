@@ -11,6 +11,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from darkroom import BUILD, ROOT, Lab, main, png, wait_until  # noqa: E402
 from redis_fleet import Fleet, Node  # noqa: E402
+from resp import ReplyError, Resp  # noqa: E402
 from workbench import DEVICE, Workbench  # noqa: E402
 
 ROLES = ("worker", "dispatcher", "notifier", "operator", "backup")
@@ -32,6 +33,10 @@ class Guarded(Fleet):
                     config=f"include {ROOT}/deploy/redis/redis.conf\n")
         node.credentials = ["--user", "admin", "--pass", "admin", "--no-auth-warning"]
         self.nodes.append(node.start())
+
+    @property
+    def address(self):
+        return f"redis://127.0.0.1:{self.nodes[0].port}"
 
     def url_of(self, role):
         return f"redis://darkroom-{role}@127.0.0.1:{self.nodes[0].port}"
@@ -110,7 +115,7 @@ class Acl(unittest.TestCase):
                       ("flushall",), ("flushdb",), ("keys", "*"), ("scan", "0"), ("config", "get", "*"),
                       ("config", "set", "maxmemory", "1"), ("shutdown", "nosave"),
                       ("replicaof", "127.0.0.1", "1"), ("acl", "list"), ("acl", "setuser", "x", "on"),
-                      ("client", "list"), ("client", "kill", "type", "normal"), ("monitor",), ("save",),
+                      ("client", "list"), ("client", "kill", "type", "normal"), ("save",),
                       ("script", "flush"), ("cluster", "reset"), ("sort", "{q:00}lease"),
                       ("publish", "channel", "1"), ("subscribe", "channel"), ("module", "list"),
                       ("restore", "{q:00}x", "0", "x"), ("rename", "{q:00}lease", "{q:00}x"),
@@ -122,6 +127,11 @@ class Acl(unittest.TestCase):
             self.assertTrue(re.search(r"NOPERM|permission|can't access|can't run this command|not allowed from script", answer),
                             f"{words}: {answer}")
         self.assertEqual(self.server.cli_as("worker", "ping"), "PONG")
+        # redis-cli 6.2 goes on listening where MONITOR was refused.
+        with Resp(self.server.address) as redis:
+            redis.call("auth", "darkroom-worker", "worker-password")
+            with self.assertRaisesRegex(ReplyError, "NOPERM"):
+                redis.call("monitor")
 
     def test_others_do_not_administrate(self):
         for role in ("dispatcher", "notifier"):

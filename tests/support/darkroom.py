@@ -36,6 +36,7 @@ import urllib.parse
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import redis_program  # noqa: E402,F401
 from described import Description  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent

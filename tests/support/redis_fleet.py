@@ -9,8 +9,8 @@
         lab = Lab(redis=fleet, ...)
         fleet.kill_master()
 
-`url` is what --redis takes; `node.cli(...)` runs redis-cli there. Ports are the kernel's choice. Timings are
-those of a test: a master counts as dead after half a second to a second. With tls=Certificates(...) there are
+`url` is what --redis takes; `node.cli(...)` runs redis-cli there. Ports are the kernel's choice. Only what
+Redis 6.2 has is used. Timings are those of a test: a master counts as dead after half a second to a second. With tls=Certificates(...) there are
 no ports without TLS.
 """
 import pathlib
@@ -22,12 +22,22 @@ import tempfile
 from darkroom import DEADLINE_S, wait_until
 
 SLOTS = 16384
+BUS_OFFSET = 10000
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One whose port for a cluster's nodes among themselves, 10,000 above, is free as well."""
+    while True:
+        with socket.socket() as probe, socket.socket() as bus:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+            if port + BUS_OFFSET > 65535:
+                continue
+            try:
+                bus.bind(("127.0.0.1", port + BUS_OFFSET))
+            except OSError:
+                continue
+            return port
 
 
 class Node:
@@ -53,8 +63,12 @@ class Node:
     def start(self):
         self.process = subprocess.Popen([*self.prefix, "redis-server", str(self.config), *map(str, self.options)],
                                         stdin=subprocess.DEVNULL)
-        wait_until(lambda: self.cli("ping", check=False) == "PONG", f"{self.name} answers")
+        wait_until(self.answers, f"{self.name} answers")
         return self
+
+    def answers(self):
+        assert self.running(), f"{self.name} ended"
+        return self.cli("ping", check=False) == "PONG"
 
     def cli(self, *words, check=True):
         result = subprocess.run(["redis-cli", "-h", self.host, "-p", str(self.port), *self.credentials,
@@ -109,22 +123,19 @@ class Cluster(Fleet):
     def __init__(self, path=None, masters=3, replicas=0, node_timeout_ms=1000, tls=None):
         super().__init__(path)
         self.scheme = "rediss" if tls else "redis"
-        bus = {}
         try:
             for i in range(masters * (1 + replicas)):
-                bus[i] = free_port()
                 self.nodes.append(Node(
                     self.path, f"node{i}", "--cluster-enabled", "yes", "--cluster-node-timeout", node_timeout_ms,
-                    "--cluster-port", bus[i], "--appendonly", "yes", "--save", "", "--maxmemory-policy",
-                    "noeviction", "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0",
+                    "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction",
+                    "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0",
                     "--cluster-replica-validity-factor", "0", tls=tls).start())
             for i, node in enumerate(self.nodes):
                 if i < masters:
-                    first, last = SLOTS * i // masters, SLOTS * (i + 1) // masters - 1
-                    node.cli("cluster", "addslotsrange", first, last)
+                    node.cli("cluster", "addslots", *range(SLOTS * i // masters, SLOTS * (i + 1) // masters))
                 node.cli("cluster", "set-config-epoch", i + 1)
                 if i > 0:
-                    node.cli("cluster", "meet", "127.0.0.1", self.nodes[0].port, bus[0])
+                    node.cli("cluster", "meet", "127.0.0.1", self.nodes[0].port)
             wait_until(lambda: all(f"cluster_known_nodes:{len(self.nodes)}" in node.cli("cluster", "info")
                                    for node in self.nodes), "the nodes know each other")
             for i in range(masters, len(self.nodes)):
@@ -225,7 +236,7 @@ class Sentinels(Fleet):
             self.nodes.append(master)
             for i in range(replicas):
                 self.nodes.append(Node(self.path, f"server{i + 1}", *server, "--replicaof",
-                                       f"127.0.0.1 {master.port}", tls=tls).start())
+                                       "127.0.0.1", master.port, tls=tls).start())
             wait_until(lambda: all(node.follows() for node in self.nodes[1:]), "the replicas are in step")
             for i in range(sentinels):
                 self.sentinels.append(Node(self.path, f"sentinel{i}", "--sentinel", config=(

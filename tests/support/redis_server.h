@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A redis-server of the test's own: on a unix socket in a temporary folder, without persistence,
- * killed and swept away at exit, however the program ends.
+ * killed and swept away at exit, however the program ends. $DARKROOM_REDIS_SERVER names another
+ * program than the one on the PATH (redis_program.py).
  *
  *     struct redis_server *server = redis_server_start(NULL);   // skips the program where none is
  * installed redis_target_init(&target, redis_server_url(server), NULL, &err);

@@ -36,6 +36,10 @@ struct backend {
      * caller. */
     int (*open)(const struct network *network, const struct backend_options *options,
                 void **out_state, struct err *err);
+    /* The same network for pictures of another size, with what `state` has packed: that one stays
+     * for as long, and belongs to the same thread. NULL where nothing can be shared. */
+    int (*open_like)(const struct network *network, const void *state, void **out_state,
+                     struct err *err);
     /* Pays now what the first run of this batch size would pay; what was prepared before stays. */
     int (*prepare)(void *state, int batch, struct err *err);
     /* [batch,C,H,W] to [batch,C,H,W]. The result of a picture does not depend on its batch. */

@@ -16,7 +16,10 @@ struct model {
     struct weights *weights; /* owned */
     struct weights *part;    /* owned; the generator's own in them */
     struct weights *view;    /* owned; these as the network reads them; NULL: as they are */
+    struct model *like;      /* borrowed; nullable: whose all three are then, and what it packed */
     struct network *network; /* owned; borrows from these */
+    const struct architecture *architecture;
+    struct architecture_found found;
     const struct backend *backend;
     struct backend_options backend_options;
     void *state; /* owned; the backend's; NULL until it is needed */
@@ -150,50 +153,65 @@ static int check_found(const struct architecture *architecture,
     return 0;
 }
 
+static const struct weights *tensors_of(const struct model *model)
+{
+    return model->view ? model->view : model->part;
+}
+
+/* The layers for inputs of this size (0: they have none), and what goes by the size. */
+static int build_layers(struct model *model, const struct weights *tensors, int size, bool heat_map,
+                        struct err *err)
+{
+    struct network *net = model->network;
+    int rc = model->architecture->build(tensors, &model->found, size, net, err);
+    if (rc < 0)
+        return rc;
+    net->heat_map = heat_map;
+    const struct layer *last = &net->layers[net->count - 1];
+    struct model_info *info = &model->info;
+    info->size = size ? size : (int)last->h;
+    info->out_size = (int)last->h;
+    info->heat_side = net->heat_map ? (int)net->layers[net->attention].h : 0;
+    info->in_values = layer_values(&net->layers[0]);
+    info->out_values = network_out_values(net);
+    info->multiply_adds = net->multiply_adds;
+    return 0;
+}
+
 /* The network and what may be said about it, from the tensors. */
 static int build_network(struct model *model, const struct model_options *options, struct err *err)
 {
     const struct architecture *architecture;
-    struct architecture_found found;
+    struct architecture_found *found = &model->found;
     int size = 0;
-    int rc = architectures_recognise(model->weights, options->part, &architecture, &found,
+    int rc = architectures_recognise(model->weights, options->part, &architecture, found,
                                      &model->part, err);
-    found.no_smoothing = options->no_smoothing;
+    found->no_smoothing = options->no_smoothing;
     if (rc == 0)
-        rc = check_found(architecture, &found, options, err);
+        rc = check_found(architecture, found, options, err);
     if (rc == 0)
-        rc = choose_size(architecture, &found, options, &size, err);
+        rc = choose_size(architecture, found, options, &size, err);
     if (rc == 0 && architecture->view)
-        rc = architecture->view(model->part, &found, &model->view, err);
-    const struct weights *tensors = model->view ? model->view : model->part;
-    if (rc == 0)
-        rc = architecture->build(tensors, &found, size, model->network, err);
+        rc = architecture->view(model->part, found, &model->view, err);
     if (rc < 0)
         return rc;
-    struct network *net = model->network;
-    if (options->heat_map && net->attention == 0)
-        return err_set(err, ERR_UNSUPPORTED, "heat_map",
-                       "architecture %s has no attention that could be shown", architecture->name);
-    net->heat_map = options->heat_map;
-    const struct layer *last = &net->layers[net->count - 1];
+    model->architecture = architecture;
     model->info = (struct model_info){
         .architecture = architecture->name,
-        .kind = found.kind,
-        .variant = found.variant,
+        .kind = found->kind,
+        .variant = found->variant,
         .input = architecture->input,
         .device = options->device,
         .precision = options->precision,
-        .channels = found.channels,
-        .size = size ? size : (int)last->h,
-        .out_size = (int)last->h,
-        .format = architecture->format(found.variant),
-        .heat_side = net->heat_map ? (int)net->layers[net->attention].h : 0,
-        .in_values = layer_values(&net->layers[0]),
-        .out_values = network_out_values(net),
-        .parameters = count_parameters(tensors),
-        .multiply_adds = net->multiply_adds,
+        .channels = found->channels,
+        .format = architecture->format(found->variant),
+        .parameters = count_parameters(tensors_of(model)),
     };
-    return 0;
+    rc = build_layers(model, tensors_of(model), size, options->heat_map, err);
+    if (rc == 0 && options->heat_map && model->network->attention == 0)
+        rc = err_set(err, ERR_UNSUPPORTED, "heat_map",
+                     "architecture %s has no attention that could be shown", architecture->name);
+    return rc;
 }
 
 static struct backend_options backend_options_of(const struct model_options *options)
@@ -216,6 +234,8 @@ static int open_backend(struct model *model, struct err *err)
 {
     if (model->state)
         return 0;
+    if (model->like)
+        return model->backend->open_like(model->network, model->like->state, &model->state, err);
     int rc = model->backend->open(model->network, &model->backend_options, &model->state, err);
     /* What a backend packed it does not read again. */
     if (rc == 0)
@@ -248,6 +268,40 @@ out:
     if (rc == ERR_NOMEM)
         err_set(err, rc, NULL, "out of memory while opening the model");
     model_close(&model);
+    return rc;
+}
+
+int model_open_sized(struct model *model, int size, struct model **out_sized, struct err *err)
+{
+    const struct architecture *architecture = model->architecture;
+    struct model_options options = model_options_default();
+    struct model *sized = NULL;
+    int rc = 0;
+    options.size = size;
+    if (architecture->default_size == 0 || model->found.size != 0 || !model->backend->open_like)
+        return err_set(err, ERR_UNSUPPORTED, "size", "%s on %s is for one size only",
+                       model->found.kind, model_device_name(model->info.device));
+    rc = choose_size(architecture, &model->found, &options, &size, err);
+    if (rc == 0)
+        rc = open_backend(model, err);
+    if (rc == 0 && (!(sized = calloc(1, sizeof *sized)) ||
+                    !(sized->network = calloc(1, sizeof *sized->network))))
+        rc = err_set(err, ERR_NOMEM, NULL, "out of memory while opening the model");
+    if (rc == 0) {
+        sized->like = model;
+        sized->architecture = architecture;
+        sized->found = model->found;
+        sized->backend = model->backend;
+        sized->backend_options = model->backend_options;
+        sized->info = model->info;
+        rc = build_layers(sized, tensors_of(model), size, model->network->heat_map, err);
+    }
+    if (rc == 0)
+        rc = open_backend(sized, err);
+    if (rc == 0)
+        *out_sized = sized;
+    else
+        model_close(&sized);
     return rc;
 }
 
@@ -298,7 +352,7 @@ int model_run(struct model *model, int batch, const float *input, float *output,
 /* Whatever the backend holds. */
 static size_t own_bytes(const struct model *model)
 {
-    uint64_t bytes = weights_bytes(model->weights);
+    uint64_t bytes = model->weights ? weights_bytes(model->weights) : 0;
     if (model->view)
         bytes += weights_bytes(model->view);
     return (size_t)bytes + sizeof *model + sizeof *model->network;

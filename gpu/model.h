@@ -98,6 +98,12 @@ const char *model_precision_name(enum model_precision precision);
 int model_open(const char *path, const struct model_options *options, struct model **out_model,
                struct err *err);
 
+/* The same model for pictures of another size, with the weights that `model` has packed: that one is
+ * borrowed until the other is closed, and both belong to one thread. *out_sized is owned by the
+ * caller. ERR_UNSUPPORTED where the network fits one size only, or the device shares nothing;
+ * ERR_INVALID for a size that it does not take, ERR_NOMEM. */
+int model_open_sized(struct model *model, int size, struct model **out_sized, struct err *err);
+
 /* Accepts NULL inside; sets it to NULL. */
 void model_close(struct model **model);
 

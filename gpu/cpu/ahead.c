@@ -93,11 +93,12 @@ int ahead_channels(const struct layer *source)
                                                                  : view_round_up(source->c);
 }
 
-static void create(struct compiler *c, int i, const struct conv_spec *spec, struct folded *folded)
+static void create(struct compiler *c, int i, struct conv_spec spec, struct folded *folded)
 {
     struct plan *plan = c->plan;
+    spec.like = plan->like ? plan->like->convs[i] : NULL;
     int rc =
-        conv_create(&plan->machine, spec, folded->weights, folded->bias, &plan->convs[i], c->err);
+        conv_create(&plan->machine, &spec, folded->weights, folded->bias, &plan->convs[i], c->err);
     fold_fini(folded);
     if (rc == 0 && plan->convs[i]->scratch_bytes > plan->scratch_bytes)
         plan->scratch_bytes = plan->convs[i]->scratch_bytes;
@@ -115,6 +116,7 @@ static void make_conv(struct compiler *c, int i)
         .inputs = ahead_channels(src),
         .outputs = view_round_up(shuffled ? l->c / 4 : l->c),
         .doubled = folds_doubling(net, i),
+        .shape_only = c->plan->like != NULL,
         .shuffled = shuffled,
     };
     struct conv_spec spec = {
@@ -144,7 +146,7 @@ static void make_conv(struct compiler *c, int i)
     }
     spec.outputs = folded.outputs;
     spec.kernel = folded.kernel;
-    create(c, i, &spec, &folded);
+    create(c, i, spec, &folded);
 }
 
 /* Zeros behind the picture: as many as the last of `kept` rows or columns of all phases needs. */
@@ -158,7 +160,11 @@ static int zeros_after(const struct layer *l, const struct folded *folded, int64
 static void make_deconv(struct compiler *c, int i)
 {
     const struct layer *l = &c->network->layers[i], *from = &c->network->layers[l->input];
-    const struct fold fold = {.inputs = view_round_up(from->c), .outputs = view_round_up(l->c)};
+    const struct fold fold = {
+        .inputs = view_round_up(from->c),
+        .outputs = view_round_up(l->c),
+        .shape_only = c->plan->like != NULL,
+    };
     struct folded folded;
     int rc = fold_deconv(l, &fold, &folded);
     if (rc < 0) {
@@ -178,7 +184,7 @@ static void make_deconv(struct compiler *c, int i)
         .padding = {PADDING_ZERO, folded.before, below > right ? below : right},
         .relu = ahead_only_relu(c->network, i),
     };
-    create(c, i, &spec, &folded);
+    create(c, i, spec, &folded);
 }
 
 void ahead_make_conv(struct compiler *c, int i)

@@ -15,6 +15,7 @@
 struct cpu_state {
     struct plan plan;
     size_t in_values, out_values; /* of one picture */
+    bool shares;                  /* engine and stream are another's */
 };
 
 /* OpenMP's threads would spin for another 10 ms in case more comes. Starting them again with the
@@ -40,8 +41,10 @@ static void close_cpu(void *state)
     if (!s)
         return;
     plan_fini(&s->plan);
-    dnnl_stream_destroy(s->plan.machine.stream);
-    dnnl_engine_destroy(s->plan.machine.engine);
+    if (!s->shares) {
+        dnnl_stream_destroy(s->plan.machine.stream);
+        dnnl_engine_destroy(s->plan.machine.engine);
+    }
     empty_cache();
     free(s);
 }
@@ -56,6 +59,17 @@ static int check_cpu(const struct network *network, const struct backend_options
     return 0;
 }
 
+static int compile(struct cpu_state *state, const struct network *network, struct err *err)
+{
+    /* oneDNN fixes the split of its work when a primitive is made. */
+    omp_set_num_threads(state->plan.threads);
+    state->in_values = layer_values(&network->layers[0]);
+    state->out_values = network_out_values(network);
+    int rc = plan_compile(&state->plan, network, err);
+    end_threads();
+    return rc;
+}
+
 static int open_cpu(const struct network *network, const struct backend_options *options,
                     void **out_state, struct err *err)
 {
@@ -64,20 +78,34 @@ static int open_cpu(const struct network *network, const struct backend_options 
         return ERR_NOMEM;
     int rc = 0;
     isa_limit_onednn();
-    /* oneDNN fixes the split of its work when a primitive is made. */
-    omp_set_num_threads(options->threads);
     s->plan.threads = s->plan.machine.threads = options->threads;
     s->plan.machine.winograd = !options->no_winograd;
     s->plan.machine.tiles = options->precision == MODEL_BF16 ? tiles_functions() : NULL;
-    s->in_values = layer_values(&network->layers[0]);
-    s->out_values = network_out_values(network);
     if (dnnl_engine_create(&s->plan.machine.engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&s->plan.machine.stream, s->plan.machine.engine,
                            dnnl_stream_default_flags) != dnnl_success)
         rc = err_set(err, ERR_INTERNAL, "device", "oneDNN has no CPU engine");
     if (rc == 0)
-        rc = plan_compile(&s->plan, network, err);
-    end_threads();
+        rc = compile(s, network, err);
+    if (rc < 0)
+        close_cpu(s);
+    else
+        *out_state = s;
+    return rc;
+}
+
+static int open_like(const struct network *network, const void *state, void **out_state,
+                     struct err *err)
+{
+    const struct cpu_state *like = state;
+    struct cpu_state *s = calloc(1, sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    s->shares = true;
+    s->plan.threads = like->plan.threads;
+    s->plan.machine = like->plan.machine;
+    s->plan.like = &like->plan;
+    int rc = compile(s, network, err);
     if (rc < 0)
         close_cpu(s);
     else
@@ -156,6 +184,7 @@ static struct model_bytes estimate(const struct network *network,
 const struct backend backend_cpu = {
     .check = check_cpu,
     .open = open_cpu,
+    .open_like = open_like,
     .prepare = prepare,
     .run = run,
     .close = close_cpu,

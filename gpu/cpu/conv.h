@@ -39,6 +39,9 @@ struct conv_spec {
     bool nearest; /* the input is seen doubled by nearest neighbour: only for Winograd */
     bool relu;
     bool doubled; /* the four phases of fold.h's 2x2 taps */
+    /* Borrowed; nullable: this convolution of a picture of another size, on the same machine, which
+     * stays for as long. What it has packed is used. */
+    const struct conv *like;
 };
 
 /* Behind a picture of bf16: a convolution may read it and write there. */
@@ -58,7 +61,7 @@ struct conv {
     enum view_layout layout; /* of the output: blocked or channels-last, without padding, f32 */
     int outputs, out_h, out_w;
     size_t scratch_bytes; /* of the memory that conv_run() needs beside */
-    size_t weight_bytes;  /* as the kernel wants them */
+    size_t weight_bytes;  /* as the kernel wants them; 0: they are another's */
 };
 
 struct conv_task {
@@ -76,8 +79,8 @@ struct conv_kind {
     void (*moments)(const struct conv *conv, struct moments *out);
 };
 
-/* `weights` [outputs][inputs][K][K] and `bias` [outputs] (nullable) are borrowed for the call.
- * ERR_NOMEM, ERR_INTERNAL. */
+/* `weights` [outputs][inputs][K][K] and `bias` [outputs] (nullable) are borrowed for the call; both
+ * NULL where the spec has a `like`. ERR_NOMEM, ERR_INTERNAL. */
 int conv_create(const struct conv_machine *machine, const struct conv_spec *spec,
                 const float *weights, const float *bias, struct conv **out_conv, struct err *err);
 

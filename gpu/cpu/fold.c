@@ -115,6 +115,8 @@ int fold_conv(const struct layer *layer, const struct layer *cam, const struct f
         .outputs = fold->outputs * (fold->doubled || fold->shuffled ? 4 : 1),
         .kernel = fold->doubled ? 2 : layer->kernel,
     };
+    if (fold->shape_only)
+        return 0;
     int rc = make_room(layer, fold, out);
     if (rc < 0 || !out->own) {
         if (rc < 0)
@@ -179,9 +181,11 @@ static void spread_deconv(const struct layer *l, const float *own, const struct 
 
 int fold_deconv(const struct layer *layer, const struct fold *fold, struct folded *out)
 {
-    float *own = widen(&layer->weight);
     *out = (struct folded){.outputs = fold->outputs * layer->stride * layer->stride};
     measure(layer, out);
+    if (fold->shape_only)
+        return 0;
+    float *own = widen(&layer->weight);
     int rc = own ? make_room(layer, fold, out) : ERR_NOMEM;
     if (rc == 0)
         spread_deconv(layer, own, fold, out);

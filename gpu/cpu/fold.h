@@ -26,6 +26,7 @@ struct layer;
 struct fold {
     int inputs, outputs; /* channels in memory, outputs of one phase: at least the layer's own */
     bool doubled;        /* the input is an upsampled picture */
+    bool shape_only;     /* no weights and no bias are wanted */
     bool shuffled;       /* a pixel shuffle follows: outputs 4c + 2i + j are phase (i, j) of c */
 };
 

@@ -13,8 +13,8 @@ struct onednn_conv {
     dnnl_stream_t stream;
     dnnl_primitive_t primitive;
     dnnl_memory_t src, weights, bias, dst, scratch; /* src, dst and scratch without data */
-    void *weights_data;                             /* owned */
-    void *bias_data;                                /* owned */
+    void *weights_data;                             /* owned; NULL: another's */
+    void *bias_data;                                /* owned; NULL: another's */
     int64_t values;                                 /* of dst */
     bool relu;                                      /* by us: oneDNN's makes 0 of NaN */
 };
@@ -63,22 +63,18 @@ static dnnl_status_t describe(dnnl_engine_t engine, const struct conv_spec *s, b
     return status;
 }
 
-/* Weights from OIKK to what the kernel wants. */
-static dnnl_status_t reorder(dnnl_engine_t engine, dnnl_stream_t stream, const struct conv_spec *s,
-                             const float *weights, dnnl_memory_t to)
+/* The same weights as they lie in `to`. */
+static dnnl_status_t reorder(dnnl_engine_t engine, dnnl_stream_t stream, dnnl_memory_t from,
+                             dnnl_memory_t to)
 {
-    const dnnl_dims_t dims = {s->outputs, s->inputs, s->kernel, s->kernel};
-    const dnnl_memory_desc_t *to_md = NULL;
-    dnnl_memory_desc_t from_md;
-    dnnl_memory_t from = NULL;
+    const dnnl_memory_desc_t *from_md = NULL, *to_md = NULL;
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_t primitive = NULL;
-    dnnl_memory_desc_init_by_tag(&from_md, 4, dims, dnnl_f32, dnnl_oihw);
-    dnnl_status_t status = dnnl_memory_create(&from, &from_md, engine, (void *)(uintptr_t)weights);
+    dnnl_status_t status = dnnl_memory_get_memory_desc(from, &from_md);
     if (status == dnnl_success)
         status = dnnl_memory_get_memory_desc(to, &to_md);
     if (status == dnnl_success)
-        status = dnnl_reorder_primitive_desc_create(&desc, &from_md, engine, to_md, engine, NULL);
+        status = dnnl_reorder_primitive_desc_create(&desc, from_md, engine, to_md, engine, NULL);
     if (status == dnnl_success)
         status = dnnl_primitive_create(&primitive, desc);
     if (status == dnnl_success)
@@ -89,7 +85,6 @@ static dnnl_status_t reorder(dnnl_engine_t engine, dnnl_stream_t stream, const s
         status = dnnl_stream_wait(stream);
     dnnl_primitive_destroy(primitive);
     dnnl_primitive_desc_destroy(desc);
-    dnnl_memory_destroy(from);
     return status;
 }
 
@@ -105,32 +100,86 @@ static size_t bytes_of(const_dnnl_primitive_desc_t desc, dnnl_query_t what, int 
     return md ? dnnl_memory_desc_get_size(md) : 0;
 }
 
-static int fill(struct onednn_conv *conv, dnnl_engine_t engine, dnnl_stream_t stream,
-                const struct conv_spec *spec, const_dnnl_primitive_desc_t desc,
-                const float *weights, const float *bias, struct err *err)
+static int copy_bias(struct onednn_conv *conv, const struct conv_spec *spec, const float *bias)
 {
-    dnnl_status_t status = dnnl_primitive_create(&conv->primitive, desc);
-    conv->conv.scratch_bytes = bytes_of(desc, dnnl_query_scratchpad_md, 0);
+    const size_t bytes = (size_t)spec->outputs * sizeof *bias;
+    if (!bias)
+        return 0;
+    if (allocate(bytes, &conv->bias_data) < 0)
+        return ERR_NOMEM;
+    memcpy(conv->bias_data, bias, bytes);
+    return 0;
+}
+
+/* Room for weights as the kernel wants them, and those in `from`, however they lie. */
+static dnnl_status_t pack(struct onednn_conv *conv, dnnl_engine_t engine,
+                          const_dnnl_primitive_desc_t desc, dnnl_memory_t from)
+{
     conv->conv.weight_bytes = bytes_of(desc, dnnl_query_weights_md, 0);
     if (allocate(conv->conv.weight_bytes, &conv->weights_data) < 0)
+        return dnnl_out_of_memory;
+    dnnl_status_t status =
+        make_memory(engine, desc, dnnl_query_weights_md, 0, conv->weights_data, &conv->weights);
+    return status == dnnl_success ? reorder(engine, conv->stream, from, conv->weights) : status;
+}
+
+/* From OIKK. */
+static dnnl_status_t pack_own(struct onednn_conv *conv, dnnl_engine_t engine,
+                              const_dnnl_primitive_desc_t desc, const struct conv_spec *s,
+                              const float *weights)
+{
+    const dnnl_dims_t dims = {s->outputs, s->inputs, s->kernel, s->kernel};
+    dnnl_memory_desc_t md;
+    dnnl_memory_t from = NULL;
+    dnnl_memory_desc_init_by_tag(&md, 4, dims, dnnl_f32, dnnl_oihw);
+    dnnl_status_t status = dnnl_memory_create(&from, &md, engine, (void *)(uintptr_t)weights);
+    if (status == dnnl_success)
+        status = pack(conv, engine, desc, from);
+    dnnl_memory_destroy(from);
+    return status;
+}
+
+/* For a picture of another size oneDNN may want them otherwise: then there are two of them. */
+static dnnl_status_t share(struct onednn_conv *conv, dnnl_engine_t engine,
+                           const_dnnl_primitive_desc_t desc, const struct onednn_conv *like)
+{
+    const dnnl_memory_desc_t *wanted = dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
+    const dnnl_memory_desc_t *have = NULL;
+    void *data = NULL;
+    dnnl_status_t status = dnnl_memory_get_memory_desc(like->weights, &have);
+    if (status == dnnl_success && !dnnl_memory_desc_equal(wanted, have))
+        return pack(conv, engine, desc, like->weights);
+    if (status == dnnl_success)
+        status = dnnl_memory_get_data_handle(like->weights, &data);
+    if (status == dnnl_success)
+        status = make_memory(engine, desc, dnnl_query_weights_md, 0, data, &conv->weights);
+    return status;
+}
+
+static int fill(struct onednn_conv *conv, dnnl_engine_t engine, const struct conv_spec *spec,
+                const_dnnl_primitive_desc_t desc, const float *weights, const float *bias,
+                struct err *err)
+{
+    const struct onednn_conv *like = (const struct onednn_conv *)spec->like;
+    void *bias_data = NULL;
+    dnnl_status_t status = dnnl_primitive_create(&conv->primitive, desc);
+    conv->conv.scratch_bytes = bytes_of(desc, dnnl_query_scratchpad_md, 0);
+    if (copy_bias(conv, spec, bias) < 0)
         return ERR_NOMEM;
-    if (bias && allocate((size_t)spec->outputs * sizeof *bias, &conv->bias_data) < 0)
-        return ERR_NOMEM;
-    if (bias)
-        memcpy(conv->bias_data, bias, (size_t)spec->outputs * sizeof *bias);
+    bias_data = conv->bias_data;
+    if (status == dnnl_success && like && like->bias)
+        status = dnnl_memory_get_data_handle(like->bias, &bias_data);
     if (status == dnnl_success)
         status = make_memory(engine, desc, dnnl_query_src_md, 0, NULL, &conv->src);
     if (status == dnnl_success)
         status = make_memory(engine, desc, dnnl_query_dst_md, 0, NULL, &conv->dst);
     if (status == dnnl_success)
         status = make_memory(engine, desc, dnnl_query_scratchpad_md, 0, NULL, &conv->scratch);
-    if (status == dnnl_success && bias)
-        status = make_memory(engine, desc, dnnl_query_weights_md, 1, conv->bias_data, &conv->bias);
+    if (status == dnnl_success && bias_data)
+        status = make_memory(engine, desc, dnnl_query_weights_md, 1, bias_data, &conv->bias);
     if (status == dnnl_success)
-        status =
-            make_memory(engine, desc, dnnl_query_weights_md, 0, conv->weights_data, &conv->weights);
-    if (status == dnnl_success)
-        status = reorder(engine, stream, spec, weights, conv->weights);
+        status = like ? share(conv, engine, desc, like)
+                      : pack_own(conv, engine, desc, spec, weights);
     return status == dnnl_success ? 0 : failed(err, status, spec->name, "prepare");
 }
 
@@ -186,7 +235,9 @@ int onednn_create(const struct conv_machine *machine, const struct conv_spec *sp
     const int out_h = (spec->h + around) / spec->stride + 1;
     const int out_w = (spec->w + around) / spec->stride + 1;
     dnnl_primitive_desc_t desc = NULL;
-    dnnl_status_t status = describe(machine->engine, spec, bias, out_h, out_w, &desc);
+    const struct onednn_conv *like = (const struct onednn_conv *)spec->like;
+    const bool biased = like ? like->bias != NULL : bias != NULL;
+    dnnl_status_t status = describe(machine->engine, spec, biased, out_h, out_w, &desc);
     if (status != dnnl_success)
         return failed(err, status, spec->name, "plan");
     struct onednn_conv *conv = calloc(1, sizeof *conv);
@@ -201,7 +252,7 @@ int onednn_create(const struct conv_machine *machine, const struct conv_spec *sp
         conv->conv.out_w = out_w;
         conv->relu = spec->relu;
         conv->values = (int64_t)spec->outputs * out_h * out_w;
-        rc = fill(conv, machine->engine, machine->stream, spec, desc, weights, bias, err);
+        rc = fill(conv, machine->engine, spec, desc, weights, bias, err);
     }
     dnnl_primitive_desc_destroy(desc);
     if (rc == 0)

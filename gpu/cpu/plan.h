@@ -72,9 +72,12 @@ struct plan {
     size_t scratch_bytes, sums_count, moments_count;
     struct conv_machine machine;
     int threads;
+    /* Borrowed; nullable: of the same network for pictures of another size. Its packed weights are
+     * used, and it stays for as long. */
+    const struct plan *like;
 };
 
-/* Fills *plan, which is all zero but for machine and threads. On failure the caller still
+/* Fills *plan, which is all zero but for machine, threads and like. On failure the caller still
  * calls plan_fini(). The network stays until then. */
 int plan_compile(struct plan *plan, const struct network *network, struct err *err);
 

@@ -23,8 +23,9 @@ struct winograd_conv {
     int points;       /* 36, or 25 of a doubled picture */
     int down, across; /* tiles */
     int threads;
-    float *weights;      /* owned; [blocks / 4][points][4][inputs][16 outputs] */
-    float *bias;         /* owned; [outputs] */
+    bool shares;         /* weights and bias are another's */
+    float *weights;      /* [blocks / 4][points][4][inputs][16 outputs] */
+    float *bias;         /* [outputs] */
     double *sums;        /* owned; [groups of tiles][blocks][2][16]: of the last run's result */
     size_t loaded_bytes; /* of a group's points, before what they are multiplied to */
 };
@@ -197,13 +198,41 @@ static int run(const struct conv *conv, const struct conv_task *task)
 static void destroy(struct conv *conv)
 {
     struct winograd_conv *c = (struct winograd_conv *)conv;
-    pages_free(c->weights, conv->weight_bytes);
-    free(c->bias);
+    if (!c->shares) {
+        pages_free(c->weights, conv->weight_bytes);
+        free(c->bias);
+    }
     free(c->sums);
     free(c);
 }
 
 static const struct conv_kind winograd_kind = {run, destroy, take_moments};
+
+static int pack_own(struct winograd_conv *c, const float *weights, const float *bias)
+{
+    const size_t outputs = (size_t)c->spec.outputs;
+    c->conv.weight_bytes =
+        (size_t)c->points * (size_t)c->spec.inputs * outputs * sizeof *c->weights;
+    c->weights = pages_allocate(c->conv.weight_bytes);
+    c->bias = aligned_alloc(64, outputs * sizeof *c->bias);
+    if (!c->weights || !c->bias)
+        return ERR_NOMEM;
+    if (bias)
+        memcpy(c->bias, bias, outputs * sizeof *c->bias);
+    else
+        memset(c->bias, 0, outputs * sizeof *c->bias);
+    pack(c, weights);
+    return 0;
+}
+
+static void share(struct winograd_conv *c, const struct winograd_conv *like)
+{
+    assert(like->conv.kind == &winograd_kind && like->spec.nearest == c->spec.nearest &&
+           like->spec.inputs == c->spec.inputs && like->spec.outputs == c->spec.outputs);
+    c->shares = true;
+    c->weights = like->weights;
+    c->bias = like->bias;
+}
 
 int winograd_create(const struct conv_machine *machine, const struct conv_spec *spec,
                     const float *weights, const float *bias, struct conv **out_conv)
@@ -216,6 +245,7 @@ int winograd_create(const struct conv_machine *machine, const struct conv_spec *
     const int side = WINOGRAD_INPUT - spec->nearest;
     c->spec = *spec;
     c->spec.name = NULL;
+    c->spec.like = NULL;
     c->threads = machine->threads;
     c->steps = winograd_steps();
     c->points = side * side;
@@ -235,19 +265,15 @@ int winograd_create(const struct conv_machine *machine, const struct conv_spec *
     c->conv.scratch_bytes =
         (size_t)machine->threads *
         (c->loaded_bytes + points * GROUP_BLOCKS * POINT_VALUES * sizeof(float));
-    c->conv.weight_bytes = points * (size_t)spec->inputs * outputs * sizeof(float);
-    c->weights = pages_allocate(c->conv.weight_bytes);
-    c->bias = aligned_alloc(64, outputs * sizeof *c->bias);
     c->sums = calloc((size_t)groups_of(c) * outputs * 2, sizeof *c->sums);
-    if (!c->weights || !c->bias || !c->sums) {
-        destroy(&c->conv);
-        return ERR_NOMEM;
-    }
-    if (bias)
-        memcpy(c->bias, bias, outputs * sizeof *c->bias);
+    int rc = c->sums ? 0 : ERR_NOMEM;
+    if (rc == 0 && spec->like)
+        share(c, (const struct winograd_conv *)spec->like);
+    else if (rc == 0)
+        rc = pack_own(c, weights, bias);
+    if (rc == 0)
+        *out_conv = &c->conv;
     else
-        memset(c->bias, 0, outputs * sizeof *c->bias);
-    pack(c, weights);
-    *out_conv = &c->conv;
-    return 0;
+        destroy(&c->conv);
+    return rc;
 }

@@ -119,6 +119,42 @@ static void a_picture_may_have_any_number_of_channels(void)
         }
 }
 
+/* What `network` gives with what was packed for the same one of p's size. */
+static void share(const struct parity *p, const struct network *network,
+                  const struct backend_options *options, float *out)
+{
+    void *state = NULL, *sized = NULL;
+    CHECK_INT(backend_cpu.open(&p->network, options, &state, NULL), 0);
+    CHECK_INT(backend_cpu.open_like(network, state, &sized, NULL), 0);
+    const size_t all = backend_cpu.bytes(state).host, beside = backend_cpu.bytes(sized).host;
+    CHECK_INT(backend_cpu.run(sized, 1, p->input, out, NULL), 0);
+    backend_cpu.close(sized);
+    backend_cpu.close(state);
+    CHECK(beside < all / 2);
+}
+
+static void weights_packed_for_one_size_give_another_sizes_bytes(void)
+{
+    enum { OTHER = 24 };
+    static const struct backend_options bf16 = {.precision = MODEL_BF16, .threads = 2};
+    const struct backend_options *all[] = {&usual, &direct, &bf16};
+    static struct network network;
+    struct parity p;
+    parity_init(&p, &(struct parity_case){"", .channels = 32, .blocks = 2, .size = 44,
+                                          .type = "F16", .alone = true});
+    CHECK_INT(ugatit_build(p.weights, &p.shape, OTHER, &network, NULL), 0);
+    const size_t values = network_out_values(&network), bytes = values * sizeof(float);
+    float *want = malloc(bytes), *got = malloc(bytes);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        CHECK_INT(cut_run(&network, network.count, p.input, all[i], want), 0);
+        share(&p, &network, all[i], got);
+        CHECK(memcmp(want, got, bytes) == 0);
+    }
+    free(want);
+    free(got);
+    parity_fini(&p);
+}
+
 int main(void)
 {
     RUN(every_light_layer_equals_the_oracle);
@@ -126,6 +162,7 @@ int main(void)
     RUN(every_full_layer_equals_the_oracle);
     RUN(layers_wide_enough_for_winograd_equal_the_oracle);
     RUN(a_picture_may_have_any_number_of_channels);
+    RUN(weights_packed_for_one_size_give_another_sizes_bytes);
     RUN(without_winograd_it_is_the_same_picture_in_less_memory);
     return check_report();
 }

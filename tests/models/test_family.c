@@ -242,6 +242,50 @@ static void any_batch_and_slot_gives_the_same_picture(void)
     }
 }
 
+/* Whether `model` opened anew for `size` gives what a model of that size does. */
+static bool gives_that_sizes_bytes(struct model *model, struct model *other)
+{
+    const struct model_info *info = model_info(other);
+    struct model *sized = NULL;
+    float *input = malloc(info->in_values * sizeof *input);
+    float *want = malloc(info->out_values * sizeof *want);
+    float *got = malloc(info->out_values * sizeof *got);
+    for (size_t i = 0; i < info->in_values; i++)
+        input[i] = sinf((float)i * 0.37f);
+    bool equal = model_run(other, 1, input, want, NULL) == 0 &&
+                 model_open_sized(model, info->size, &sized, NULL) == 0 &&
+                 model_info(sized)->out_values == info->out_values &&
+                 model_run(sized, 1, input, got, NULL) == 0 &&
+                 memcmp(want, got, info->out_values * sizeof *want) == 0;
+    model_close(&sized);
+    free(input);
+    free(want);
+    free(got);
+    return equal;
+}
+
+static void a_model_for_another_size_gives_that_sizes_bytes(void)
+{
+    for (int i = 0; i < COUNT; i++) {
+        struct family larger = families[i];
+        struct err err = {0};
+        larger.size += 16;
+        struct model *model = open_model(path_of(i, "weights"), &larger, MODEL_CPU, &err);
+        if (!has_device(model, &err))
+            continue;
+        struct model *other = open_model(path_of(i, "weights"), &families[i], MODEL_CPU, &err);
+        CHECK(other && gives_that_sizes_bytes(model, other));
+        /* It is there as it was. */
+        CHECK_INT(model_info(model)->size, larger.size);
+        CHECK_INT(batches_differ(model), 0);
+        struct model *none = NULL;
+        CHECK_INT(model_open_sized(model, MODEL_MIN_SIZE - 1, &none, &err), ERR_INVALID);
+        CHECK(!none);
+        model_close(&other);
+        model_close(&model);
+    }
+}
+
 static void trained_weights_give_what_pytorch_makes_of_them(void)
 {
     const char *trained = getenv("DARKROOM_TEST_WEIGHTS");
@@ -416,6 +460,7 @@ int main(void)
     RUN(every_layer_equals_pytorch);
     RUN(the_cpu_equals_pytorch);
     RUN(any_batch_and_slot_gives_the_same_picture);
+    RUN(a_model_for_another_size_gives_that_sizes_bytes);
     RUN(shapes_that_disagree_are_named);
     RUN(nan_in_the_weights_fails_with_the_layers_name);
     RUN(another_architectures_weights_are_refused);

@@ -178,6 +178,24 @@ static void sizes_that_do_not_fit_are_refused_in_words(void)
     CHECK(model == NULL);
 }
 
+static void what_fits_one_size_only_is_not_opened_for_another(void)
+{
+    static const struct {
+        const char *name;
+        enum model_device device;
+        int size;
+    } rows[] = {{"full", MODEL_CPU, 0}, {"light", MODEL_REF, 20}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct model *model = NULL, *sized = NULL;
+        struct err err;
+        CHECK_INT(open_as(rows[i].name, rows[i].device, rows[i].size, &model, &err), 0);
+        CHECK_INT(model_open_sized(model, 32, &sized, &err), ERR_UNSUPPORTED);
+        CHECK_TEXT(err.field, "size");
+        CHECK(!sized);
+        model_close(&model);
+    }
+}
+
 static void what_the_build_or_machine_lacks_is_said(void)
 {
     struct model_options options = model_options_default();
@@ -321,6 +339,7 @@ int main(void)
     RUN(the_heat_map_lies_behind_each_picture_and_changes_none);
     RUN(the_number_of_threads_changes_no_byte);
     RUN(sizes_that_do_not_fit_are_refused_in_words);
+    RUN(what_fits_one_size_only_is_not_opened_for_another);
     RUN(what_the_build_or_machine_lacks_is_said);
     RUN(names_of_devices_and_precisions_are_those_of_the_command_line);
     RUN(batches_out_of_range_are_refused);

@@ -5,6 +5,7 @@
 #include "gpu/cpu/rows.h"
 #include "gpu/tensor.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,24 @@ static void pack(const struct tile_conv *conv, const float *weights)
         pack_panel(conv, weights, panel);
 }
 
+/* Where a step of a panel lies in the window goes by the picture's width, the weights do not. */
+static void share(struct tile_conv *conv, const struct tile_conv *like)
+{
+    const int64_t room = (int64_t)conv->spec.kernel * conv->steps;
+    const int32_t row = conv->spec.w * conv->spec.inputs, old = like->spec.w * like->spec.inputs;
+    assert(like->spec.inputs == conv->spec.inputs && like->spec.outputs == conv->spec.outputs &&
+           like->spec.kernel == conv->spec.kernel && like->functions == conv->functions);
+    conv->weights = like->weights;
+    conv->bias = like->bias;
+    for (int i = 0; i < conv->panel_count; i++) {
+        const struct tile_panel *from = &like->panels[i];
+        int32_t *offsets = conv->offsets + i * room;
+        conv->panels[i] = (struct tile_panel){from->weights, offsets, from->steps};
+        for (int step = 0; step < from->steps; step++)
+            offsets[step] = from->offsets[step] / old * row + from->offsets[step] % old;
+    }
+}
+
 int tile_conv_create(const struct tile_conv_spec *spec, const struct tile_functions *functions,
                      const float *weights, const float *bias, struct tile_conv **out_conv)
 {
@@ -97,17 +116,23 @@ int tile_conv_create(const struct tile_conv_spec *spec, const struct tile_functi
     conv->panel_count = (spec->outputs + BLOCK_OUTPUTS - 1) / BLOCK_OUTPUTS;
     const size_t outputs = (size_t)spec->outputs, panels = (size_t)conv->panel_count;
     const size_t steps = (size_t)spec->kernel * (size_t)conv->steps;
-    conv->weights = allocate(outputs * steps * TILE_DEPTH * sizeof *conv->weights);
     conv->offsets = allocate(panels * steps * sizeof *conv->offsets);
     conv->panels = allocate(panels * sizeof *conv->panels);
-    conv->bias = allocate(outputs * sizeof *conv->bias);
-    if (!conv->weights || !conv->offsets || !conv->panels || !conv->bias) {
+    if (!spec->like) {
+        conv->weights = allocate(outputs * steps * TILE_DEPTH * sizeof *conv->weights);
+        conv->bias = allocate(outputs * sizeof *conv->bias);
+    }
+    if (!conv->offsets || !conv->panels || (!spec->like && !(conv->weights && conv->bias))) {
         tile_conv_destroy(&conv);
         return ERR_NOMEM;
     }
-    pack(conv, weights);
-    for (size_t o = 0; o < outputs; o++)
-        conv->bias[o] = bias ? bias[o] : 0;
+    if (spec->like) {
+        share(conv, spec->like);
+    } else {
+        pack(conv, weights);
+        for (size_t o = 0; o < outputs; o++)
+            conv->bias[o] = bias ? bias[o] : 0;
+    }
     *out_conv = conv;
     return 0;
 }
@@ -117,10 +142,12 @@ void tile_conv_destroy(struct tile_conv **conv)
     struct tile_conv *c = *conv;
     if (!c)
         return;
-    free(c->weights);
+    if (!c->spec.like) {
+        free(c->weights);
+        free(c->bias);
+    }
     free(c->offsets);
     free(c->panels);
-    free(c->bias);
     free(c);
     *conv = NULL;
 }
@@ -130,9 +157,12 @@ size_t tile_conv_bytes(const struct tile_conv *conv)
     size_t steps = 0;
     for (int i = 0; i < conv->panel_count; i++)
         steps += (size_t)conv->panels[i].steps;
-    return sizeof *conv + (size_t)conv->panel_count * sizeof *conv->panels +
-           (size_t)conv->spec.outputs * sizeof *conv->bias +
-           steps * (BLOCK_OUTPUTS * TILE_DEPTH * sizeof *conv->weights + sizeof *conv->offsets);
+    const size_t own = sizeof *conv + (size_t)conv->panel_count * sizeof *conv->panels +
+                       steps * sizeof *conv->offsets;
+    if (conv->spec.like)
+        return own;
+    return own + (size_t)conv->spec.outputs * sizeof *conv->bias +
+           steps * BLOCK_OUTPUTS * TILE_DEPTH * sizeof *conv->weights;
 }
 
 size_t tile_conv_parts(const struct tile_conv *conv)

@@ -31,6 +31,9 @@ struct tile_conv_spec {
     /* The outputs are four groups, the phases (py, px) of a picture twice as high and wide, with
      * 2x2 taps (fold.h): phase 1 starts a pixel later, phase 0 ends one earlier. */
     bool phases;
+    /* Borrowed; nullable: the same of another height and width, which stays for as long. Its packed
+     * weights are used. */
+    const struct tile_conv *like;
 };
 
 /* The weights of 32 outputs: steps that have any. */
@@ -48,9 +51,9 @@ struct tile_conv {
     int stripe;                /* rows of output at once */
     int panel_count;           /* the last may be half */
     struct tile_panel *panels; /* owned */
-    uint16_t *weights;         /* owned; room for the steps of all panels */
+    uint16_t *weights;         /* owned, or like's; room for the steps of all panels */
     int32_t *offsets;          /* owned; the same */
-    float *bias;               /* owned; [outputs] */
+    float *bias;               /* owned, or like's; [outputs] */
 };
 
 /* Sums over a part of a block of 16 channels, around its first pixel. */
@@ -64,7 +67,7 @@ struct tile_part {
 #define TILE_CONV_SLACK TILE_DEPTH
 
 /* `weights` [outputs][inputs][K][K] and `bias` [outputs] (nullable) are borrowed for the call.
- * ERR_NOMEM. */
+ * Both NULL with a `like`. ERR_NOMEM. */
 int tile_conv_create(const struct tile_conv_spec *spec, const struct tile_functions *functions,
                      const float *weights, const float *bias, struct tile_conv **out_conv);
 void tile_conv_destroy(struct tile_conv **conv); /* accepts NULL inside */

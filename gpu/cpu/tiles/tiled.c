@@ -53,6 +53,7 @@ int tiled_create(const struct tile_functions *functions, const struct conv_spec 
         .stride = spec->stride,
         .relu = spec->relu,
         .phases = spec->doubled,
+        .like = spec->like ? ((const struct tiled *)spec->like)->tiles : NULL,
     };
     struct tiled *t = calloc(1, sizeof *t);
     int rc = t ? tile_conv_create(&tile_spec, functions, weights, bias, &t->tiles) : ERR_NOMEM;

@@ -246,29 +246,39 @@ static int read_cpu(const json_t *document, struct manifest *manifest, struct er
 }
 
 /* Sixteen bits for each of the grid's means: of one plane, or of three. */
-static int read_self_test(const json_t *document, struct manifest *manifest, struct err *err)
+static int check_grid(const char *field, const char *grid, bool has_input, struct err *err)
 {
-    static const char *const names[] = {"grid", "tolerance", NULL};
     const size_t plane = 2 * MANIFEST_GRID * MANIFEST_GRID;
     unsigned char bytes[6 * MANIFEST_GRID * MANIFEST_GRID];
-    json_t *object = NULL;
     size_t size = 0;
+    if (base64_decode(BASE64_STANDARD, grid, strlen(grid), bytes, sizeof bytes, &size) < 0 ||
+        size != (has_input ? 3 * plane : plane))
+        return err_set(err, ERR_INVALID, field,
+                       "%s must be base64 of %zu bytes: see darkroom-worker self-test", field,
+                       has_input ? 3 * plane : plane);
+    return 0;
+}
+
+static int read_self_test(const json_t *document, struct manifest *manifest, struct err *err)
+{
+    static const char *const names[] = {"grid", "small", "tolerance", NULL};
+    const size_t most = BASE64_LENGTH(6 * MANIFEST_GRID * MANIFEST_GRID);
+    json_t *object = NULL;
     int rc = json_opt_object(document, "self_test", &object, err);
     if (rc < 0 || !object)
         return rc;
     rc = json_check_members(object, "self_test", names, err);
     if (rc == 0)
-        rc = json_get_text(object, "self_test.grid", BASE64_LENGTH(sizeof bytes),
-                           &manifest->self_test, err);
+        rc = json_get_text(object, "self_test.grid", most, &manifest->self_test, err);
+    if (rc == 0)
+        rc = json_opt_text(object, "self_test.small", most, &manifest->self_test_small, err);
     if (rc == 0)
         rc = json_get_real(object, "self_test.tolerance", 1e-6, 1, &manifest->self_test_tolerance,
                            err);
-    if (rc == 0 && (base64_decode(BASE64_STANDARD, manifest->self_test, strlen(manifest->self_test),
-                                  bytes, sizeof bytes, &size) < 0 ||
-                    size != (manifest->has_input ? 3 * plane : plane)))
-        rc = err_set(err, ERR_INVALID, "self_test.grid",
-                     "self_test.grid must be base64 of %zu bytes: see darkroom-worker self-test",
-                     manifest->has_input ? 3 * plane : plane);
+    if (rc == 0)
+        rc = check_grid("self_test.grid", manifest->self_test, manifest->has_input, err);
+    if (rc == 0 && manifest->self_test_small)
+        rc = check_grid("self_test.small", manifest->self_test_small, manifest->has_input, err);
     return rc;
 }
 

@@ -22,7 +22,7 @@
  *      "params": {"type": "object", "properties": {}},                            see params.h
  *      "output": {"kind": "image", "content_type": "image/png", "rounding": "round"},
  *      "batch": {"max": 8}, "cost_ms": 400, "max_attempts": 3, "timeout_ms": 60000,
- *      "self_test": {"grid": "…", "tolerance": 0.02},
+ *      "self_test": {"grid": "…", "small": "…", "tolerance": 0.02},
  *      "license": "…", "training": "…",
  *      "translations": {"nl": {"title": "…"}}}                            see manifest_texts.h
  *
@@ -59,19 +59,20 @@ struct manifest {
     int aspect_width, aspect_height; /* of what people are asked to choose; 1, 1: a square */
     int batch_max;                   /* the most jobs in one run */
     int max_attempts;
-    int64_t cost_ms;            /* of one job on a usual worker, for estimates */
-    int64_t timeout_ms;         /* for one attempt */
-    int64_t deadline_ms;        /* after it is due, a job that has not ended fails; 0: never */
-    int64_t past_due_ms;        /* see struct queue_model; 0: the default */
-    enum picture_source source; /* what results say that they are */
-    bool withhold_params;       /* results do not name the parameters */
-    bool keep_crop;             /* the picture as the network saw it stays with its result */
-    bool no_winograd;           /* on a CPU: convolutions slower, in a quarter of the memory */
-    bool heat_map;              /* results come with a picture of where the network looked */
-    const char *self_test;      /* base64: what the network makes of a known input (self_test.h);
-                                   NULL: nobody has recorded it */
-    double self_test_tolerance; /* by how much it may be missed */
-    int64_t input_s, result_s;  /* kept after the job's end; 0: not at all, the default */
+    int64_t cost_ms;             /* of one job on a usual worker, for estimates */
+    int64_t timeout_ms;          /* for one attempt */
+    int64_t deadline_ms;         /* after it is due, a job that has not ended fails; 0: never */
+    int64_t past_due_ms;         /* see struct queue_model; 0: the default */
+    enum picture_source source;  /* what results say that they are */
+    bool withhold_params;        /* results do not name the parameters */
+    bool keep_crop;              /* the picture as the network saw it stays with its result */
+    bool no_winograd;            /* on a CPU: convolutions slower, in a quarter of the memory */
+    bool heat_map;               /* results come with a picture of where the network looked */
+    const char *self_test;       /* base64: what the network makes of a known input (self_test.h);
+                                    NULL: nobody has recorded it */
+    const char *self_test_small; /* the same at SELF_TEST_SMALL_SIZE; NULL: not recorded */
+    double self_test_tolerance;  /* by how much it may be missed */
+    int64_t input_s, result_s;   /* kept after the job's end; 0: not at all, the default */
     int64_t backoff_ms, backoff_max_ms; /* between attempts: the first wait, and the longest */
     json_t *params;   /* JSON Schema of the parameters; borrowed from `document` */
     json_t *document; /* owned */

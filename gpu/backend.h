@@ -37,7 +37,7 @@ struct backend {
     int (*open)(const struct network *network, const struct backend_options *options,
                 void **out_state, struct err *err);
     /* The same network for pictures of another size, with what `state` has packed: that one stays
-     * for as long, and belongs to the same thread. NULL where nothing can be shared. */
+     * for as long, and belongs to the same thread. NULL where nothing is shared. */
     int (*open_like)(const struct network *network, const void *state, void **out_state,
                      struct err *err);
     /* Pays now what the first run of this batch size would pay; what was prepared before stays. */

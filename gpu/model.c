@@ -234,11 +234,11 @@ static int open_backend(struct model *model, struct err *err)
 {
     if (model->state)
         return 0;
-    if (model->like)
+    if (model->like && model->backend->open_like)
         return model->backend->open_like(model->network, model->like->state, &model->state, err);
     int rc = model->backend->open(model->network, &model->backend_options, &model->state, err);
     /* What a backend packed it does not read again. */
-    if (rc == 0)
+    if (rc == 0 && !model->like)
         weights_release_pages(model->weights);
     return rc;
 }
@@ -278,9 +278,8 @@ int model_open_sized(struct model *model, int size, struct model **out_sized, st
     struct model *sized = NULL;
     int rc = 0;
     options.size = size;
-    if (architecture->default_size == 0 || model->found.size != 0 || !model->backend->open_like)
-        return err_set(err, ERR_UNSUPPORTED, "size", "%s on %s is for one size only",
-                       model->found.kind, model_device_name(model->info.device));
+    if (architecture->default_size == 0 || model->found.size != 0)
+        return err_set(err, ERR_UNSUPPORTED, "size", "%s has a size of its own", model->found.kind);
     rc = choose_size(architecture, &model->found, &options, &size, err);
     if (rc == 0)
         rc = open_backend(model, err);

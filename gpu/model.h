@@ -98,10 +98,10 @@ const char *model_precision_name(enum model_precision precision);
 int model_open(const char *path, const struct model_options *options, struct model **out_model,
                struct err *err);
 
-/* The same model for pictures of another size, with the weights that `model` has packed: that one is
- * borrowed until the other is closed, and both belong to one thread. *out_sized is owned by the
- * caller. ERR_UNSUPPORTED where the network fits one size only, or the device shares nothing;
- * ERR_INVALID for a size that it does not take, ERR_NOMEM. */
+/* The same model for pictures of another size, prepared. `model` is borrowed until this one is
+ * closed, and both belong to one thread; on a CPU they share the packed weights, so that it takes
+ * some milliseconds. *out_sized is owned by the caller. ERR_UNSUPPORTED where the network fits one
+ * size only, ERR_INVALID for one that it does not take, else as model_prepare(). */
 int model_open_sized(struct model *model, int size, struct model **out_sized, struct err *err);
 
 /* Accepts NULL inside; sets it to NULL. */

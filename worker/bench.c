@@ -77,7 +77,7 @@ struct bench {
     int batch_count, batch_most;
     float *input, *output; /* owned: [batch_most] of what the network takes and gives */
     double *run_ms;        /* owned: [RUNS_MAX] */
-    double open_ms, prepare_ms, self_test_ms, first_ms, reload_ms;
+    double open_ms, prepare_ms, small_test_ms, self_test_ms, first_ms, reload_ms;
     int64_t ready_ms; /* since exec */
     double rss_bytes; /* the most there was */
     double peak;      /* FLOP/s of the machine; 0: nobody can tell */
@@ -125,11 +125,32 @@ static double since_ms(int64_t before_us)
     return (double)(clock_us() - before_us) / 1000;
 }
 
+static const struct manifest *manifest_of(const struct bench *bench)
+{
+    return bench->choice.has_manifest ? &bench->choice.manifest : NULL;
+}
+
+/* As resident_self_test_small() does it; what cannot be tested so is ready later. */
+static int small_test(struct bench *bench, struct err *err)
+{
+    struct self_test_report report;
+    struct err why = {0};
+    int rc =
+        bench->options.device == MODEL_CPU
+            ? self_test_run_small(bench->model, &bench->options, manifest_of(bench), &report, &why)
+            : ERR_UNSUPPORTED;
+    if (rc < 0 && rc != ERR_UNSUPPORTED)
+        return err_set(err, rc, why.field, "%s", why.text);
+    if (rc == 0)
+        bench->ready_ms = uptime_ms();
+    return 0;
+}
+
 /* As resident_self_test() does it. */
 static int self_test(struct bench *bench, struct err *err)
 {
     struct self_test_report report;
-    const struct manifest *manifest = bench->choice.has_manifest ? &bench->choice.manifest : NULL;
+    const struct manifest *manifest = manifest_of(bench);
     const int most = bench->options.device == MODEL_CUDA ? bench->batch_most : 1;
     if (bench->options.device == MODEL_REF)
         return 0;
@@ -159,9 +180,14 @@ static int start(struct bench *bench, struct err *err)
     bench->prepare_ms = since_ms(before_us);
     before_us = clock_us();
     if (rc == 0)
+        rc = small_test(bench, err);
+    bench->small_test_ms = since_ms(before_us);
+    before_us = clock_us();
+    if (rc == 0)
         rc = self_test(bench, err);
     bench->self_test_ms = since_ms(before_us);
-    bench->ready_ms = uptime_ms();
+    if (bench->ready_ms == 0)
+        bench->ready_ms = uptime_ms();
     return rc;
 }
 
@@ -258,11 +284,10 @@ static void print_head(const struct bench *bench)
         printf(", which multiplies and adds at most %.3g TFLOP/s\n", bench->peak / 1e12);
     else
         printf(", whose limit is not measured\n");
-    printf(
-        "start: open %.1f ms, prepare %.1f ms, self-test %.1f ms; ready %lld ms after exec; first "
-        "run %.1f ms; close and load again %.1f ms\n",
-        bench->open_ms, bench->prepare_ms, bench->self_test_ms, (long long)bench->ready_ms,
-        bench->first_ms, bench->reload_ms);
+    printf("start: open %.1f ms, prepare %.1f ms, small test %.1f ms; ready %lld ms after exec; "
+           "self-test %.1f ms; first run %.1f ms; close and load again %.1f ms\n",
+           bench->open_ms, bench->prepare_ms, bench->small_test_ms, (long long)bench->ready_ms,
+           bench->self_test_ms, bench->first_ms, bench->reload_ms);
     printf(
         "memory: %.0f MB resident at most, %.0f MB of the model's own, %.0f MB on the device\n\n",
         bench->rss_bytes / 1e6, (double)bytes.host / 1e6, (double)bytes.device / 1e6);
@@ -298,14 +323,14 @@ static int print_json(const struct bench *bench, const struct bench_row *row, st
         model_precision_name(info->precision), "threads", bench->options.threads, "parameters",
         (json_int_t)info->parameters, "multiply_adds", (json_int_t)info->multiply_adds);
     json_t *times = json_pack(
-        "{s:i, s:i, s:f, s:f, s:f, s:f, s:o, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:I, s:I}", "batch",
-        row->batch, "runs", row->runs, "p50_ms", row->p50_ms, "p95_ms", row->p95_ms, "images_per_s",
-        row->pictures_per_s, "tflops", row->flops / 1e12, "of_peak",
+        "{s:i, s:i, s:f, s:f, s:f, s:f, s:o, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:I, s:I}",
+        "batch", row->batch, "runs", row->runs, "p50_ms", row->p50_ms, "p95_ms", row->p95_ms,
+        "images_per_s", row->pictures_per_s, "tflops", row->flops / 1e12, "of_peak",
         bench->peak > 0 ? json_real(row->flops / bench->peak) : json_null(), "peak_tflops",
         bench->peak / 1e12, "open_ms", bench->open_ms, "prepare_ms", bench->prepare_ms,
-        "self_test_ms", bench->self_test_ms, "ready_ms", (json_int_t)bench->ready_ms, "first_ms",
-        bench->first_ms, "reload_ms", bench->reload_ms, "rss_bytes", (json_int_t)bench->rss_bytes,
-        "device_bytes", (json_int_t)bytes.device);
+        "small_test_ms", bench->small_test_ms, "self_test_ms", bench->self_test_ms, "ready_ms",
+        (json_int_t)bench->ready_ms, "first_ms", bench->first_ms, "reload_ms", bench->reload_ms,
+        "rss_bytes", (json_int_t)bench->rss_bytes, "device_bytes", (json_int_t)bytes.device);
     int rc = object && times && json_object_update(object, times) == 0
                  ? json_append(&line, object, JSON_COMPACT | JSON_REAL_PRECISION(6))
                  : err_set(err, ERR_NOMEM, NULL, "no memory for a line of JSON");

@@ -70,6 +70,13 @@ struct resident *residency_find(struct residency *residency, const char *name)
     return found;
 }
 
+#define RANKS 3
+
+static int rank_of(const struct resident *resident)
+{
+    return lets_in(resident) ? 0 : resident->promised ? 1 : RANKS - 1;
+}
+
 struct residency_view residency_look(struct residency *residency, const char **out_names,
                                      size_t max)
 {
@@ -81,13 +88,13 @@ struct residency_view residency_look(struct residency *residency, const char **o
         view.busy |= residency->items[i].state == RESIDENT_UNKNOWN;
     }
     view.busy |= loading;
-    for (int pass = 0; pass < 2; pass++)
+    for (int rank = 0; rank < RANKS; rank++)
         for (size_t i = 0; i < residency->count; i++) {
             const struct resident *resident = &residency->items[i];
-            if (!is_served(resident) || lets_in(resident) != (pass == 0) || view.served == max)
+            if (!is_served(resident) || rank_of(resident) != rank || view.served == max)
                 continue;
-            view.loaded += pass == 0;
-            view.claimable += pass == 0 || !loading;
+            view.loaded += rank == 0;
+            view.claimable += rank < RANKS - 1 || !loading;
             out_names[view.served++] = resident->manifest->name;
         }
     view.parked = residency->parked;
@@ -384,6 +391,7 @@ static struct task *finish(struct residency *residency, struct resident *residen
 {
     struct task *first = NULL, **end = &first;
     residency->loading = NULL;
+    resident->promised = false;
     residency->changes++;
     if (resident->state == RESIDENT_BAD)
         end = unpark(residency, resident, end);
@@ -397,6 +405,15 @@ static struct task *finish(struct residency *residency, struct resident *residen
         end = unpark(residency, ready, end);
     }
     return first;
+}
+
+void residency_promise(struct residency *residency, struct resident *resident)
+{
+    pthread_mutex_lock(&residency->lock);
+    resident->fit = true;
+    resident->promised = true;
+    residency->changes++;
+    pthread_mutex_unlock(&residency->lock);
 }
 
 struct task *residency_loaded(struct residency *residency, struct resident *resident,

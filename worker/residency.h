@@ -61,15 +61,15 @@ struct resident *residency_find(struct residency *residency, const char *name);
 struct residency_view {
     size_t served;    /* models that this worker has looked at and can serve */
     size_t loaded;    /* those that are there: the first of the served ones */
-    size_t claimable; /* those that it should claim jobs of now */
+    size_t claimable; /* those that it should claim jobs of now: the first of the served ones */
     size_t parked;    /* tasks that wait for their model */
     bool busy;        /* the loader is at work, or going to be */
     unsigned changes; /* counts whatever changes one of the lists */
 };
 
 /* Writes the names of the served models, at most `max`; those that should be claimed first, in the
- * order in which to ask for them: loaded ones, then, unless something is being loaded already, the
- * others. */
+ * order in which to ask for them: loaded ones, one that is as good as loaded, then, unless
+ * something is being loaded already, the others. */
 struct residency_view residency_look(struct residency *residency, const char **out_names,
                                      size_t max);
 
@@ -128,6 +128,10 @@ int residency_make_room(struct residency *residency, const struct resident *resi
 /* The device had less than was thought: closes the least recently used one. False: there is none.
  */
 bool residency_evict(struct residency *residency);
+
+/* What is being loaded is sound as far as can be seen: jobs of it may be claimed, and wait for how
+ * the work ends. */
+void residency_promise(struct residency *residency, struct resident *resident);
 
 /* How a work ended. Each gives the tasks that go on now, linked by `next`: those that are admitted
  * to the network, the others back to the queue. residency_loaded() takes the model. */

@@ -161,6 +161,17 @@ int resident_prepare(const struct resident *resident, struct model *model, struc
     return rc;
 }
 
+int resident_self_test_small(const struct resident *resident, const struct settings *settings,
+                             struct model *model, struct self_test_report *out_report,
+                             struct err *err)
+{
+    const struct model_options options = options_of(settings, resident->manifest);
+    /* On a GPU a run takes a millisecond, and what may be sick is all of it. */
+    if (settings->device != MODEL_CPU)
+        return err_set(err, ERR_UNSUPPORTED, "device", "a small test is for processors");
+    return self_test_run_small(model, &options, resident->manifest, out_report, err);
+}
+
 int resident_self_test(const struct resident *resident, const struct settings *settings,
                        struct model *model, struct self_test_report *out_report, struct err *err)
 {

@@ -54,6 +54,7 @@ struct resident {
     size_t bytes;                      /* that it takes of the budget, while ready */
     size_t in_hand;                    /* tasks that it stays for */
     bool fit;                          /* it was ready once, or could have been */
+    bool promised;                     /* while it is loaded: jobs of it are claimed already */
     bool retired;                      /* a reload has replaced it: no new tasks */
     bool leaving;                      /* its room is needed: it stays for no new task */
     uint64_t wanted;                   /* when a job of it came first; 0: nobody waits */
@@ -83,7 +84,11 @@ bool resident_has_its_file(const struct resident *resident);
 int resident_prepare(const struct resident *resident, struct model *model, struct err *err);
 
 /* What is between a prepared model and its first job: warm-up runs, and self_test.h. Nothing on the
- * device ref. */
+ * device ref. The small one is for a worker that has no model yet, on a processor: ERR_UNSUPPORTED
+ * where only the other one tells. */
+int resident_self_test_small(const struct resident *resident, const struct settings *settings,
+                             struct model *model, struct self_test_report *out_report,
+                             struct err *err);
 int resident_self_test(const struct resident *resident, const struct settings *settings,
                        struct model *model, struct self_test_report *out_report, struct err *err);
 

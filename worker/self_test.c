@@ -166,6 +166,23 @@ int self_test_measure(struct model *model, int batch, struct self_test_grid *out
     return rc;
 }
 
+static int open_small(struct model *model, struct model **out_small, struct err *err)
+{
+    if (model_info(model)->size < 2 * SELF_TEST_SMALL_SIZE)
+        return err_set(err, ERR_UNSUPPORTED, "size", "the model's pictures are small as they are");
+    return model_open_sized(model, SELF_TEST_SMALL_SIZE, out_small, err);
+}
+
+int self_test_measure_small(struct model *model, struct self_test_grid *out_grid, struct err *err)
+{
+    struct model *small = NULL;
+    int rc = open_small(model, &small, err);
+    if (rc == 0)
+        rc = self_test_measure(small, 1, out_grid, err);
+    model_close(&small);
+    return rc;
+}
+
 /* ---- a manifest's grid ---------------------------------------------------------------------- */
 
 void self_test_write(const struct self_test_grid *grid, char out_text[SELF_TEST_TEXT])
@@ -216,21 +233,52 @@ static int compare_grids(const struct self_test_grid *wanted, const struct self_
 
 /* ---- all of it ------------------------------------------------------------------------------ */
 
-static int blame(const struct model_options *options, const struct manifest *manifest, int rc,
-                 const struct err *why, struct err *err)
+struct trial {
+    const struct model_options *options;
+    const struct manifest *manifest; /* nullable */
+    const char *grid;                /* of the manifest; NULL: none is known */
+    int batch;                       /* of the second run */
+};
+
+static int blame(const struct trial *trial, int size, int rc, const struct err *why,
+                 struct err *err)
 {
+    const struct model_options *options = trial->options;
     struct err device = {0};
-    char what[96];
-    snprintf(what, sizeof what, "%s on %s-%s", manifest ? manifest->name : "the model",
-             model_device_name(options->device), model_precision_name(options->precision));
+    char what[128];
+    snprintf(what, sizeof what, "%s on %s-%s at %d pixels",
+             trial->manifest ? trial->manifest->name : "the model",
+             model_device_name(options->device), model_precision_name(options->precision), size);
     if (rc == ERR_SELF_TEST && model_check_device(options, &device) == ERR_DEVICE)
         return err_set(err, ERR_DEVICE, "device", "self-test of %s: %.90s; the device: %.90s", what,
                        why->text, device.text);
-    if (rc == ERR_SELF_TEST && !(manifest && manifest->self_test))
+    if (rc == ERR_SELF_TEST && !trial->grid)
         return 0;
     return err_set(err, rc, why->field, "self-test of %s: %s%s", what, why->text,
                    rc == ERR_SELF_TEST ? "; for a changed model: darkroom-worker self-test --write"
                                        : "");
+}
+
+static int judge(struct model *model, const struct trial *trial,
+                 struct self_test_report *out_report, struct err *err)
+{
+    struct self_test_report report = {.compared = trial->grid != NULL};
+    struct self_test_grid got = {0}, wanted = {0};
+    struct err why = {0};
+    int rc = self_test_measure(model, trial->batch, &got, &why);
+    report.finite = rc == 0;
+    if (rc == 0 && report.compared) {
+        parse_grid(trial->grid, &wanted);
+        rc = wanted.planes == got.planes
+                 ? compare_grids(&wanted, &got, trial->manifest->self_test_tolerance, &report.worst,
+                                 &why)
+                 : err_set(&why, ERR_SELF_TEST, "self_test", "the grid is of another network");
+    }
+    if (rc < 0)
+        rc = blame(trial, model_info(model)->size, rc, &why, err);
+    if (rc == 0)
+        *out_report = report;
+    return rc;
 }
 
 int self_test_run(struct model *model, const struct model_options *options,
@@ -238,21 +286,38 @@ int self_test_run(struct model *model, const struct model_options *options,
                   struct err *err)
 {
     const int64_t before_us = clock_us();
-    struct self_test_report report = {.compared = manifest && manifest->self_test};
-    struct self_test_grid got = {0}, wanted = {0};
-    struct err why = {0};
-    int rc = self_test_measure(model, batch, &got, &why);
-    report.us = clock_us() - before_us;
-    report.finite = rc == 0;
-    if (rc == 0 && report.compared) {
-        parse_grid(manifest->self_test, &wanted);
-        rc = wanted.planes == got.planes
-                 ? compare_grids(&wanted, &got, manifest->self_test_tolerance, &report.worst, &why)
-                 : err_set(&why, ERR_SELF_TEST, "self_test", "the grid is of another network");
-    }
-    if (rc < 0)
-        rc = blame(options, manifest, rc, &why, err);
+    const struct trial trial = {
+        .options = options,
+        .manifest = manifest,
+        .grid = manifest ? manifest->self_test : NULL,
+        .batch = batch,
+    };
+    int rc = judge(model, &trial, out_report, err);
     if (rc == 0)
-        *out_report = report;
+        out_report->us = clock_us() - before_us;
+    return rc;
+}
+
+int self_test_run_small(struct model *model, const struct model_options *options,
+                        const struct manifest *manifest, struct self_test_report *out_report,
+                        struct err *err)
+{
+    const int64_t before_us = clock_us();
+    const struct trial trial = {
+        .options = options,
+        .manifest = manifest,
+        .grid = manifest ? manifest->self_test_small : NULL,
+        .batch = 1,
+    };
+    struct model *small = NULL;
+    if (manifest && manifest->self_test && !trial.grid)
+        return err_set(err, ERR_UNSUPPORTED, "self_test.small",
+                       "the manifest has no grid of a small picture");
+    int rc = open_small(model, &small, err);
+    if (rc == 0)
+        rc = judge(small, &trial, out_report, err);
+    model_close(&small);
+    if (rc == 0)
+        out_report->us = clock_us() - before_us;
     return rc;
 }

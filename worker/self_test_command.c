@@ -121,7 +121,9 @@ static int check_edit(const char *before, const char *after, struct err *err)
     return rc;
 }
 
-static int edit(const char *path, const char *grid, double tolerance, struct err *err)
+/* `small`: NULL where there is none. */
+static int edit(const char *path, const char *grid, const char *small, double tolerance,
+                struct err *err)
 {
     struct buf before, after;
     size_t begin = 0, end = 0;
@@ -135,10 +137,12 @@ static int edit(const char *path, const char *grid, double tolerance, struct err
         find_place(buf_text(&before), &begin, &end);
         const char *rest = buf_text(&before) + end;
         const bool first = begin == 0 || buf_text(&before)[begin - 1] == '{';
-        rc = buf_printf(&after,
-                        "%.*s%s\n  \"self_test\": {\n    \"grid\": \"%s\",\n    \"tolerance\": "
-                        "%g\n  }%s",
-                        (int)begin, buf_text(&before), first ? "" : ",", grid, tolerance, rest);
+        rc = buf_printf(&after, "%.*s%s\n  \"self_test\": {\n    \"grid\": \"%s\",\n", (int)begin,
+                        buf_text(&before), first ? "" : ",", grid);
+        if (rc == 0 && small)
+            rc = buf_printf(&after, "    \"small\": \"%s\",\n", small);
+        if (rc == 0)
+            rc = buf_printf(&after, "    \"tolerance\": %g\n  }%s", tolerance, rest);
     }
     if (rc == 0)
         rc = check_edit(buf_text(&before), buf_text(&after), err);
@@ -149,40 +153,61 @@ static int edit(const char *path, const char *grid, double tolerance, struct err
     return rc;
 }
 
-static int write_grid(struct test *test, struct err *err)
+static int write_grids(struct test *test, struct err *err)
 {
     const struct manifest *manifest = &test->choice.manifest;
     struct self_test_grid grid = {0};
-    char text[SELF_TEST_TEXT];
+    char text[SELF_TEST_TEXT], small[SELF_TEST_TEXT] = "";
+    struct err why = {0};
     int rc = self_test_measure(test->model, (int)test->settings.batch, &grid, err);
     if (rc < 0)
         return rc;
     self_test_write(&grid, text);
-    rc = edit(test->choice.path, text,
+    rc = self_test_measure_small(test->model, &grid, &why);
+    if (rc < 0 && rc != ERR_UNSUPPORTED)
+        return err_set(err, rc, why.field, "%s", why.text);
+    if (rc == 0)
+        self_test_write(&grid, small);
+    rc = edit(test->choice.path, text, small[0] ? small : NULL,
               manifest->self_test ? manifest->self_test_tolerance : SELF_TEST_TOLERANCE, err);
     if (rc == 0)
         printf("%s: self_test written to %s\n", manifest->name, test->choice.path);
     return rc;
 }
 
+static void print(const struct test *test, int size, const struct self_test_report *report)
+{
+    const struct manifest *manifest = &test->choice.manifest;
+    printf("%s on %s-%s: two runs give %s", manifest->name, model_device_name(test->options.device),
+           model_precision_name(test->options.precision),
+           report->finite ? "the same bytes" : "NaN or infinity");
+    if (report->compared)
+        printf(", at most %.5f off the manifest's grid (%g is allowed)", report->worst,
+               manifest->self_test_tolerance);
+    else
+        printf("; the manifest has no self_test to compare with (--write)");
+    printf("; %d pixels, %.1f ms\n", size, (double)report->us / 1000);
+}
+
+/* The small one first, as a worker does it. */
 static int compare(struct test *test, struct err *err)
 {
     const struct manifest *manifest = &test->choice.manifest;
     struct self_test_report report;
-    int rc = self_test_run(test->model, &test->options, manifest, (int)test->settings.batch,
-                           &report, err);
+    struct err why = {0};
+    int rc = model_prepare(test->model, 1, err);
     if (rc < 0)
         return rc;
-    printf("%s on %s-%s: two runs give %s", manifest->name, model_device_name(test->options.device),
-           model_precision_name(test->options.precision),
-           report.finite ? "the same bytes" : "NaN or infinity");
-    if (report.compared)
-        printf(", at most %.5f off the manifest's grid (%g is allowed)", report.worst,
-               manifest->self_test_tolerance);
-    else
-        printf("; the manifest has no self_test to compare with (--write)");
-    printf("; %.1f ms\n", (double)report.us / 1000);
-    return 0;
+    rc = self_test_run_small(test->model, &test->options, manifest, &report, &why);
+    if (rc == 0)
+        print(test, SELF_TEST_SMALL_SIZE, &report);
+    else if (rc != ERR_UNSUPPORTED)
+        return err_set(err, rc, why.field, "%s", why.text);
+    rc = self_test_run(test->model, &test->options, manifest, (int)test->settings.batch, &report,
+                       err);
+    if (rc == 0)
+        print(test, model_info(test->model)->size, &report);
+    return rc;
 }
 
 int self_test_command(int argc, char **argv, struct err *err)
@@ -198,7 +223,7 @@ int self_test_command(int argc, char **argv, struct err *err)
     else
         rc = err_set(err, ERR_INVALID, "model", "wanted MODEL: a manifest's name or path");
     if (rc == 0)
-        rc = test.settings.write ? write_grid(&test, err) : compare(&test, err);
+        rc = test.settings.write ? write_grids(&test, err) : compare(&test, err);
     model_close(&test.model);
     choice_fini(&test.choice);
     config_fini(&spec, &test.settings);

@@ -24,15 +24,44 @@ static void step_back(void)
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
 
+struct tests {
+    struct self_test_report small, whole;
+};
+
 /* The loop has an eye on how long it takes. */
-static int test(const struct load *load, const struct resident *resident, struct model *model,
-                struct self_test_report *out_report, struct err *err)
+static void watch_test(const struct load *load, const struct resident *resident)
+{
+    atomic_store(&load->pipeline->test_until_ms,
+                 (long long)(clock_ms() + 2 * resident->manifest->timeout_ms));
+    roster_nudge(load->pipeline->roster);
+}
+
+/* With nothing to serve yet a small test tells whether there is going to be something: the worker
+ * is ready, and what it claims waits for the whole test. */
+static int promise(const struct load *load, struct resident *resident, struct model *model,
+                   struct self_test_report *out_report, struct err *err)
+{
+    struct err why = {0};
+    if (load->any)
+        return 0;
+    int rc = resident_self_test_small(resident, load->pipeline->settings, model, out_report, &why);
+    if (rc == ERR_UNSUPPORTED)
+        return 0;
+    if (rc < 0)
+        return err_set(err, rc, why.field, "%s", why.text);
+    residency_promise(load->pipeline->residency, resident);
+    return 0;
+}
+
+static int test(const struct load *load, struct resident *resident, struct model *model,
+                struct tests *out_tests, struct err *err)
 {
     struct pipeline *pipeline = load->pipeline;
-    atomic_store(&pipeline->test_until_ms,
-                 (long long)(clock_ms() + 2 * resident->manifest->timeout_ms));
-    roster_nudge(pipeline->roster);
-    int rc = resident_self_test(resident, pipeline->settings, model, out_report, err);
+    watch_test(load, resident);
+    int rc = promise(load, resident, model, &out_tests->small, err);
+    watch_test(load, resident);
+    if (rc == 0)
+        rc = resident_self_test(resident, pipeline->settings, model, &out_tests->whole, err);
     atomic_store(&pipeline->test_until_ms, 0);
     return rc;
 }
@@ -40,7 +69,7 @@ static int test(const struct load *load, const struct resident *resident, struct
 /* Opens, makes room, prepares and tests. Where the device says that it is full all the same, one
  * model after the other has to go. */
 static int load(const struct load *load, struct resident *resident, struct model **out_model,
-                struct self_test_report *out_report, struct err *err)
+                struct tests *out_tests, struct err *err)
 {
     struct residency *residency = load->pipeline->residency;
     int rc;
@@ -54,7 +83,7 @@ static int load(const struct load *load, struct resident *resident, struct model
         if (rc == 0)
             rc = resident_prepare(resident, model, &again);
         if (rc == 0)
-            rc = test(load, resident, model, out_report, &again);
+            rc = test(load, resident, model, out_tests, &again);
         if (rc == 0)
             *out_model = model;
         else
@@ -118,17 +147,18 @@ static int do_load(struct load *self, struct resident *resident, struct err *err
 {
     struct residency *residency = self->pipeline->residency;
     struct model *model = NULL;
-    struct self_test_report report;
+    struct tests tests = {0};
     int64_t before_ms = clock_ms();
-    int rc = load(self, resident, &model, &report, err);
+    int rc = load(self, resident, &model, &tests, err);
     if (rc < 0)
         return rc;
     struct model_bytes bytes = model_bytes(model);
     struct task *tasks = residency_loaded(residency, resident, model);
     log_event(LOG_INFO, "worker.loaded", "model", LOG_S, resident->manifest->name, "ms", LOG_I,
               clock_ms() - before_ms, "host_bytes", LOG_I, (int64_t)bytes.host, "device_bytes",
-              LOG_I, (int64_t)bytes.device, "self_test_ms", LOG_I, report.us / 1000, "off_by",
-              LOG_F, report.worst, NULL);
+              LOG_I, (int64_t)bytes.device, "small_test_ms", LOG_I, tests.small.us / 1000,
+              "self_test_ms", LOG_I, tests.whole.us / 1000, "off_by", LOG_F, tests.whole.worst,
+              NULL);
     pass_on(self->pipeline, tasks);
     return 0;
 }

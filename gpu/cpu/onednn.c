@@ -178,8 +178,8 @@ static int fill(struct onednn_conv *conv, dnnl_engine_t engine, const struct con
     if (status == dnnl_success && bias_data)
         status = make_memory(engine, desc, dnnl_query_weights_md, 1, bias_data, &conv->bias);
     if (status == dnnl_success)
-        status = like ? share(conv, engine, desc, like)
-                      : pack_own(conv, engine, desc, spec, weights);
+        status =
+            like ? share(conv, engine, desc, like) : pack_own(conv, engine, desc, spec, weights);
     return status == dnnl_success ? 0 : failed(err, status, spec->name, "prepare");
 }
 

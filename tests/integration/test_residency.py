@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Several models on one worker: loaded when they are needed, closed when others need their room, left
 out when they cannot be served; and a device that breaks."""
+import json
 import pathlib
 import re
 import subprocess
@@ -235,10 +236,10 @@ class Residency(unittest.TestCase):
                                  "--threads", "1", "--write"], capture_output=True, text=True, check=True)
         self.assertIn("self_test written", result.stdout)
 
-    def no_job_taken(self, status, words, environment, *options, names=("quick", DEVICE)):
+    def no_job_taken(self, status, words, environment, *options, names=("quick", DEVICE), model="quick"):
         """A worker that has a job before it starts ends with this status, and has never been seen."""
         with self.lab() as lab:
-            job = self.submit(lab, 1, "quick")
+            job = self.submit(lab, 1, model)
             worker = lab.start("worker", self.faulty(lab, *options), environment)
             wait_until(lambda: not worker.running(), "the worker's end")
             self.assertEqual(lab.programs.pop("worker").stop(), status, worker.log)
@@ -297,6 +298,68 @@ class Residency(unittest.TestCase):
             now = lab.job(job)
             self.assertEqual((now["state"], now["attempts"]), ("queued", 0), now)
             self.assertNotIn("job.done job=" + job["id"], worker.log)
+
+
+    # ---- the small test before it ----
+
+    def large(self, **members):
+        """A model alone whose pictures are large enough for a smaller test."""
+        self.model("wide", size=128, **members)
+        for name in ("quick.json", "quick.safetensors"):
+            (self.bench.models / name).unlink()
+
+    @unittest.skipUnless(DEVICE == "cpu", "only a processor has a smaller test")
+    def test_what_a_small_picture_shows_is_found_before_the_worker_is_ready(self):
+        self.large()
+        self.fingerprint("wide")
+        for how, status, word in (("flip:64", 80, "the same picture gives"), ("wrong:64", 82, "instead of"),
+                                  ("nan:64", 82, "nan")):
+            with self.subTest(how):
+                self.no_job_taken(status, (word, "at 64 pixels"), {"FAULTY_OUTPUT": how}, names=("wide", DEVICE),
+                                  model="wide")
+
+    @unittest.skipUnless(DEVICE == "cpu", "only a processor has a smaller test")
+    def test_a_manifest_with_a_grid_of_the_whole_picture_alone_is_tested_whole_before_the_worker_is_ready(self):
+        self.large()
+        self.fingerprint("wide")
+        path = self.bench.models / "wide.json"
+        manifest = json.loads(path.read_text())
+        del manifest["self_test"]["small"]
+        path.write_text(json.dumps(manifest))
+        self.no_job_taken(82, ("instead of", "at 128 pixels"), {"FAULTY_OUTPUT": "wrong:128"}, names=("wide", DEVICE),
+                          model="wide")
+
+    @unittest.skipUnless(DEVICE == "cpu", "only a processor has a smaller test")
+    def test_nothing_of_a_job_is_drawn_before_the_whole_test_and_its_failure_costs_no_attempt(self):
+        self.large()
+        self.fingerprint("wide")
+        for how, status, words in (("flip:128", 80, ("the same picture gives", "at 128 pixels")),
+                                   ("wrong:128", 82, ("instead of", "at 128 pixels"))):
+            with self.subTest(how), self.lab() as lab:
+                job = self.submit(lab, 1, "wide")
+                worker = lab.start("worker", self.faulty(lab), {"FAULTY_OUTPUT": how})
+                wait_until(lambda: not worker.running(), "the worker's end")
+                self.assertEqual(lab.programs.pop("worker").stop(), status, worker.log)
+                for word in words:
+                    self.assertIn(word, worker.log.splitlines()[-1])
+                self.assertIn("worker.ready", worker.log)
+                self.assertNotIn("worker.loaded", worker.log)
+                self.assertNotIn("job.done", worker.log)
+                lab.wait_for_state(job, "queued")
+                lab.worker_start(*OPTIONS, name="next")
+                self.assertEqual(self.done(lab, job), self.bench.expected("wide", noise_png(20, 20, 1)))
+
+    @unittest.skipUnless(DEVICE == "cpu", "only a processor has a smaller test")
+    def test_a_job_is_claimed_and_waits_while_the_whole_test_runs(self):
+        self.large(timeout_ms=2000)
+        with self.lab() as lab:
+            job = self.submit(lab, 1, "wide")
+            worker = lab.start("worker", self.faulty(lab), {"FAULTY_OUTPUT": "never:128"})
+            worker.wait_for_log("worker.ready")
+            lab.wait_for_state(job, "running")
+            wait_until(lambda: not worker.running(), "the worker's end")
+            self.assertEqual(lab.programs.pop("worker").stop(), 80)
+            self.assertIn("self-test hangs", worker.log.splitlines()[-1])
 
 
 def count_of(shape):

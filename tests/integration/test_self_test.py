@@ -58,7 +58,10 @@ class SelfTest(unittest.TestCase):
 
     def test_every_shipped_and_known_model_has_its_grid(self):
         for path in (*ROOT.glob("models/*.json"), *ROOT.glob("models/guests/*.json")):
-            self.assertEqual(json.loads(path.read_text())["self_test"]["tolerance"], 0.02, path)
+            manifest = json.loads(path.read_text())
+            self.assertEqual(manifest["self_test"]["tolerance"], 0.02, path)
+            # A worker is ready by a small picture, where there is one.
+            self.assertEqual("small" in manifest["self_test"], "size" in manifest["input"], path)
 
     def test_a_grid_is_written_into_a_manifest_and_nothing_else_is_changed(self):
         path = self.bench.models / "quick.json"
@@ -80,6 +83,31 @@ class SelfTest(unittest.TestCase):
         weights(self.bench.models / "quick.safetensors", seed=7)
         self.refused(SELF_TEST, (f"self-test of quick on {DEVICE}-f32", "plane", "row", "instead of", "0.02 is allowed"),
                      "quick")
+
+    def test_what_is_large_enough_is_tested_with_a_small_picture_as_well(self):
+        path = self.bench.models / "slow.json"
+        manifest = json.loads(path.read_text())
+        self.assertIn("; 64 pixels,", self.run_test("slow")[1].splitlines()[0])
+        for _ in range(2):
+            self.run_test("slow", "--write")
+        now = json.loads(path.read_text())
+        grids = now.pop("self_test")
+        self.assertEqual(now, manifest)
+        self.assertNotEqual(grids["grid"], grids["small"])
+        small, whole = self.run_test("slow")[1].splitlines()
+        self.assertRegex(small, "the same bytes, at most 0.0[0-9]+ off the manifest's grid .*; 64 pixels,")
+        self.assertRegex(whole, "the same bytes, at most 0.0[0-9]+ off the manifest's grid .*; 128 pixels,")
+        # What no small picture was recorded of is tested whole alone.
+        del grids["small"]
+        path.write_text(json.dumps(now | {"self_test": grids}))
+        self.assertRegex(self.run_test("slow")[1], "^[^\n]*; 128 pixels,[^\n]*$")
+        weights(self.bench.models / "slow.safetensors", channels=8, blocks=4, seed=7)
+        self.refused(SELF_TEST, ("slow", "at 128 pixels"), "slow")
+
+    def test_other_weights_do_not_pass_the_small_test(self):
+        self.run_test("slow", "--write")
+        weights(self.bench.models / "slow.safetensors", channels=8, blocks=4, seed=7)
+        self.refused(SELF_TEST, ("slow", "at 64 pixels", "instead of"), "slow")
 
     def test_a_grid_of_another_size_is_no_grid(self):
         self.run_test("quick", "--write")

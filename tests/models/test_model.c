@@ -180,20 +180,35 @@ static void sizes_that_do_not_fit_are_refused_in_words(void)
 
 static void what_fits_one_size_only_is_not_opened_for_another(void)
 {
-    static const struct {
-        const char *name;
-        enum model_device device;
-        int size;
-    } rows[] = {{"full", MODEL_CPU, 0}, {"light", MODEL_REF, 20}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct model *model = NULL, *sized = NULL;
-        struct err err;
-        CHECK_INT(open_as(rows[i].name, rows[i].device, rows[i].size, &model, &err), 0);
-        CHECK_INT(model_open_sized(model, 32, &sized, &err), ERR_UNSUPPORTED);
-        CHECK_TEXT(err.field, "size");
-        CHECK(!sized);
-        model_close(&model);
-    }
+    struct model *model = NULL, *sized = NULL;
+    struct err err;
+    CHECK_INT(open_as("full", MODEL_CPU, 0, &model, &err), 0);
+    CHECK_INT(model_open_sized(model, 32, &sized, &err), ERR_UNSUPPORTED);
+    CHECK_TEXT(err.field, "size");
+    CHECK(!sized);
+    model_close(&model);
+}
+
+static void a_device_that_shares_nothing_opens_another_size_all_the_same(void)
+{
+    struct model *model = NULL, *sized = NULL;
+    struct err err;
+    CHECK_INT(open_as("light", MODEL_REF, 32, &model, &err), 0);
+    CHECK_INT(model_open_sized(model, 20, &sized, &err), 0);
+    size_t count = model_info(sized)->in_values;
+    CHECK_INT(count, 3 * 20 * 20);
+    float *in = golden_values("light", "input", count), *out = malloc(count * sizeof *out);
+    float *want = golden_values("light", "output", count);
+    CHECK_INT(model_run(sized, 1, in, out, &err), 0);
+    double worst = 0;
+    for (size_t i = 0; i < count; i++)
+        worst = fmax(worst, fabs((double)out[i] - (double)want[i]));
+    free(in);
+    free(want);
+    free(out);
+    model_close(&sized);
+    model_close(&model);
+    CHECK(worst < 2e-6);
 }
 
 static void what_the_build_or_machine_lacks_is_said(void)
@@ -340,6 +355,7 @@ int main(void)
     RUN(the_number_of_threads_changes_no_byte);
     RUN(sizes_that_do_not_fit_are_refused_in_words);
     RUN(what_fits_one_size_only_is_not_opened_for_another);
+    RUN(a_device_that_shares_nothing_opens_another_size_all_the_same);
     RUN(what_the_build_or_machine_lacks_is_said);
     RUN(names_of_devices_and_precisions_are_those_of_the_command_line);
     RUN(batches_out_of_range_are_refused);

@@ -364,10 +364,15 @@ static void a_self_test_that_is_no_grid_of_the_models_planes_is_refused(void)
         size_t length; /* of the base64 */
         const char *tolerance, *field;
     } rows[] = {
-        {508, "0.02", "self_test.grid"},      {172, "0.02", "self_test.grid"}, /* one plane */
-        {516, "0.02", "self_test.grid"},      {0, "0.02", "self_test.grid"},
-        {512, "0", "self_test.tolerance"},    {512, "2", "self_test.tolerance"},
-        {512, "null", "self_test.tolerance"}, {512, "0.02, \"surprise\": 1", "self_test.surprise"},
+        {508, "0.02", "self_test.grid"},
+        {172, "0.02", "self_test.grid"}, /* one plane */
+        {516, "0.02", "self_test.grid"},
+        {0, "0.02", "self_test.grid"},
+        {512, "0", "self_test.tolerance"},
+        {512, "2", "self_test.tolerance"},
+        {512, "null", "self_test.tolerance"},
+        {512, "0.02, \"surprise\": 1", "self_test.surprise"},
+        {512, "0.02, \"small\": \"AAAA\"", "self_test.small"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char grid[600] = "", value[800];

@@ -289,6 +289,35 @@ static void what_does_not_fit_alone_is_refused_and_evicts_nobody(void)
     residency_destroy(&residency);
 }
 
+static void jobs_of_a_promised_model_are_claimed_and_wait_for_how_its_load_ends(void)
+{
+    const char *list[4] = {NULL};
+    for (int good = 0; good < 2; good++) {
+        struct residency *residency = make(1000);
+        struct resident *resident = NULL;
+        enum residency_work kind;
+        CHECK_INT(residency_next(residency, &resident, &kind), 0);
+        CHECK_INT(residency_look(residency, list, 4).served, 0);
+        residency_promise(residency, resident);
+        struct residency_view view = residency_look(residency, list, 4);
+        CHECK_INT(view.served, 1);
+        CHECK_INT(view.loaded, 0);
+        CHECK_INT(view.claimable, 1);
+        CHECK(view.busy);
+        CHECK_TEXT(list[0], "a");
+        struct task *parked = claim(residency, "a"), *late = claim(residency, "a");
+        CHECK_INT(residency_enter(residency, parked), RESIDENCY_PARKED);
+        CHECK((good ? residency_loaded(residency, resident, paper())
+                    : residency_left_out(residency, resident)) == parked);
+        CHECK_INT(parked->admitted, good);
+        CHECK_INT(residency_enter(residency, late), good ? RESIDENCY_OPEN : RESIDENCY_SHUT);
+        CHECK_INT(residency_look(residency, list, 4).served, good);
+        finish(residency, parked);
+        finish(residency, late);
+        residency_destroy(&residency);
+    }
+}
+
 static void the_loader_ends_once_nobody_waits(void)
 {
     struct residency *residency = make_known(1000);
@@ -313,6 +342,7 @@ int main(void)
     RUN(a_model_with_jobs_in_hand_stays_until_they_have_left);
     RUN(who_was_to_go_and_need_not_lets_in_again);
     RUN(what_does_not_fit_alone_is_refused_and_evicts_nobody);
+    RUN(jobs_of_a_promised_model_are_claimed_and_wait_for_how_its_load_ends);
     RUN(the_loader_ends_once_nobody_waits);
     remove_manifests();
     return check_report();

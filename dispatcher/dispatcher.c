@@ -335,13 +335,15 @@ static void handle(struct dispatcher *dispatcher, const struct epoll_event *even
         events_handle(dispatcher->events, event->events);
     else if (event->data.ptr == &streams_tag)
         events_streams_handle(dispatcher->events);
+    else if (event->data.ptr == &http_tag)
+        http_server_handle(dispatcher->server);
     else if (event->data.ptr == &clients_tag)
         http_server_clients_handle(dispatcher->server);
     else if (event->data.ptr == &offload_tag)
         offload_finish(dispatcher->offload);
     else if (event->data.ptr == &reload_tag)
         dispatcher->reload_due |= reload_take();
-    /* HTTP is run in every turn, and the stop is looked at there, too. */
+    /* The stop is looked at in every turn. */
 }
 
 /* One turn of the loop, asleep until `until_ms` at the latest. */

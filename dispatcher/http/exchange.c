@@ -141,9 +141,11 @@ static void wake(struct exchange *exchange)
         server->orphans = exchange;
         return;
     }
+    server->resumed |= exchange->awake;
     if (!exchange->suspended || exchange->holds > 0)
         return;
     exchange->suspended = false;
+    server->moving++;
     server->resumed = true;
     MHD_resume_connection(exchange->connection);
 }

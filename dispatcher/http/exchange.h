@@ -17,8 +17,12 @@ struct http_server {
     int clients_fd;                     /* an epoll of clients whose leaving matters */
     uint16_t port;
     bool leaving;             /* each answer is its connection's last */
-    bool resumed;             /* a connection waits to be taken up again */
+    bool readable;            /* something has come */
+    bool resumed;             /* an answer waits to be taken up */
     size_t awake;             /* requests that wait for their answer without sleeping */
+    size_t moving;            /* requests that are read or sent: all that do not wait */
+    int64_t now_ms;           /* of this run */
+    int64_t idle_until_ms;    /* all that there is waits for its answer */
     struct exchange *orphans; /* answered after their clients had left */
 };
 
@@ -38,10 +42,12 @@ struct exchange {
     bool opened;    /* headers() was called */
     bool completed; /* complete() was called */
     bool suspended;
-    unsigned awake; /* for so many runs more */
-    bool slow;      /* not even that */
-    bool held;      /* it sleeps, or slept, in MHD's first call */
-    unsigned holds; /* exchange_hold() without exchange_go_on() */
+    bool awake;          /* waits for its answer without sleeping, */
+    int64_t sleep_ms;    /* until then, */
+    unsigned awake_runs; /* or so many runs */
+    bool slow;           /* not even that */
+    bool held;           /* it sleeps, or slept, in MHD's first call */
+    unsigned holds;      /* exchange_hold() without exchange_go_on() */
     bool queued;
     bool shared; /* the answer is borrowed */
     unsigned status;

@@ -23,9 +23,11 @@
 #define MAX_LEFT 64 /* at a time */
 /* Of a handshake that has begun when the door is shut: the third packet's way. */
 #define DOOR_MS 20
-/* An answer that is owed is waited for awake for so many runs, since sleeping takes the socket out
- * of the epoll and back in. On a busy server Redis' answer is there by then; on an idle one these
- * runs take microseconds. */
+/* An answer that is owed is waited for awake, since sleeping takes the socket out of the epoll and
+ * back in; Redis' answer is there by then. MHD looks at whoever is awake in each of its runs and
+ * says that it is busy, so it is not run for these alone; but where a request is being read or sent
+ * it might be, and then they stay awake for so many runs only. */
+#define AWAKE_MS 5
 #define AWAKE_RUNS 4
 
 /* ---- what MHD calls ---- */
@@ -36,6 +38,7 @@ static void *on_target(void *context, const char *uri, struct MHD_Connection *co
     if (!exchange)
         return NULL;
     exchange->server = context;
+    exchange->server->moving++;
     exchange->connection = connection;
     exchange->started_ms = clock_ms();
     /* A target that is no good stays NULL and is refused once the method is known. */
@@ -144,6 +147,7 @@ static void sleep_on(struct exchange *exchange)
 {
     MHD_suspend_connection(exchange->connection);
     exchange->suspended = true;
+    exchange->server->moving--;
 }
 
 static void complete(struct exchange *exchange)
@@ -158,24 +162,28 @@ static void complete(struct exchange *exchange)
         sleep_on(exchange);
         return;
     }
-    exchange->awake = AWAKE_RUNS;
+    exchange->awake = true;
     exchange->server->awake++;
+    exchange->sleep_ms = exchange->server->now_ms + AWAKE_MS;
+    exchange->server->moving--;
 }
 
 static void end_awake(struct exchange *exchange)
 {
-    if (exchange->awake > 0)
-        exchange->server->awake--;
-    exchange->awake = 0;
+    if (!exchange->awake)
+        return;
+    exchange->awake = false;
+    exchange->server->awake--;
+    exchange->server->moving++;
 }
 
 /* MHD asks in each run of a request that neither sleeps nor is answered. */
 static void stay_awake(struct exchange *exchange)
 {
-    if (exchange->awake > 1) {
-        exchange->awake--;
+    const struct http_server *server = exchange->server;
+    if (server->now_ms < exchange->sleep_ms &&
+        (server->moving == 0 || exchange->awake_runs++ < AWAKE_RUNS))
         return;
-    }
     end_awake(exchange);
     sleep_on(exchange);
 }
@@ -246,6 +254,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     *slot = NULL;
     end_awake(exchange);
+    exchange->server->moving--;
     void (*left)(void *data) = exchange->left;
     exchange_forget_client(exchange);
     if (!exchange->completed || exchange_answered(exchange)) {
@@ -359,10 +368,26 @@ uint16_t http_server_port(const struct http_server *server)
     return server->port;
 }
 
+void http_server_handle(struct http_server *server)
+{
+    server->readable = true;
+}
+
+/* All that there is waits for its answer, none came, and it is not yet time to put it to sleep. */
+static bool has_nothing_to_do(const struct http_server *server)
+{
+    return !server->readable && !server->resumed && server->now_ms < server->idle_until_ms;
+}
+
 int http_server_run(struct http_server *server)
 {
     MHD_UNSIGNED_LONG_LONG timeout = 0;
     bury_orphans(server);
+    server->now_ms = clock_ms();
+    if (has_nothing_to_do(server))
+        return (int)(server->idle_until_ms - server->now_ms);
+    server->readable = false;
+    server->idle_until_ms = 0;
     for (int turn = 0; turn < MAX_TURNS; turn++) {
         server->resumed = false;
         MHD_run(server->daemon);
@@ -373,9 +398,12 @@ int http_server_run(struct http_server *server)
         if (timeout > 0)
             return timeout > 60000 ? 60000 : (int)timeout;
         if (server->awake > 0)
-            return 0; /* it is for others to go on now */
+            break; /* it is for others to go on now */
     }
-    return 0;
+    if (server->awake == 0 || server->moving > 0 || server->resumed)
+        return 0;
+    server->idle_until_ms = server->now_ms + AWAKE_MS;
+    return AWAKE_MS;
 }
 
 void http_server_leave(struct http_server *server)
@@ -418,6 +446,7 @@ void http_server_quiesce(struct http_server *server)
         if (fd < 0)
             break;
         MHD_add_connection(server->daemon, fd, (struct sockaddr *)&address, size);
+        server->readable = true;
     }
     close(listen_fd);
 }

@@ -78,6 +78,9 @@ void http_server_close(struct http_server **server);
 int http_server_fd(const struct http_server *server);
 uint16_t http_server_port(const struct http_server *server);
 
+/* Something is to be read at the descriptor; http_server_run() does the rest. */
+void http_server_handle(struct http_server *server);
+
 /* Does all that can be done now; milliseconds until it must be called again at the latest, or -1.
  * Call it in each turn of the loop, after everything that may have answered requests. */
 int http_server_run(struct http_server *server);

@@ -364,15 +364,10 @@ static void a_self_test_that_is_no_grid_of_the_models_planes_is_refused(void)
         size_t length; /* of the base64 */
         const char *tolerance, *field;
     } rows[] = {
-        {508, "0.02", "self_test.grid"},
-        {172, "0.02", "self_test.grid"}, /* one plane */
-        {516, "0.02", "self_test.grid"},
-        {0, "0.02", "self_test.grid"},
-        {512, "0", "self_test.tolerance"},
-        {512, "2", "self_test.tolerance"},
-        {512, "null", "self_test.tolerance"},
-        {512, "0.02, \"surprise\": 1", "self_test.surprise"},
-        {512, "0.02, \"small\": \"AAAA\"", "self_test.small"},
+        {508, "1", "self_test.grid"},         {172, "1", "self_test.grid"}, /* one plane */
+        {0, "1", "self_test.grid"},           {512, "1, \"small\": \"A\"", "self_test.small"},
+        {512, "0", "self_test.tolerance"},    {512, "2", "self_test.tolerance"},
+        {512, "null", "self_test.tolerance"}, {512, "1, \"more\": 1", "self_test.more"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char grid[600] = "", value[800];

@@ -220,6 +220,26 @@ static void a_server_that_evicts_is_refused(void)
     CHECK_INT(queue_check(&queue, redis, CALL_MS, NULL), 0);
 }
 
+/* Redis 7.0 and later know the option and do not heed it. */
+static void a_server_that_replicates_scripts_as_they_are_is_refused(void)
+{
+    static const char *const options[] = {"--lua-replicate-commands", "no", NULL};
+    struct redis_server *other = redis_server_start(options);
+    struct redis_target target;
+    struct redis *connection = NULL;
+    begin(30000);
+    CHECK_INT(redis_target_init(&target, redis_server_url(other), NULL, &err), 0);
+    CHECK_INT(redis_create(&target, &connection, &err), 0);
+    err = (struct err){0};
+    int rc = queue_check(&queue, connection, CALL_MS, &err);
+    if (rc != 0) {
+        CHECK_INT(rc, ERR_UNSUPPORTED);
+        CHECK_HAS(err.text, "set lua-replicate-commands yes");
+    }
+    redis_destroy(&connection);
+    redis_server_stop(&other);
+}
+
 static void another_number_of_shards_is_refused(void)
 {
     begin(30000);
@@ -301,6 +321,7 @@ int main(void)
     RUN(a_pipeline_recovers_flushed_scripts_in_order);
     RUN(a_killed_connection_is_replaced);
     RUN(a_server_that_evicts_is_refused);
+    RUN(a_server_that_replicates_scripts_as_they_are_is_refused);
     RUN(another_number_of_shards_is_refused);
     RUN(a_full_server_refuses_submits_and_finishes_the_rest);
     RUN(a_password_and_a_database_are_used);

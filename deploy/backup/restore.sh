@@ -79,11 +79,15 @@ SOURCE
     done
     return 1
 }
-start_source || start_source || fail "a redis-server with the backup does not start: $(tail -n 1 "$work/log")"
+start_source || start_source || fail "a redis-server with the backup does not start: $(
+    grep -o "Can't handle RDB format version.*" "$work/log" || tail -n 1 "$work/log")"
+source_cli() {
+    REDISCLI_AUTH=$(cat "$work/password") redis-cli -h "$address" -p "$port" "$@"
+}
 # Each program asks whether the data are of a version for it; the status tells.
 DARKROOM_REDIS=redis://$address:$port/0 DARKROOM_REDIS_PASSWORD_FILE=$work/password \
     "$darkroom" keys list >/dev/null || exit $?
-records=$(REDISCLI_AUTH=$(cat "$work/password") redis-cli -h "$address" -p "$port" dbsize)
+records=$(source_cli dbsize)
 echo "$backup: of $(about started), $records keys, $(grep -c ' objects/' "$backup/SHA256SUMS" || true) objects, all as they were saved"
 [ -z "$check" ] || exit 0
 
@@ -94,6 +98,13 @@ if [ "$(redis dbsize)" != 0 ]; then
     # But not what belongs to a newer version than we know.
     "$darkroom" keys list >/dev/null || exit $?
 fi
+# A Redis reads what an older one has written, not what a newer one has; Valkey names the Redis that it is like.
+version_of() {
+    "$@" info server | tr -d '\r' | sed -n 's/^redis_version:\([0-9]*\.[0-9]*\).*/\1/p'
+}
+here=$(version_of source_cli) there=$(version_of redis)
+[ "$(printf '%s\n' "$here" "$there" | sort -V | head -n 1)" = "$here" ] ||
+    fail "redis-server $here of this machine is newer than the Redis, $there, which cannot read from it: restore with one of $there or older" 76
 # Objects first, so that no record is there without them.
 "$darkroom" objects load "$backup/objects"
 before=$(redis config get masterauth | tail -n 1)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """deploy/backup: a Darkroom is saved while it works, lost whole, and brought back. With a bucket: test_s3_jobs.py."""
 import collections
+import hashlib
 import os
 import pathlib
 import shutil
@@ -19,12 +20,12 @@ from plant import Plant  # noqa: E402
 SCRIPTS = ROOT / "deploy" / "backup"
 
 
-def script(lab, name, *words, status=0):
-    """What it said. A server waits five seconds for more who want a copy, unless told otherwise."""
+def script(lab, name, *words, status=0, path=None):
+    """What it said; programs of the folder `path` go before others. A server waits five seconds for more who want a copy, unless told otherwise."""
     lab.redis_cli("config", "set", "repl-diskless-sync-delay", 0)
     result = subprocess.run(
         [str(word) for word in (SCRIPTS / name, *words)], capture_output=True, text=True, timeout=120, check=False,
-        env={**os.environ, "DARKROOM_CLI": str(BUILD / "dispatcher" / "darkroom"),
+        env={**os.environ, "PATH": ":".join([*([str(path)] if path else []), os.environ["PATH"]]), "DARKROOM_CLI": str(BUILD / "dispatcher" / "darkroom"),
              "DARKROOM_REDIS": f"unix:{lab.redis_socket}", "DARKROOM_SECRET_FILE": str(lab.secret_file),
              "DARKROOM_STORE": f"local:{lab.objects}"})
     assert result.returncode == status, (result.returncode, result.stdout, result.stderr)
@@ -111,6 +112,30 @@ class Lost(unittest.TestCase):
         self.assertIn("start a newer one", script(plant, "restore.sh", "--force", copy, status=76))
         plant.redis_cli("flushall")
         self.assertFalse(plant.stored())
+        self.refuse_versions(plant, copy)
+
+    @staticmethod
+    def refuse_versions(plant, copy):
+        """Of a Redis newer than the redis-server here; into one that is older than that."""
+        records = copy / "redis.rdb"
+        data = records.read_bytes()
+        sums = (copy / "SHA256SUMS").read_text()
+        later = b"REDIS0999" + data[9:]
+        records.write_bytes(later)
+        (copy / "SHA256SUMS").write_text(sums.replace(*(hashlib.sha256(text).hexdigest() for text in (data, later))))
+        assert "Can't handle RDB format version 999" in script(plant, "restore.sh", copy, status=74)
+        records.write_bytes(data)
+        (copy / "SHA256SUMS").write_text(sums)
+        older = copy / "redis-cli"
+        older.write_text("#!/bin/sh\ncase $* in\n"
+                         f"'-s {plant.redis_socket}'*' info server') echo redis_version:6.2.9 ;;\n"
+                         f"*) exec {shutil.which('redis-cli')} \"$@\" ;;\nesac\n")
+        older.chmod(0o755)
+        here = plant.redis_cli("info", "server").split("redis_version:")[1].split()[0]
+        if not here.startswith("6.2."):
+            said = script(plant, "restore.sh", copy, status=76, path=copy)
+            assert "newer than the Redis, 6.2, which cannot read" in said, said
+        older.unlink()
 
     @staticmethod
     def mails(plant):

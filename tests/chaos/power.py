@@ -70,7 +70,9 @@ def cut_log(plant, log_path):
     """Cuts the append-only file back to its last fsync; returns how many bytes that took."""
     sizes, _, _ = durable(log_path)
     gone = 0
-    for path in (plant.path / "redis" / "appendonlydir").glob("*.incr.aof"):
+    folder = plant.path / "redis"
+    # One file until Redis 6.2; since 7.0 a base that was synced as a whole, and what came after it.
+    for path in (*folder.glob("*.aof"), *folder.glob("appendonlydir/*.incr.aof")):
         keep = sizes.get(path, 0)
         gone += path.stat().st_size - keep
         with open(path, "r+b") as file:

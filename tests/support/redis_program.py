@@ -27,4 +27,4 @@ def put_first(server):
 
 
 if os.environ.get("DARKROOM_REDIS_SERVER"):
-    put_first(pathlib.Path(os.environ["DARKROOM_REDIS_SERVER"]).resolve())
+    put_first(pathlib.Path(os.environ["DARKROOM_REDIS_SERVER"]).absolute())

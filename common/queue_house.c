@@ -47,7 +47,6 @@ bool queue_check_command(const struct queue *queue, int which, struct redis_comm
     case CHECK_MEMORY: queue_memory_command(queue, command); return true;
     case CHECK_SERVER:
         redis_command_text(command, "INFO");
-        redis_command_text(command, "server");
         command->slot = queue_slot(queue);
         return true;
     case CHECK_PROTOCOL: queue_protocol_command(queue, command); return true;
@@ -102,14 +101,22 @@ static int check_policy(const char *info, struct err *err)
 
 static int check_server(const char *info, struct err *err)
 {
-    char version[32];
+    char version[32], replicas[8];
     char *end;
     if (!info_value(info, "redis_version:", version, sizeof version))
         return err_set(err, ERR_UNSUPPORTED, "redis", "INFO server names no redis_version");
     long major = strtol(version, &end, 10);
-    long minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+    long minor = *end == '.' ? strtol(end + 1, &end, 10) : 0;
+    long patch = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
     if (major < 6 || (major == 6 && minor < 2))
         return err_set(err, ERR_UNSUPPORTED, "redis", "this is Redis %s: 6.2 or later is needed",
+                       version);
+    /* Only where min-replicas-to-write is set does it tell how many replicas are good. */
+    if (major == 6 && minor == 2 && patch < 7 &&
+        info_value(info, "min_slaves_good_slaves:", replicas, sizeof replicas))
+        return err_set(err, ERR_UNSUPPORTED, "redis",
+                       "this is Redis %s, whose scripts write on in spite of "
+                       "min-replicas-to-write: 6.2.7 or later is needed with that",
                        version);
     return 0;
 }

@@ -220,6 +220,55 @@ static void a_server_that_evicts_is_refused(void)
     CHECK_INT(queue_check(&queue, redis, CALL_MS, NULL), 0);
 }
 
+/* `info`: what INFO says, as Lua's text has it. */
+static int check_of_server(const char *info)
+{
+    char script[256];
+    struct redis_command command;
+    redis_command_init(&command, 1024);
+    CHECK(queue_check_command(&queue, 1, &command)); /* that of the server */
+    CHECK(memmem(command.args.data, command.args.size, "INFO", 4));
+    snprintf(script, sizeof script, "return '%s'", info);
+    redis_command_clear(&command);
+    redis_command_text(&command, "EVAL");
+    redis_command_text(&command, script);
+    redis_command_text(&command, "0");
+    struct redis_reply *reply = NULL;
+    CHECK_INT(redis_call(redis, &command, CALL_MS, &reply, &err), 0);
+    err = (struct err){0};
+    int rc = queue_check_reply(&queue, reply, 1, &err);
+    redis_reply_free(&reply);
+    redis_command_fini(&command);
+    return rc;
+}
+
+static void a_server_whose_version_cannot_do_it_is_refused(void)
+{
+    static const char with_replicas[] = "\\r\\nmin_slaves_good_slaves:1\\r\\n";
+    static const struct {
+        const char *version;
+        int alone, replicated; /* with min-replicas-to-write */
+    } servers[] = {{"5.0.14", ERR_UNSUPPORTED, ERR_UNSUPPORTED},
+                   {"6.0.20", ERR_UNSUPPORTED, ERR_UNSUPPORTED},
+                   {"6.2.0", 0, ERR_UNSUPPORTED},
+                   {"6.2.6", 0, ERR_UNSUPPORTED},
+                   {"6.2.7", 0, 0},
+                   {"7.0.1", 0, 0},
+                   {"8.0", 0, 0},
+                   {"10.0.0", 0, 0}};
+    begin(30000);
+    for (size_t i = 0; i < sizeof servers / sizeof servers[0]; i++) {
+        char info[128];
+        snprintf(info, sizeof info, "redis_version:%s\\r\\n", servers[i].version);
+        CHECK_INT(check_of_server(info), servers[i].alone);
+        snprintf(info, sizeof info, "redis_version:%s%s", servers[i].version, with_replicas);
+        CHECK_INT(check_of_server(info), servers[i].replicated);
+        if (servers[i].replicated)
+            CHECK_HAS(err.text, servers[i].version);
+    }
+    CHECK_INT(check_of_server("nothing"), ERR_UNSUPPORTED);
+}
+
 /* Redis 7.0 and later know the option and do not heed it. */
 static void a_server_that_replicates_scripts_as_they_are_is_refused(void)
 {
@@ -321,6 +370,7 @@ int main(void)
     RUN(a_pipeline_recovers_flushed_scripts_in_order);
     RUN(a_killed_connection_is_replaced);
     RUN(a_server_that_evicts_is_refused);
+    RUN(a_server_whose_version_cannot_do_it_is_refused);
     RUN(a_server_that_replicates_scripts_as_they_are_is_refused);
     RUN(another_number_of_shards_is_refused);
     RUN(a_full_server_refuses_submits_and_finishes_the_rest);

@@ -173,22 +173,36 @@ static void take_moments(const struct conv *conv, struct moments *out)
     }
 }
 
+/* Pieces of all outputs' weights that are read one after the other. */
+static int steps_of(const struct winograd_conv *c)
+{
+    return (c->spec.outputs / VIEW_BLOCK + GROUP_BLOCKS - 1) / GROUP_BLOCKS;
+}
+
+/* A small picture has fewer groups of tiles than there are threads: each then computes a part of a
+ * group's outputs, and loads the tiles for itself. */
+static int parts_of(const struct winograd_conv *c)
+{
+    return min_int((c->threads + groups_of(c) - 1) / groups_of(c), steps_of(c));
+}
+
 static int run(const struct conv *conv, const struct conv_task *task)
 {
     const struct winograd_conv *c = (const struct winograd_conv *)conv;
-    const int groups = groups_of(c), blocks = c->spec.outputs / VIEW_BLOCK;
+    const int groups = groups_of(c), parts = parts_of(c), steps = steps_of(c);
     const size_t share = conv->scratch_bytes / (size_t)c->threads;
     const int64_t group_sums = (int64_t)c->spec.outputs * 2;
     memset(c->sums, 0, (size_t)(groups * group_sums) * sizeof *c->sums);
 #pragma omp parallel for schedule(static)
-    for (int group = 0; group < groups; group++) {
+    for (int i = 0; i < groups * parts; i++) {
+        const int group = i / parts, part = i % parts;
         char *mine = (char *)task->scratch + (size_t)omp_get_thread_num() * share;
         float *points = (float *)(void *)mine;
         float *products = (float *)(void *)(mine + c->loaded_bytes);
         load_tiles(c, task, group * WINOGRAD_TILES, points);
-        for (int block = 0; block < blocks; block += GROUP_BLOCKS) {
-            multiply_points(c, block, points, products);
-            store_tiles(c, task, group * WINOGRAD_TILES, block, products,
+        for (int step = part * steps / parts; step < (part + 1) * steps / parts; step++) {
+            multiply_points(c, step * GROUP_BLOCKS, points, products);
+            store_tiles(c, task, group * WINOGRAD_TILES, step * GROUP_BLOCKS, products,
                         c->sums + group * group_sums);
         }
     }

@@ -119,6 +119,25 @@ static void a_picture_may_have_any_number_of_channels(void)
         }
 }
 
+static void more_threads_than_tiles_change_no_byte(void)
+{
+    struct parity p;
+    parity_init(&p, &(struct parity_case){"", .channels = 48, .blocks = 1, .size = 20,
+                                          .type = "F32", .alone = true});
+    const size_t values = network_out_values(&p.network), bytes = values * sizeof(float);
+    float *want = malloc(bytes), *got = malloc(bytes);
+    for (int threads = 1; threads <= 5; threads++) {
+        const struct backend_options options = {.precision = MODEL_F32, .threads = threads};
+        CHECK_INT(cut_run(&p.network, p.network.count, p.input, &options, got), 0);
+        if (threads == 1)
+            memcpy(want, got, bytes);
+        CHECK(memcmp(want, got, bytes) == 0);
+    }
+    free(want);
+    free(got);
+    parity_fini(&p);
+}
+
 /* What `network` gives with what was packed for the same one of p's size. */
 static void share(const struct parity *p, const struct network *network,
                   const struct backend_options *options, float *out)
@@ -162,6 +181,7 @@ int main(void)
     RUN(every_full_layer_equals_the_oracle);
     RUN(layers_wide_enough_for_winograd_equal_the_oracle);
     RUN(a_picture_may_have_any_number_of_channels);
+    RUN(more_threads_than_tiles_change_no_byte);
     RUN(weights_packed_for_one_size_give_another_sizes_bytes);
     RUN(without_winograd_it_is_the_same_picture_in_less_memory);
     return check_report();

@@ -19,10 +19,15 @@ static bool name_is_valid(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
 }
 
+static const char *type_of(const json_t *property)
+{
+    const char *type = json_string_value(json_object_get(property, "type"));
+    return type ? type : "";
+}
+
 bool params_has_type(const json_t *property, const char *type)
 {
-    const char *have = json_string_value(json_object_get(property, "type"));
-    return have && strcmp(have, type) == 0;
+    return strcmp(type_of(property), type) == 0;
 }
 
 /* JSON Schema counts characters; in UTF-8 every byte but 10xxxxxx begins one. There are no more of
@@ -37,10 +42,9 @@ static bool is_longer(const json_t *text, int64_t max)
     return count > max;
 }
 
-static int check_number(const json_t *property, const char *field, const json_t *value,
+static int check_number(const json_t *property, const char *field, bool whole, const json_t *value,
                         struct err *err)
 {
-    bool whole = params_has_type(property, "integer");
     if (whole ? !json_is_integer(value) : !json_is_number(value))
         return err_set(err, ERR_INVALID, field, "%s must be %s", field,
                        whole ? "an integer" : "a number");
@@ -104,15 +108,16 @@ static int check_choice(const json_t *property, const char *field, const json_t 
 static int check_value(const json_t *property, const char *field, const json_t *value,
                        struct err *err)
 {
+    const char *type = type_of(property);
     int rc = 0;
-    if (params_has_type(property, "boolean"))
+    if (strcmp(type, "boolean") == 0)
         rc = json_is_boolean(value)
                  ? 0
                  : err_set(err, ERR_INVALID, field, "%s must be true or false", field);
-    else if (params_has_type(property, "string"))
+    else if (strcmp(type, "string") == 0)
         rc = check_string(property, field, value, err);
     else
-        rc = check_number(property, field, value, err);
+        rc = check_number(property, field, strcmp(type, "integer") == 0, value, err);
     return rc < 0 ? rc : check_choice(property, field, value, err);
 }
 

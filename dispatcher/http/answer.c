@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatcher/http/answer.h"
 
+#include "common/json.h"
+
 #include <microhttpd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static struct answer *wrap(struct MHD_Response *answer)
@@ -46,10 +49,7 @@ void answer_free(struct answer *answer)
 
 bool answer_value_clean(const char *value)
 {
-    for (const unsigned char *c = (const unsigned char *)value; *c; c++)
-        if (*c < ' ' || *c == 0x7f)
-            return false;
-    return true;
+    return json_text_is_clean(value, strlen(value));
 }
 
 void answer_header(struct answer *answer, const char *name, const char *value)

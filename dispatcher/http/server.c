@@ -40,7 +40,7 @@ static void *on_target(void *context, const char *uri, struct MHD_Connection *co
     exchange->server = context;
     exchange->server->moving++;
     exchange->connection = connection;
-    exchange->started_ms = clock_ms();
+    exchange->started_ms = exchange->server->now_ms;
     /* A target that is no good stays NULL and is refused once the method is known. */
     if (http_uri_split(uri, &exchange->target, &exchange->query) < 0)
         exchange->target = NULL;
@@ -140,7 +140,7 @@ static bool drained_enough(const struct exchange *exchange)
     const struct http_server_options *options = &exchange->server->options;
     return (exchange_answered(exchange) &&
             exchange->body_seen > exchange->max_body + options->drain_bytes) ||
-           clock_ms() - exchange->started_ms > options->request_ms;
+           exchange->server->now_ms - exchange->started_ms > options->request_ms;
 }
 
 static void sleep_on(struct exchange *exchange)

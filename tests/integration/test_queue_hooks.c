@@ -8,6 +8,8 @@
 #include "common/queue_record.h"
 #include "tests/support/queue_fixture.h"
 
+#include <unistd.h>
+
 #define WORKER "w-00000000000000000000000000000001"
 #define ACCOUNT "a0123456789abcdef"
 #define ALL "wh_00000000000000a1"
@@ -401,6 +403,7 @@ static void the_mail_of_a_quick_replay_is_another_mail(void)
             run_command(&command, &reply);
             CHECK_INT(queue_replay_reply(reply, &err), 0);
             redis_reply_free(&reply);
+            usleep(2000); /* two ends in one millisecond would be one */
         }
     }
 }

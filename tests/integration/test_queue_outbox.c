@@ -6,6 +6,8 @@
 #include "common/queue_operate.h"
 #include "tests/support/queue_fixture.h"
 
+#include <unistd.h>
+
 #define WORKER "w-00000000000000000000000000000001"
 
 /* ---- notifications ------------------------------------------------------------------------------
@@ -290,6 +292,7 @@ static void a_replayed_dead_letter_waits_for_its_mail_anew(void)
     CHECK_INT(redis_call(redis, &command, CALL_MS, NULL, &err), 0);
     redis_command_fini(&command);
     CHECK_INT(mail_of(id, "zh-hant"), QUEUE_MAIL_WAITING);
+    usleep(2000); /* two ends in one millisecond would be one */
     claimed = claim_one(WORKER);
     complete_job(&claimed);
     intake();

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * The synchronous connection. */
+ * The synchronous calls: which server, and until when. */
 #include "common/redis.h"
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/redis_connection.h"
 #include "common/redis_route.h"
 #include "common/redis_tls.h"
 #include "common/redis_wire.h"
 
-#include <errno.h>
-#include <hiredis/hiredis.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <time.h>
 
 #define BACKOFF_FIRST_MS 10
@@ -23,18 +21,10 @@
 #define MAX_REDIRECTS 16
 #define SENTINEL_MS 500 /* between two questions to the sentinels */
 
-/* One server. */
-struct connection {
-    struct connection *next;
-    struct redis_target target; /* a REDIS_ONE */
-    redisContext *context;      /* owned; NULL while disconnected */
-    struct ssl_st *session;     /* the context's; NULL without TLS */
-    int64_t timeout_ms;         /* that the socket has now; 0: none was set */
-};
-
 struct redis {
     struct redis_target target;
-    struct connection *connections; /* owned; of a cluster one for each node that was needed */
+    struct redis_connection
+        *connections;               /* owned; of a cluster one for each node that was needed */
     struct redis_topology topology; /* REDIS_CLUSTER; empty: to be asked for */
     size_t sentinel;             /* REDIS_SENTINEL: the one that answered last, or the next one, */
     int64_t epoch;               /* the latest that was heard of, */
@@ -58,18 +48,9 @@ int redis_create(const struct redis_target *target, struct redis **out_redis, st
     return rc;
 }
 
-static void disconnect(struct connection *connection)
+static void free_connection(struct redis_connection *connection)
 {
-    if (connection->context)
-        redisFree(connection->context);
-    connection->context = NULL;
-    connection->session = NULL;
-    connection->timeout_ms = 0;
-}
-
-static void free_connection(struct connection *connection)
-{
-    disconnect(connection);
+    redis_connection_close(connection);
     free(connection);
 }
 
@@ -78,7 +59,7 @@ void redis_destroy(struct redis **redis)
     if (!*redis)
         return;
     while ((*redis)->connections) {
-        struct connection *connection = (*redis)->connections;
+        struct redis_connection *connection = (*redis)->connections;
         (*redis)->connections = connection->next;
         free_connection(connection);
     }
@@ -90,9 +71,10 @@ void redis_destroy(struct redis **redis)
 }
 
 /* Finds or makes the one to this server; NULL without memory. */
-static struct connection *get_connection(struct redis *redis, const struct redis_target *target)
+static struct redis_connection *get_connection(struct redis *redis,
+                                               const struct redis_target *target)
 {
-    struct connection *connection = redis->connections;
+    struct redis_connection *connection = redis->connections;
     while (connection && (!redis_address_equal(&connection->target.node, &target->node) ||
                           strcmp(connection->target.path, target->path) != 0))
         connection = connection->next;
@@ -104,140 +86,18 @@ static struct connection *get_connection(struct redis *redis, const struct redis
     return connection;
 }
 
-/* ---- one exchange with one server ---- */
-
-static struct timeval to_timeval(int64_t ms)
-{
-    if (ms < 1)
-        ms = 1;
-    return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-}
-
-/* Two system calls: only where the value changes. */
-static void set_timeout(struct connection *connection, int64_t timeout_ms)
-{
-    if (connection->timeout_ms == timeout_ms)
-        return;
-    redisSetTimeout(connection->context, to_timeval(timeout_ms));
-    connection->timeout_ms = timeout_ms;
-}
-
-/* Says why, closes, and gives ERR_TIMEOUT or ERR_UNAVAILABLE. */
-static int broken(struct connection *connection, struct err *err)
-{
-    char reason[200];
-    const redisContext *context = connection->context;
-    if (redis_tls_reason(connection->session, reason, sizeof reason)) {
-        err_set(err, ERR_UNAVAILABLE, "redis", "%s", reason);
-        disconnect(connection);
-        return ERR_UNAVAILABLE;
-    }
-    bool late = context->err == REDIS_ERR_IO &&
-                (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT);
-    int rc = late ? ERR_TIMEOUT : ERR_UNAVAILABLE;
-    err_set(err, rc, "redis", "%s", late ? "no answer in time" : context->errstr);
-    disconnect(connection);
-    return rc;
-}
-
-/* On a connection that is there. All of out_replies are set, or none. */
-static int exchange(struct connection *connection, struct buf *wire,
-                    const struct redis_command *const *commands, size_t count, bool with_body,
-                    struct redis_reply **out_replies, struct err *err)
-{
-    size_t got = 0;
-    int rc = 0;
-    buf_clear(wire);
-    redis_tls_forget(connection->session);
-    for (size_t i = 0; i < count && rc == 0; i++)
-        rc = redis_wire_append(wire, commands[i], with_body);
-    if (rc < 0)
-        return err_set(err, rc, "redis", "the command is too large");
-    if (redisAppendFormattedCommand(connection->context, (const char *)wire->data, wire->size) !=
-        REDIS_OK)
-        return broken(connection, err);
-    for (; got < count; got++) {
-        void *reply = NULL;
-        errno = 0;
-        if (redisGetReply(connection->context, &reply) != REDIS_OK || !reply) {
-            rc = broken(connection, err);
-            break;
-        }
-        out_replies[got] = reply;
-    }
-    while (rc < 0 && got > 0)
-        redis_reply_free(&out_replies[--got]);
-    return rc;
-}
-
-static int handshake(struct connection *connection, struct buf *wire, struct err *err)
-{
-    struct redis_command command;
-    struct redis_reply *reply = NULL;
-    int rc = 0;
-    redis_command_init(&command, 1024);
-    for (int step = 0; rc == 0 && redis_handshake(&connection->target, step, &command); step++) {
-        const struct redis_command *commands[] = {&command};
-        rc = exchange(connection, wire, commands, 1, false, &reply, err);
-        if (rc == 0)
-            rc = redis_handshake_check(reply, err);
-        redis_reply_free(&reply);
-    }
-    redis_command_fini(&command);
-    if (rc == ERR_UNAVAILABLE && !connection->context && err)
-        redis_tls_guess(&connection->target, err->text, sizeof err->text);
-    /* A refused AUTH or SELECT leaves a connection that must not be used. */
-    if (rc < 0)
-        disconnect(connection);
-    return rc == ERR_INTERNAL ? ERR_DENIED : rc;
-}
-
-static int connect_once(struct connection *connection, struct buf *wire, int64_t timeout_ms,
-                        struct err *err)
-{
-    struct timeval limit = to_timeval(timeout_ms);
-    const struct redis_target *target = &connection->target;
-    if (connection->context)
-        return 0;
-    if (target->path[0])
-        connection->context = redisConnectUnixWithTimeout(target->path, limit);
-    else
-        connection->context = redisConnectWithTimeout(target->node.host, target->node.port, limit);
-    if (!connection->context)
-        return err_set(err, ERR_NOMEM, "redis", "no memory for a connection");
-    if (connection->context->err) {
-        char place[REDIS_PLACE_SIZE];
-        redis_target_place(target, place);
-        err_set(err, ERR_UNAVAILABLE, "redis", "%s: %s", place, connection->context->errstr);
-        disconnect(connection);
-        return ERR_UNAVAILABLE;
-    }
-    if (!target->path[0])
-        redisEnableKeepAlive(connection->context);
-    set_timeout(connection, timeout_ms);
-    int rc = target->secure
-                 ? redis_tls_start(target, connection->context, &connection->session, err)
-                 : 0;
-    if (rc < 0) {
-        disconnect(connection);
-        return rc;
-    }
-    return handshake(connection, wire, err);
-}
-
 /* One question to one server, all within `timeout_ms`. */
 static int ask(struct redis *redis, const struct redis_target *target,
                const struct redis_command *command, int64_t timeout_ms,
                struct redis_reply **out_reply, struct err *err)
 {
-    struct connection *connection = get_connection(redis, target);
+    struct redis_connection *connection = get_connection(redis, target);
     if (!connection)
         return err_set(err, ERR_NOMEM, NULL, "no memory for a Redis connection");
-    int rc = connect_once(connection, &redis->wire, timeout_ms, err);
-    if (rc < 0)
-        return rc;
-    set_timeout(connection, timeout_ms);
-    return exchange(connection, &redis->wire, &command, 1, false, out_reply, err);
+    int rc = redis_connection_open(connection, &redis->wire, timeout_ms, err);
+    return rc < 0 ? rc
+                  : redis_connection_exchange(connection, &redis->wire, &command, 1, false,
+                                              timeout_ms, out_reply, err);
 }
 
 /* ---- where to ---- */
@@ -272,7 +132,7 @@ static int ask_sentinel(struct redis *redis, size_t index, int64_t timeout_ms,
 /* Whether there is a connection to the master that the sentinels named last. */
 static bool has_master(const struct redis *redis)
 {
-    const struct connection *at = redis->connections;
+    const struct redis_connection *at = redis->connections;
     while (at && !(at->context && at->target.master_only &&
                    redis_address_equal(&at->target.node, &redis->master)))
         at = at->next;
@@ -281,9 +141,9 @@ static bool has_master(const struct redis *redis)
 
 static void leave_others(struct redis *redis)
 {
-    for (struct connection *at = redis->connections; at; at = at->next)
+    for (struct redis_connection *at = redis->connections; at; at = at->next)
         if (at->target.master_only && !redis_address_equal(&at->target.node, &redis->master))
-            disconnect(at);
+            redis_connection_close(at);
 }
 
 /* The master that sentinels know. One that was replaced may go on answering for seconds, and what
@@ -426,30 +286,17 @@ static bool is_redirected(struct redis *redis, struct route *route, struct redis
 }
 
 static int exchange_at(struct redis *redis, const struct route *route,
-                       const struct redis_command *const *commands, size_t count, bool with_body,
+                       const struct redis_command *const *commands, size_t count,
                        int64_t connect_ms, int64_t timeout_ms, struct redis_reply **out_replies,
                        struct err *err)
 {
-    struct connection *connection = get_connection(redis, &route->target);
+    struct redis_connection *connection = get_connection(redis, &route->target);
     if (!connection)
         return err_set(err, ERR_NOMEM, NULL, "no memory for a Redis connection");
-    int rc = connect_once(connection, &redis->wire, connect_ms, err);
-    if (rc < 0)
-        return rc;
-    set_timeout(connection, timeout_ms);
-    if (route->asking) {
-        struct redis_reply *reply = NULL;
-        struct redis_command asking;
-        const struct redis_command *list[] = {&asking};
-        redis_command_init(&asking, 64);
-        redis_command_text(&asking, "ASKING");
-        rc = exchange(connection, &redis->wire, list, 1, false, &reply, err);
-        redis_reply_free(&reply);
-        redis_command_fini(&asking);
-    }
-    return rc < 0
-               ? rc
-               : exchange(connection, &redis->wire, commands, count, with_body, out_replies, err);
+    int rc = redis_connection_open(connection, &redis->wire, connect_ms, err);
+    return rc < 0 ? rc
+                  : redis_connection_exchange(connection, &redis->wire, commands, count,
+                                              route->asking, timeout_ms, out_replies, err);
 }
 
 /* The name, or the sentinels, may lead to the new master next time. */
@@ -457,15 +304,15 @@ static void leave_replicas(struct redis *redis, struct redis_reply *const *repli
 {
     for (size_t i = 0; i < count; i++)
         if (redis_reply_is_demoted(replies[i]))
-            for (struct connection *at = redis->connections; at; at = at->next)
-                disconnect(at);
+            for (struct redis_connection *at = redis->connections; at; at = at->next)
+                redis_connection_close(at);
 }
 
 /* Repeats connect and exchange while the connection breaks, or the command belongs elsewhere, and
  * there is time. Several commands only where they all go to one server. */
 static int exchange_until(struct redis *redis, const struct redis_command *const *commands,
-                          size_t count, bool with_body, int64_t timeout_ms,
-                          struct redis_reply **out_replies, struct err *err)
+                          size_t count, int64_t timeout_ms, struct redis_reply **out_replies,
+                          struct err *err)
 {
     struct route route = {.slot = commands[0]->slot};
     int64_t deadline_ms = clock_ms() + timeout_ms;
@@ -476,8 +323,8 @@ static int exchange_until(struct redis *redis, const struct redis_command *const
         left_ms = left_ms > 0 ? left_ms : 1;
         int rc = find_target(redis, &route, left_ms, &cause);
         if (rc == 0)
-            rc = exchange_at(redis, &route, commands, count, with_body, left_ms, timeout_ms,
-                             out_replies, &cause);
+            rc = exchange_at(redis, &route, commands, count, left_ms, timeout_ms, out_replies,
+                             &cause);
         if (rc == 0 && redis->target.kind == REDIS_CLUSTER &&
             is_redirected(redis, &route, &out_replies[0], &rc, &cause) && rc == 0)
             continue;
@@ -498,26 +345,6 @@ static int exchange_until(struct redis *redis, const struct redis_command *const
     }
 }
 
-/* Sends the text of scripts that were not known: in order, so that commands which all lack their
- * script keep their order. */
-static int send_bodies(struct redis *redis, const struct redis_command *const *commands,
-                       size_t count, int64_t timeout_ms, struct redis_reply **replies,
-                       struct err *err)
-{
-    int rc = 0;
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        struct redis_reply *again = NULL;
-        if (!redis_reply_is_noscript(replies[i]) || !commands[i]->script)
-            continue;
-        rc = exchange_until(redis, &commands[i], 1, true, timeout_ms, &again, err);
-        if (rc == 0) {
-            redis_reply_free(&replies[i]);
-            replies[i] = again;
-        }
-    }
-    return rc;
-}
-
 int redis_pipeline(struct redis *redis, const struct redis_command *const *commands, size_t count,
                    int64_t timeout_ms, struct redis_reply **out_replies, struct err *err)
 {
@@ -527,9 +354,7 @@ int redis_pipeline(struct redis *redis, const struct redis_command *const *comma
     for (size_t i = 0; i < count; i++)
         out_replies[i] = NULL;
     for (size_t i = 0; i < count && rc == 0; i += step)
-        rc = exchange_until(redis, commands + i, step, false, timeout_ms, out_replies + i, err);
-    if (rc == 0)
-        rc = send_bodies(redis, commands, count, timeout_ms, out_replies, err);
+        rc = exchange_until(redis, commands + i, step, timeout_ms, out_replies + i, err);
     leave_replicas(redis, out_replies, count);
     for (size_t i = 0; i < count && rc < 0; i++)
         redis_reply_free(&out_replies[i]);

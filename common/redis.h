@@ -18,7 +18,10 @@
  *
  * A call connects, authenticates, selects the database, and repeats the command on a new connection
  * until its deadline when the old one breaks: therefore send only what is safe to repeat (all
- * scripts of the queue are). NOSCRIPT is answered by sending the script's text.
+ * scripts of the queue are).
+ * A script is called as a function of its library (FCALL, Redis 7.0), which is loaded where it is
+ * not there; a server that has no functions, or does not let us have them, gets EVALSHA, and the
+ * script's text after NOSCRIPT.
  * A target is one server, a cluster or a master that sentinels know; the connection finds out by
  * itself where a command belongs, and where that has moved to: MOVED, ASK, TRYAGAIN, READONLY and a
  * promotion are its own business. In a cluster a command goes by its first argument that begins
@@ -96,12 +99,21 @@ int redis_target_secure(struct redis_target *target, const struct redis_tls_file
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
+/* Redis functions (FUNCTION LOAD), as embedded at build time; static storage. */
+struct redis_library {
+    const char *name;
+    const char *text;
+    size_t size;
+};
+
 /* A Lua script as embedded at build time; static storage. */
 struct redis_script {
     const char *name;
     const char *sha1; /* 40 hex digits */
     const char *body;
     size_t size;
+    const char *function;                /* the same in the library, or NULL */
+    const struct redis_library *library; /* or NULL */
 };
 
 /* Arguments are binary-safe and copied. A failure (no memory, over the limit) sticks and is
@@ -110,7 +122,7 @@ struct redis_script {
 struct redis_command {
     struct buf args;  /* RESP bulk strings */
     size_t count;     /* of arguments */
-    size_t head_size; /* bytes of the first two, replaced when a script is unknown */
+    size_t head_size; /* bytes of the first two, which say by what a script is called */
     const struct redis_script *script; /* borrowed; NULL for a plain command */
     int slot;                          /* of the first key, see redis_key_slot(); -1: none */
     int failure;                       /* 0, ERR_NOMEM or ERR_LIMIT */

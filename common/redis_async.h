@@ -14,11 +14,11 @@
  * Commands that arrive while a pipeline is in flight leave together at the next tick: no timers.
  * It connects by itself, and again after 50 ms … 2 s (doubling, with jitter) when the connection
  * breaks; every waiting callback then gets ERR_UNAVAILABLE and a NULL reply, exactly once: whether
- * Redis ran the command is unknown, so send only what is safe to repeat. NOSCRIPT is answered by
- * sending the script's text; the callback sees only the outcome. In a cluster MOVED, ASK, TRYAGAIN
- * and CLUSTERDOWN are followed or waited out for up to two seconds; after that, too, the callback
- * gets ERR_UNAVAILABLE and NULL. Commands keep their order as long as none of that happens to them.
- * Callbacks run inside tick, flush, handle and destroy, never inside send. One thread. */
+ * Redis ran the command is unknown, so send only what is safe to repeat. How a server knows our
+ * scripts is found out as in redis.h; the callback sees only the outcome. In a cluster MOVED, ASK,
+ * TRYAGAIN and CLUSTERDOWN are followed or waited out for up to two seconds; after that, too, the
+ * callback gets ERR_UNAVAILABLE and NULL. Commands keep their order as long as none of that happens
+ * to them. Callbacks run inside tick, flush, handle and destroy, never inside send. One thread. */
 #ifndef DARKROOM_COMMON_REDIS_ASYNC_H
 #define DARKROOM_COMMON_REDIS_ASYNC_H
 

@@ -40,6 +40,7 @@ struct redis_link {
     int64_t timeout_ms;
     int64_t progress_ms; /* when the oldest waiting command became the oldest */
     int64_t connecting_ms, reconnect_ms, backoff_ms;
+    int64_t functions_ms; /* until then scripts go by their hash: functions are not to be had */
     unsigned jitter;
     struct buf wire;
     char reason[256];
@@ -51,8 +52,9 @@ struct waiting {
     redis_async_done *done; /* NULL: nobody waits */
     void *data;
     const struct redis_command *command; /* &copy, or the sender's; NULL: no script */
-    struct redis_command copy;           /* where the script may have to be sent in full */
-    bool asking, replayed;
+    struct redis_command copy;           /* where the script may have to be sent in another form */
+    enum redis_form form;
+    bool asking;
 };
 
 static void say(struct redis_link *link, const char *reason)
@@ -153,11 +155,11 @@ static void on_handshake(redisAsyncContext *context, void *reply, void *data)
     handshake_next(link);
 }
 
-static int put_on_wire(struct redis_link *link, const struct redis_command *command, bool with_body,
-                       redisCallbackFn *callback, void *data)
+static int put_on_wire(struct redis_link *link, const struct redis_command *command,
+                       enum redis_form form, redisCallbackFn *callback, void *data)
 {
     buf_clear(&link->wire);
-    int rc = redis_wire_append(&link->wire, command, with_body);
+    int rc = redis_wire_append(&link->wire, command, form);
     if (rc < 0)
         return rc;
     if (redisAsyncFormattedCommand(link->context, callback, data, (const char *)link->wire.data,
@@ -174,7 +176,7 @@ static void handshake_next(struct redis_link *link)
     struct redis_command command;
     redis_command_init(&command, 1024);
     if (redis_handshake(&link->target, link->handshake_step, &command)) {
-        put_on_wire(link, &command, false, on_handshake, link);
+        put_on_wire(link, &command, REDIS_BY_NAME, on_handshake, link);
     } else {
         link->ready = true;
         link->backoff_ms = BACKOFF_FIRST_MS;
@@ -196,6 +198,7 @@ static void on_connected(const redisAsyncContext *context, int status)
         return;
     }
     link->handshake_step = 0;
+    link->functions_ms = 0;
     handshake_next(link);
 }
 
@@ -296,10 +299,44 @@ static int put_waiting(struct redis_link *link, const struct redis_command *comm
     if (waiting->asking) {
         redis_command_init(&asking, 64);
         redis_command_text(&asking, "ASKING");
-        rc = put_on_wire(link, &asking, false, NULL, NULL);
+        rc = put_on_wire(link, &asking, REDIS_BY_NAME, NULL, NULL);
         redis_command_fini(&asking);
     }
-    return rc < 0 ? rc : put_on_wire(link, command, waiting->replayed, on_reply, waiting);
+    return rc < 0 ? rc : put_on_wire(link, command, waiting->form, on_reply, waiting);
+}
+
+static void on_library(redisAsyncContext *context, void *reply, void *data)
+{
+    struct redis_link *link = data;
+    (void)context;
+    if (reply && redis_reply_is_loaded(reply))
+        link->functions_ms = 0;
+}
+
+/* Loads a library that the server does not have; scripts go by their hash until that is answered,
+ * and for a while where it is refused. */
+static void load_library(struct redis_link *link, const struct redis_library *library)
+{
+    struct redis_command load;
+    if (link->functions_ms > clock_ms())
+        return;
+    link->functions_ms = clock_ms() + REDIS_FUNCTIONS_AGAIN_MS;
+    redis_command_init(&load, REDIS_WIRE_MAX);
+    redis_command_load(&load, library);
+    put_on_wire(link, &load, REDIS_BY_NAME, on_library, link);
+    redis_command_fini(&load);
+}
+
+/* Whether the server does not know a script in this form, so that another is to be tried. */
+static bool wants_repeat(struct waiting *waiting, const struct redis_reply *reply)
+{
+    enum redis_form wanted;
+    if (!waiting->command || !redis_reply_wants_form(reply, &wanted) || wanted <= waiting->form)
+        return false;
+    waiting->form = wanted;
+    if (wanted == REDIS_BY_HASH)
+        load_library(waiting->link, waiting->command->script->library);
+    return true;
 }
 
 static void on_reply(redisAsyncContext *context, void *reply, void *data)
@@ -310,8 +347,7 @@ static void on_reply(redisAsyncContext *context, void *reply, void *data)
     link->progress_ms = clock_ms();
     if (!reply)
         link->ready = false;
-    if (reply && redis_reply_is_noscript(reply) && waiting->command && !waiting->replayed) {
-        waiting->replayed = true;
+    if (reply && wants_repeat(waiting, reply)) {
         if (put_waiting(link, waiting->command, waiting) == 0)
             return;
         reply = NULL;
@@ -338,10 +374,12 @@ int redis_link_send(struct redis_link *link, const struct redis_command *command
     struct waiting *waiting = calloc(1, sizeof *waiting);
     if (!waiting)
         return ERR_NOMEM;
+    bool by_hash = link->functions_ms && link->functions_ms > clock_ms();
     *waiting = (struct waiting){.link = link,
                                 .done = done,
                                 .data = data,
                                 .command = command->script ? command : NULL,
+                                .form = by_hash ? REDIS_BY_HASH : REDIS_BY_NAME,
                                 .asking = (flags & REDIS_LINK_ASKING) != 0};
     int rc = 0;
     if (command->script && !(flags & REDIS_LINK_KEPT)) {

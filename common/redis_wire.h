@@ -10,20 +10,34 @@
 struct buf;
 struct err;
 struct redis_command;
+struct redis_library;
 struct redis_reply;
 struct redis_target;
 
 #define REDIS_WIRE_MAX (64u * 1024 * 1024)
 
-/* Appends the command as Redis reads it; `with_body` sends EVAL and the script's text in place of
- * EVALSHA and its hash. The command's own failure, ERR_NOMEM, ERR_LIMIT. */
-int redis_wire_append(struct buf *out, const struct redis_command *command, bool with_body);
+/* By what a server is told which script to run: FCALL and its name, EVALSHA and its hash, EVAL and
+ * its text. */
+enum redis_form { REDIS_BY_NAME, REDIS_BY_HASH, REDIS_BY_TEXT };
+
+/* Appends the command as Redis reads it; a script without a function goes by its hash instead of
+ * its name. The command's own failure, ERR_NOMEM, ERR_LIMIT. */
+int redis_wire_append(struct buf *out, const struct redis_command *command, enum redis_form form);
+
+/* True where the reply says that a script is unknown in the form in which it was sent, or that the
+ * server has no such form or does not let us use it; then *out_form is the next one to try. */
+bool redis_reply_wants_form(const struct redis_reply *reply, enum redis_form *out_form);
+
+/* Loads a script's library; true for a reply after which it is there. */
+void redis_command_load(struct redis_command *command, const struct redis_library *library);
+bool redis_reply_is_loaded(const struct redis_reply *reply);
+
+/* A server that knew no functions is asked again so much later: somebody may have loaded them. */
+#define REDIS_FUNCTIONS_AGAIN_MS 10000
 
 /* A copy of its own, in which nothing can be added; 0 or ERR_NOMEM. */
 int redis_command_copy(struct redis_command *out, const struct redis_command *command);
 
-/* True for the error that asks for the script's text. */
-bool redis_reply_is_noscript(const struct redis_reply *reply);
 /* True for an error that says that this server is not the one to talk to any more. */
 bool redis_reply_is_demoted(const struct redis_reply *reply);
 

@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
 -- @use base write sound record lane flow settle kin
--- @usual count throw_away finish patch listens is_account retention_of
 -- complete: a job succeeded. State, result, event, notification and the trash in one.
 --
 -- ARGV  worker, retain ms, then of each job: id, epoch, public id, extension, outcome: the result's bytes

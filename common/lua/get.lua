@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
 -- @use base record lane position
--- @usual parse load public_id_of flow_of position_of model_counters snapshot_of lane_length tag_of
 -- get: one job as it is now.
 --
 -- ARGV  public id

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- @use base account
+-- @use base write account
 -- key_list: some of the keys; begin with cursor 0, go on until it is 0 again. KEYS[1] is `{k}`.
 --
 -- ARGV  cursor, about how many; then the fields that are wanted

@@ -18,7 +18,7 @@ local OPEN_MS = 60000 -- a batch that grows no more for so long is given up
 local function kin_verbs(retain_ms)
   local ENDED = {F = 'failed', C = 'was cancelled', X = 'was erased'}
 
-  local function fail(r, parent, letter)
+  local function fail_child(r, parent, letter)
     local public_id = string.match(extra_get(r, 'p') or '', '%x%x' .. parent .. '%x+') or parent
     end_failed(r, retain_ms, 'parent_failed\njob ' .. public_id .. ' ' .. ENDED[letter])
   end
@@ -40,7 +40,7 @@ local function kin_verbs(retain_ms)
   -- All its parents have succeeded.
   local function release(r)
     if not inherit(r) then
-      fail(r, sub(extra_get(r, 'f'), 3, 14), 'X')
+      fail_child(r, sub(extra_get(r, 'f'), 3, 14), 'X')
       return
     end
     local run_at = (tonumber(call('ZSCORE', P .. 'delay', r.id)) or FAR) - FAR
@@ -66,7 +66,7 @@ local function kin_verbs(retain_ms)
     elseif letter == 'Z' then
       erase_job(r)
     elseif letter ~= 'S' then
-      fail(r, parent, letter)
+      fail_child(r, parent, letter)
     elseif call('HINCRBY', P .. 'need', id, '-1') <= 0 then
       release(r)
     end
@@ -76,11 +76,11 @@ local function kin_verbs(retain_ms)
   local function disinherit(id, parent)
     local r = load(id)
     if r and (r.state == 'Q' or r.state == 'R' or r.state == 'D') then
-      fail(r, parent, 'X')
+      fail_child(r, parent, 'X')
     end
   end
 
-  return {fail = fail, release = release, tell = tell, disinherit = disinherit}
+  return {fail = fail_child, release = release, tell = tell, disinherit = disinherit}
 end
 
 -- The next so many; true if there are more. `erase_job` is forget.lua's; without it a Z is left to others.

@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
 -- @use base write record rows
--- @usual target_of target_schedule row_wait row_unqueue row_delete
 -- notify_settle: what became of a try.
 --
 -- ARGV  notify id, epoch, outcome (0 sent, 1 retry, 2 wait, 3 refused, 4 not wanted any more, 5 wait because

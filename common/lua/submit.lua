@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
 -- @use base record lane index admit idem position
--- @usual count finish wake lane_open room_for_jobs idem_each idem_once idem_of idem_reply idem_finish index_names is_account position_of model_counters snapshot_of lane_length tag_of
 -- submit: admit jobs, write their records, put them into their lanes.
 --
 -- ARGV  max queued of the shard, max queued of a flow and model (behind it ` <flow>=<max>` of those that

@@ -80,6 +80,8 @@ class Wire:
         """What a command that is whole is called."""
         words = command.split(b"\r\n", 6)
         verb = words[2].lower()
+        if verb == b"fcall" and len(words) > 4:
+            return words[4].decode().rpartition("_")[0]
         if verb in (b"evalsha", b"eval") and len(words) > 4:
             if verb == b"evalsha":
                 return self.names.get(words[4], "evalsha")

@@ -325,6 +325,9 @@ class Users(unittest.TestCase):
             script = ROOT / "deploy" / "redis" / "users.sh"
             said = subprocess.run([script, folder], capture_output=True, text=True, check=True).stdout
             self.assertEqual(said, (ROOT / "deploy" / "redis" / "users.acl").read_text())
+            older = subprocess.run([script, "--no-functions", folder], capture_output=True, text=True, check=True).stdout
+            self.assertEqual(older, re.sub(r" [-+](fcall|function\S*)", "", said))
+            self.assertNotEqual(older, said)
             (folder / "redis-worker.password").write_text("\n")
             result = subprocess.run([script, folder], capture_output=True, text=True, check=False)
             self.assertEqual((result.returncode, "is empty" in result.stderr), (65, True))

@@ -136,7 +136,7 @@ class Acl(unittest.TestCase):
     def test_others_do_not_administrate(self):
         for role in ("dispatcher", "notifier"):
             for words in (("flushall",), ("config", "get", "*"), ("keys", "*"), ("shutdown",), ("acl", "list"),
-                          ("get", "other"), ("script", "flush")):
+                          ("get", "other"), ("script", "flush"), ("function", "flush")):
                 self.assertRegex(self.server.cli_as(role, *words), "NOPERM|permission", (role, words))
 
     def test_a_backup_reads_all_and_administrates_nothing(self):
@@ -162,7 +162,7 @@ class Acl(unittest.TestCase):
         line = next(line for line in (ROOT / "deploy" / "redis" / "users.acl").read_text().splitlines()
                     if line.startswith("user darkroom-worker "))
         allowed = {word[1:] for word in line.split() if word.startswith("+")}
-        plain = {"asking", "blpop", "cluster|slots", "eval", "evalsha", "get", "info", "ping", "role", "select",
+        plain = {"asking", "blpop", "cluster|slots", "eval", "evalsha", "fcall", "get", "info", "ping", "role", "select",
                  "setnx"}
         self.assertEqual(allowed, {name.lower() for name in called} | plain)
         self.assertNotIn("@", line.replace("-@all", ""))

@@ -65,7 +65,7 @@ class ForecastTest(unittest.TestCase):
 
         def calls():
             return sum(int(line.split("calls=")[1].split(",")[0]) for line in
-                       self.lab.redis_cli("info", "commandstats").splitlines() if "evalsha:" in line)
+                       self.lab.redis_cli("info", "commandstats").splitlines() if "evalsha:" in line or "fcall:" in line)
         before = calls()
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: self.queue(), range(200)))

@@ -145,11 +145,11 @@ static void flushed_scripts_are_sent_again(void)
 {
     char id[ID_PUBLIC_SIZE];
     begin(30000);
-    RAW("SCRIPT", "FLUSH");
+    forget_scripts();
     submit_to("alice", id);
-    RAW("SCRIPT", "FLUSH");
+    forget_scripts();
     struct queue_claimed job = claim_one(WORKER);
-    RAW("SCRIPT", "FLUSH");
+    forget_scripts();
     CHECK_INT(complete_job(&job), QUEUE_OK);
 }
 
@@ -161,7 +161,7 @@ static void a_pipeline_recovers_flushed_scripts_in_order(void)
     struct redis_reply *replies[3];
     struct queue_submitted submitted;
     begin(30000);
-    RAW("SCRIPT", "FLUSH");
+    forget_scripts();
     for (int i = 0; i < 3; i++) {
         struct queue_submit job = job_of("alice", ids[i]);
         redis_command_init(&commands[i], QUEUE_COMMAND_MAX);

@@ -315,7 +315,7 @@ static void do_replay(const struct world *world)
 static void do_damage(void)
 {
     if (dice(2))
-        RAW("SCRIPT", "FLUSH");
+        forget_scripts();
     else
         RAW("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no");
 }

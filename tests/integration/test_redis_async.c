@@ -124,7 +124,7 @@ static void a_flushed_script_is_sent_again(void)
     begin(30000);
     start_async(redis_server_url(server));
     TURN_UNTIL(redis_async_connected(async));
-    RAW("SCRIPT", "FLUSH");
+    forget_scripts();
     struct queue_submit job = job_of("alice", id);
     redis_command_init(&command, QUEUE_COMMAND_MAX);
     queue_submit_command(&queue, &job, 1, &command);

@@ -128,6 +128,7 @@ class OnACluster(Fleet):
                 load.wait_for(10)
                 for node in self.cluster.masters():
                     node.cli("script", "flush")
+                    node.cli("function", "flush")
             load.stop()
             self.assertEqual(load.refused, 0)
             self.all_succeed(lab, load.accepted)
@@ -252,7 +253,7 @@ class BehindSentinels(Fleet):
             def look():
                 return lab.get(f"/v1/jobs/{job['id']}", token=job["tokens"]["view"]).status
             wait_until(lambda: look() == 503, "the master is left")
-            self.assertIn("NOREPLICAS", lab.get("/readyz").json["detail"])
+            wait_until(lambda: "NOREPLICAS" in lab.get("/readyz").json.get("detail", ""), "the reason")
             replica.start()
             wait_until(lambda: look() == 200, "it has its replica again")
 

@@ -167,7 +167,7 @@ def lua_scripts_call_only_what_they_have(files):
         return
     sys.path.insert(0, "common/lua")
     sys.dont_write_bytecode = True
-    from embed import reachable  # noqa: E402
+    from sources import reachable  # noqa: E402
     for path in files:
         if not re.fullmatch(r"common/lua/\w+\.lua", path) or "\n-- @use base" not in read(path)[:200]:
             continue

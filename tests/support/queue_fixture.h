@@ -48,6 +48,13 @@ static inline struct redis_reply *raw(const char *word, ...)
         redis_reply_free(&raw_reply);                                                              \
     } while (0)
 
+/* Redis knows none of our scripts any more, in whatever form. */
+static inline void forget_scripts(void)
+{
+    RAW("SCRIPT", "FLUSH");
+    RAW("FUNCTION", "FLUSH");
+}
+
 static inline int64_t raw_int(const char *command, const char *key)
 {
     struct redis_reply *reply = raw(command, key, NULL);

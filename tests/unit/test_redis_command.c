@@ -143,8 +143,8 @@ static void a_password_file_must_have_a_line(void)
 /* ---- commands ----------------------------------------------------------------------------------
  */
 
-static const struct redis_script script = {"s", "0123456789012345678901234567890123456789",
-                                           "return 1", 8};
+static const struct redis_script script = {
+    "s", "0123456789012345678901234567890123456789", "return 1", 8, NULL, NULL};
 
 static void commands_are_binary_safe(void)
 {
@@ -155,7 +155,7 @@ static void commands_are_binary_safe(void)
     redis_command_text(&command, "SET");
     redis_command_bytes(&command, "a\0\r\n", 4);
     redis_command_int(&command, -7);
-    CHECK_INT(redis_wire_append(&wire, &command, false), 0);
+    CHECK_INT(redis_wire_append(&wire, &command, REDIS_BY_HASH), 0);
     static const char expected[] = "*3\r\n$3\r\nSET\r\n$4\r\na\0\r\n\r\n$2\r\n-7\r\n";
     CHECK_INT(wire.size, sizeof expected - 1);
     CHECK(!memcmp(wire.data, expected, wire.size));
@@ -187,13 +187,13 @@ static void a_script_can_be_sent_by_hash_or_in_full(void)
     buf_init(&wire, 1000);
     redis_command_init(&command, 1000);
     redis_command_script(&command, &script, "{k}");
-    CHECK_INT(redis_wire_append(&wire, &command, false), 0);
+    CHECK_INT(redis_wire_append(&wire, &command, REDIS_BY_HASH), 0);
     CHECK_TEXT(buf_text(&wire),
                "*5\r\n$7\r\nEVALSHA\r\n$40\r\n"
                "0123456789012345678901234567890123456789\r\n$1\r\n2\r\n$3\r\n{k}\r\n"
                "$4\r\n{k}-\r\n");
     buf_clear(&wire);
-    CHECK_INT(redis_wire_append(&wire, &command, true), 0);
+    CHECK_INT(redis_wire_append(&wire, &command, REDIS_BY_TEXT), 0);
     CHECK_TEXT(buf_text(&wire),
                "*5\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n2\r\n$3\r\n{k}\r\n$4\r\n{k}-"
                "\r\n");
@@ -255,10 +255,10 @@ static void a_command_over_its_limit_fails_where_it_is_sent(void)
     redis_command_text(&command, "SET");
     redis_command_text(&command, "a value that is too long");
     redis_command_text(&command, "x");
-    CHECK_INT(redis_wire_append(&wire, &command, false), ERR_LIMIT);
+    CHECK_INT(redis_wire_append(&wire, &command, REDIS_BY_HASH), ERR_LIMIT);
     redis_command_clear(&command);
     redis_command_text(&command, "PING");
-    CHECK_INT(redis_wire_append(&wire, &command, false), 0);
+    CHECK_INT(redis_wire_append(&wire, &command, REDIS_BY_HASH), 0);
     redis_command_fini(&command);
     buf_fini(&wire);
 }

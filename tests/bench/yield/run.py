@@ -116,7 +116,7 @@ def loopback_bytes():
 class Snapshot:
     def __init__(self, lab, workers, counters):
         info = dict(line.split(":", 1) for line in lab.redis_cli("info", "all").splitlines() if ":" in line)
-        scripts = info.get("cmdstat_evalsha", "calls=0,").split(",")[0].removeprefix("calls=")
+        scripts = info.get("cmdstat_fcall", "calls=0,").split(",")[0].removeprefix("calls=")
         dispatcher = lab.programs["dispatcher"].pid
         self.figures = {
             "time": time.monotonic(),

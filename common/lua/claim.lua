@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
 -- @use base write record lane flow settle reap admit allow order
--- @usual count counted finish patch wake lane_close ring_keys any_waits reap_due
 -- claim: lease up to `max` jobs of one model to a worker.
 --
 -- ARGV  worker, nonce, lease ms, retain ms, max, shard (+ 256 where it is one of several), models in the worker's
@@ -16,6 +15,7 @@
 local worker, nonce, lease_ms, retain_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local limit, shard = tonumber(ARGV[5]), tonumber(ARGV[6]) % 256
 local several = tonumber(ARGV[6]) > 255
+local MANY = 16
 local POPS_MAX = 2000 -- dead places that one claim clears away at most
 local JOBS, SHARD, QUEUED = P .. 'j:', sub(P, 4, 5), VERSION .. 'Q'
 local pops, started = 0, 0
@@ -420,7 +420,7 @@ end
 local known = nonce_of(worker)
 -- Before anything is started: could it be leased?
 call('ZCARD', P .. 'lease')
-call('HLEN', P .. 'run')
+local running = call('HLEN', P .. 'run')
 if reap_due(min(100, lease_ms / 20)) then
   reap(16, lease_ms, retain_ms, 0)
 end
@@ -471,9 +471,20 @@ if several and more == 1 then
     end
   end)
 end
+-- Small hashes and sets are kept as lists, which Redis before 7.2 walks through for each of many fields until
+-- there are too many of them. One with a long value is no list.
+local long = running == 0 and n >= MANY and string.rep('-', 65)
+if long then
+  call('ZADD', P .. 'lease', 0, long)
+  call('HSET', P .. 'run', long, '')
+end
 if n > 0 then
   call('ZADD', P .. 'lease', unpack(leases))
   call('HSET', P .. 'run', unpack(runs))
+  if long then
+    call('ZREM', P .. 'lease', long)
+    call('HDEL', P .. 'run', long)
+  end
   call('SET', P .. 'nonce:' .. worker, format('%s %d %s', nonce, now, table.concat(remembered, ' ')), 'PX',
     max(60000, 2 * lease_ms))
   return finish({claimed, more, -1, shard, upcoming})

@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import redis_program  # noqa: E402
 from darkroom import BUILD, ROOT, Lab, main, png, wait_until  # noqa: E402
 from redis_fleet import Fleet, Node  # noqa: E402
 from resp import ReplyError, Resp  # noqa: E402
@@ -26,6 +27,8 @@ class Guarded(Fleet):
         super().__init__(path)
         self.path.mkdir()
         users = (ROOT / "deploy" / "redis" / "users.acl").read_text()
+        if redis_program.version() < (7, 0):
+            users = re.sub(r" [-+](fcall|function)\S*", "", users)  # as users.sh --no-functions
         for role in ROLES:
             users = users.replace(f"user darkroom-{role} off", f"user darkroom-{role} on >{role}-password")
         (self.path / "users.acl").write_text(users + "user admin on >admin ~* +@all\n")

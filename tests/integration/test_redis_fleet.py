@@ -12,6 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import redis_program  # noqa: E402
 from darkroom import Hand, Lab, data_url, main, png, wait_until  # noqa: E402
 from redis_fleet import Cluster, Sentinels  # noqa: E402
 from workbench import DEVICE, Workbench  # noqa: E402
@@ -128,7 +129,8 @@ class OnACluster(Fleet):
                 load.wait_for(10)
                 for node in self.cluster.masters():
                     node.cli("script", "flush")
-                    node.cli("function", "flush")
+                    if redis_program.version() >= (7, 0):
+                        node.cli("function", "flush")
             load.stop()
             self.assertEqual(load.refused, 0)
             self.all_succeed(lab, load.accepted)

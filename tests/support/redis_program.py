@@ -10,6 +10,7 @@ import atexit
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -28,3 +29,9 @@ def put_first(server):
 
 if os.environ.get("DARKROOM_REDIS_SERVER"):
     put_first(pathlib.Path(os.environ["DARKROOM_REDIS_SERVER"]).absolute())
+
+
+def version():
+    """(7, 0); Valkey from 7.2 on counts on its own."""
+    said = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, said.partition("v=")[2].split()[0].split(".")[:2]))

@@ -139,8 +139,24 @@ class Acl(unittest.TestCase):
     def test_others_do_not_administrate(self):
         for role in ("dispatcher", "notifier"):
             for words in (("flushall",), ("config", "get", "*"), ("keys", "*"), ("shutdown",), ("acl", "list"),
-                          ("get", "other"), ("script", "flush"), ("function", "flush")):
+                          ("get", "other"), ("script", "flush")):
                 self.assertRegex(self.server.cli_as(role, *words), "NOPERM|permission", (role, words))
+
+    @unittest.skipIf(redis_program.version() < (7, 0), "this redis-server has no functions")
+    def test_functions_are_loaded_by_others_than_workers_and_deleted_by_operators(self):
+        library = "#!lua name=other\nredis.register_function('other', function() return 'called' end)"
+        load, listed, deleted = ("function", "load", library), ("function", "list"), ("function", "delete", "other")
+        rights = {"worker": (), "dispatcher": (load,), "notifier": (load,), "operator": (load, listed, deleted)}
+        for role, allowed in rights.items():
+            for words in (load, listed, deleted, ("function", "flush"), ("function", "dump")):
+                self.server.cli("", "function", "flush")
+                if words == deleted:
+                    self.server.cli("", *load)
+                answer = self.server.cli_as(role, *words)
+                self.assertEqual("NOPERM" in answer, words not in allowed, (role, words, answer))
+        self.server.cli("", *load)
+        self.assertEqual(self.server.cli_as("worker", "fcall", "other", "0"), "called")
+        self.server.cli("", "function", "flush")
 
     def test_a_backup_reads_all_and_administrates_nothing(self):
         copy = pathlib.Path(self.folder.name) / "copy.rdb"

@@ -279,10 +279,9 @@ bool redis_reply_wants_form(const struct redis_reply *reply, enum redis_form *ou
     return true;
 }
 
-bool redis_reply_is_loaded(const struct redis_reply *reply)
+int redis_load_check(const struct redis_reply *reply)
 {
-    return redis_reply_type(reply) != REDIS_ERROR ||
-           strstr(redis_reply_text(reply), "already exists");
+    return strstr(redis_reply_text(reply), "already exists") ? 0 : redis_reply_check(reply, NULL);
 }
 
 bool redis_reply_is_demoted(const struct redis_reply *reply)

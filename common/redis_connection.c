@@ -18,6 +18,7 @@ void redis_connection_close(struct redis_connection *connection)
     connection->session = NULL;
     connection->timeout_ms = 0;
     connection->functions_ms = 0;
+    connection->may_not_load = false;
 }
 
 static struct timeval to_timeval(int64_t ms)
@@ -158,20 +159,27 @@ static int exchange_behind_asking(struct redis_connection *connection, struct bu
     return rc < 0 ? rc : exchange(connection, wire, commands, count, form, out_replies, err);
 }
 
-/* Loads a library that the server does not have; true if it has it now. */
-static bool load_library(struct redis_connection *connection, struct buf *wire,
+/* Loads a library that the server does not have. Scripts go by their hash for a while where it
+ * cannot be had. */
+static void load_library(struct redis_connection *connection, struct buf *wire,
                          const struct redis_library *library)
 {
     struct redis_reply *reply = NULL;
     struct redis_command load;
     const struct redis_command *list[] = {&load};
+    connection->functions_ms = clock_ms() + REDIS_FUNCTIONS_AGAIN_MS;
+    if (connection->may_not_load)
+        return;
     redis_command_init(&load, REDIS_WIRE_MAX);
     redis_command_load(&load, library);
-    int rc = exchange(connection, wire, list, 1, REDIS_BY_NAME, &reply, NULL);
-    bool loaded = rc == 0 && redis_reply_is_loaded(reply);
+    if (exchange(connection, wire, list, 1, REDIS_BY_NAME, &reply, NULL) == 0) {
+        int rc = redis_load_check(reply);
+        if (rc == 0)
+            connection->functions_ms = 0;
+        connection->may_not_load = rc < 0 && rc != ERR_UNAVAILABLE;
+    }
     redis_reply_free(&reply);
     redis_command_fini(&load);
-    return loaded;
 }
 
 /* Sends a script in another form while the server does not know it in this one. */
@@ -183,12 +191,8 @@ static int repeat_script(struct redis_connection *connection, struct buf *wire, 
     int rc = 0;
     while (rc == 0 && command->script && redis_reply_wants_form(*reply, &wanted) && wanted > form) {
         form = wanted;
-        if (form == REDIS_BY_HASH && connection->functions_ms <= clock_ms()) {
-            /* Tried once, then not again for a while; so by hash, if it is still not there. */
-            connection->functions_ms = clock_ms() + REDIS_FUNCTIONS_AGAIN_MS;
-            if (load_library(connection, wire, command->script->library))
-                connection->functions_ms = 0;
-        }
+        if (form == REDIS_BY_HASH && connection->functions_ms <= clock_ms())
+            load_library(connection, wire, command->script->library);
         redis_reply_free(reply);
         rc = connection->context
                  ? exchange_behind_asking(connection, wire, asking, &command, 1, form, reply, err)

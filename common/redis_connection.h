@@ -19,6 +19,7 @@ struct redis_connection {
     struct ssl_st *session;       /* the context's; NULL without TLS */
     int64_t timeout_ms;           /* that the socket has now; 0: none was set */
     int64_t functions_ms; /* until then scripts go by their hash: functions are not to be had */
+    bool may_not_load;    /* functions: others may have loaded them by then */
 };
 
 /* Connects and shakes hands where that was not done. ERR_UNAVAILABLE, ERR_DENIED, ERR_NOMEM. */

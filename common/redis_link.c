@@ -41,6 +41,7 @@ struct redis_link {
     int64_t progress_ms; /* when the oldest waiting command became the oldest */
     int64_t connecting_ms, reconnect_ms, backoff_ms;
     int64_t functions_ms; /* until then scripts go by their hash: functions are not to be had */
+    bool may_not_load;    /* functions: others may have loaded them by then */
     unsigned jitter;
     struct buf wire;
     char reason[256];
@@ -199,6 +200,7 @@ static void on_connected(const redisAsyncContext *context, int status)
     }
     link->handshake_step = 0;
     link->functions_ms = 0;
+    link->may_not_load = false;
     handshake_next(link);
 }
 
@@ -309,18 +311,24 @@ static void on_library(redisAsyncContext *context, void *reply, void *data)
 {
     struct redis_link *link = data;
     (void)context;
-    if (reply && redis_reply_is_loaded(reply))
+    if (!reply)
+        return;
+    int rc = redis_load_check(reply);
+    if (rc == 0)
         link->functions_ms = 0;
+    link->may_not_load = rc < 0 && rc != ERR_UNAVAILABLE;
 }
 
-/* Loads a library that the server does not have; scripts go by their hash until that is answered,
- * and for a while where it is refused. */
+/* Loads a library that the server does not have. Scripts go by their hash until that is answered,
+ * and for a while where it cannot be had. */
 static void load_library(struct redis_link *link, const struct redis_library *library)
 {
     struct redis_command load;
     if (link->functions_ms > clock_ms())
         return;
     link->functions_ms = clock_ms() + REDIS_FUNCTIONS_AGAIN_MS;
+    if (link->may_not_load)
+        return;
     redis_command_init(&load, REDIS_WIRE_MAX);
     redis_command_load(&load, library);
     put_on_wire(link, &load, REDIS_BY_NAME, on_library, link);

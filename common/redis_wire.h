@@ -28,12 +28,14 @@ int redis_wire_append(struct buf *out, const struct redis_command *command, enum
  * server has no such form or does not let us use it; then *out_form is the next one to try. */
 bool redis_reply_wants_form(const struct redis_reply *reply, enum redis_form *out_form);
 
-/* Loads a script's library; true for a reply after which it is there. */
+/* Loads a script's library. 0 where it is there after the reply; ERR_UNAVAILABLE: not now; another
+ * code: not by us. */
 void redis_command_load(struct redis_command *command, const struct redis_library *library);
-bool redis_reply_is_loaded(const struct redis_reply *reply);
+int redis_load_check(const struct redis_reply *reply);
 
-/* A server that knew no functions is asked again so much later: somebody may have loaded them. */
-#define REDIS_FUNCTIONS_AGAIN_MS 10000
+/* Where a server had no functions they are asked for again so much later: somebody else may have
+ * loaded them. */
+#define REDIS_FUNCTIONS_AGAIN_MS 2000
 
 /* A copy of its own, in which nothing can be added; 0 or ERR_NOMEM. */
 int redis_command_copy(struct redis_command *out, const struct redis_command *command);

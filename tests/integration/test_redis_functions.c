@@ -22,16 +22,33 @@ static void run_a_job(void)
     CHECK_INT(complete_job(&job), QUEUE_OK);
 }
 
-/* How often a command was called since the statistics were reset. */
-static long calls_of(const char *command)
+/* A figure of a command since the statistics were reset. */
+static long figure_of(const char *command, const char *name)
 {
     char line[64];
     struct redis_reply *reply = raw("INFO", "commandstats", NULL);
-    snprintf(line, sizeof line, "cmdstat_%s:calls=", command);
+    snprintf(line, sizeof line, "cmdstat_%s:", command);
     const char *found = strstr(redis_reply_text(reply), line);
-    long calls = found ? strtol(found + strlen(line), NULL, 10) : 0;
+    found = found ? strstr(found, name) : NULL;
+    long figure = found ? strtol(found + strlen(name), NULL, 10) : 0;
     redis_reply_free(&reply);
-    return calls;
+    return figure;
+}
+
+static long calls_of(const char *command)
+{
+    return figure_of(command, ":calls=");
+}
+
+static long refusals_of(const char *command)
+{
+    return figure_of(command, ",rejected_calls=");
+}
+
+/* Until functions are asked for again. */
+static void wait_for_functions(void)
+{
+    nanosleep(&(struct timespec){.tv_sec = 2, .tv_nsec = 100000000}, NULL);
 }
 
 static void connect_as(const char *url)
@@ -130,11 +147,14 @@ static void who_may_not_load_uses_hashes_until_somebody_has(void)
     for (int i = 0; i < 5; i++)
         run_a_job();
     CHECK(calls_of("evalsha") >= 15);
+    wait_for_functions();
+    run_a_job();
+    CHECK_INT(refusals_of("function|load"), 1);
     struct redis *plain = redis;
     redis = admin;
     run_a_job();
-    redis_destroy(&plain);
-    CHECK_INT(redis_create(&target, &redis, &err), 0);
+    redis = plain;
+    wait_for_functions();
     RAW("CONFIG", "RESETSTAT");
     run_a_job();
     CHECK_INT(calls_of("evalsha"), 0);

@@ -5,8 +5,8 @@
 -- is looked at: the shard's own, those of the ids and names that it was given, those of the models.
 local text = type(reply) == 'table' and reply.err or tostring(reply)
 -- Redis 6.2 and Lua put the line in front.
-text = string.gsub(text, '^.-user_script:%s*%d+:%s*', '')
-text = string.gsub(text, '^@user_script:%s*%d+:%s*', '')
+text = string.gsub(text, '^.-user_%a+:%s*%d+:%s*', '')
+text = string.gsub(text, '^@user_%a+:%s*%d+:%s*', '')
 text = string.gsub(text, '^%-', '')
 -- Redis 6.2 can be told to replicate scripts as they are; then none may write that has asked for the time.
 if string.find(text, 'replicate_commands', 1, true) then

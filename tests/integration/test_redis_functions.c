@@ -4,6 +4,7 @@
  * lets us load them, otherwise by the script's hash. */
 #include "tests/unit/check.h"
 
+#include "common/queue_scripts.h"
 #include "common/redis_async.h"
 #include "tests/support/queue_fixture.h"
 
@@ -164,6 +165,30 @@ static void who_may_not_load_uses_hashes_until_somebody_has(void)
     connect_as(redis_server_url(server));
 }
 
+/* What a script without its arguments says for itself. */
+static void check_lua_error(void)
+{
+    struct redis_command command;
+    redis_command_init(&command, 1024);
+    redis_command_script(&command, &queue_script_claim, "{q:00}");
+    err = (struct err){0};
+    CHECK_INT(redis_call(redis, &command, CALL_MS, NULL, &err), ERR_INTERNAL);
+    CHECK_HAS(err.text, "attempt to ");
+    CHECK(!strstr(err.text, "user_"));
+    redis_command_fini(&command);
+}
+
+static void errors_of_lua_read_alike_in_both_forms(void)
+{
+    begin(30000);
+    check_lua_error();
+    RAW("ACL", "SETUSER", "default", "-fcall");
+    connect_as(redis_server_url(server));
+    check_lua_error();
+    RAW("ACL", "SETUSER", "default", "+fcall");
+    connect_as(redis_server_url(server));
+}
+
 /* ---- the asynchronous connection ---------------------------------------------------------------
  */
 
@@ -225,6 +250,7 @@ int main(void)
     RUN(a_library_that_somebody_else_loaded_meanwhile_is_used);
     RUN(a_server_without_functions_gets_hashes);
     RUN(who_may_not_load_uses_hashes_until_somebody_has);
+    RUN(errors_of_lua_read_alike_in_both_forms);
     RUN(the_loop_s_connection_finds_out_by_itself);
     fixture_stop();
     return check_report();

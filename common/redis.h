@@ -101,7 +101,6 @@ int redis_target_secure(struct redis_target *target, const struct redis_tls_file
 
 /* Redis functions (FUNCTION LOAD), as embedded at build time; static storage. */
 struct redis_library {
-    const char *name;
     const char *text;
     size_t size;
 };

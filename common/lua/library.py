@@ -109,7 +109,7 @@ def function_name(path, digest=HASH):
 
 
 def library(paths):
-    """Name, hash and text."""
+    """Its hash and its text."""
     names = list(dict.fromkeys(name for path in paths for name in used(path)))
     lines, functions, begins, values = part_lines(paths[0], names)
     lines += ["local function explain(reply)", bare(read_part(paths[0], "explain")), "end",
@@ -119,4 +119,4 @@ def library(paths):
         lines += script_lines(path, functions, begins, values)
     text = f"#!lua name=darkroom_{HASH}\n" + strip("\n".join(lines)) + "\n"
     digest = hashlib.sha1(text.encode()).hexdigest()[:len(HASH)]
-    return f"darkroom_{digest}", digest, text.replace(HASH, digest)
+    return digest, text.replace(HASH, digest)
